@@ -1,0 +1,49 @@
+"""The exceptions of unweave.
+
+    UnweaveError
+    ├── UserError            bad input; the message says what, where, why, what to do   (exit 2)
+    │   ├── SpecError        a key or value of a spec
+    │   ├── UnknownNameError a method, case, … that is not registered; near names offered
+    │   └── ApplicabilityError  asked of something it does not apply to
+    └── StoreError           the store could not be read or written                      (exit 2)
+        └── CorruptObjectError  an object whose bytes do not hash to what was recorded   (exit 1)
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UnweaveError(Exception):
+    """Anything unweave raises on purpose."""
+
+
+class UserError(UnweaveError):
+    """Bad input: says what is wrong, where, why it matters and what to do."""
+
+
+class SpecError(UserError):
+    """A key or a value of a spec is wrong."""
+
+
+class ApplicabilityError(UserError):
+    """Something was asked of a method, metric or case to which it does not apply."""
+
+
+class UnknownNameError(UserError):
+    """A name that no registry knows."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f" Did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else ""
+        super().__init__(f"Unknown {kind} `{name}`.{hint} Known: {', '.join(known)}.")
+
+
+class StoreError(UnweaveError):
+    """The store could not be read or written."""
+
+
+class CorruptObjectError(StoreError):
+    """An object's bytes do not hash to what was recorded when it was written."""

@@ -1,0 +1,74 @@
+"""One registry for everything that has a name: each entry keeps its factory and what it declares."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from unweave._errors import ApplicabilityError, UnknownNameError
+
+Declared = TypeVar("Declared")
+
+
+@dataclass(frozen=True)
+class Entry(Generic[Declared]):
+    """A registered factory: its name, the function, and what it declares about itself."""
+
+    name: str
+    factory: Callable[..., Any]
+    declared: Declared
+
+    @property
+    def summary(self) -> str:
+        """The first line of the factory's docstring."""
+        return (inspect.getdoc(self.factory) or "").split("\n", 1)[0]
+
+    def defaults(self) -> dict[str, Any]:
+        """The keyword parameters of the factory with their defaults."""
+        parameters = inspect.signature(self.factory).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
+
+    def build(self, **given: Any) -> Any:
+        """Call the factory after checking the names of its parameters.
+
+        Raises:
+            UnknownNameError: for a parameter the factory does not have; near names are offered.
+        """
+        known = self.defaults()
+        for name in given:
+            if name not in known:
+                if not known:
+                    raise ApplicabilityError(f"`{self.name}` takes no parameters; got `{name}`.")
+                raise UnknownNameError(f"parameter of `{self.name}`", name, known)
+        return self.factory(**given)
+
+
+class Registry(Generic[Declared]):
+    """Names of one kind (method, learner, …) and what stands behind them."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry[Declared]] = {}
+
+    def add(self, name: str, factory: Callable[..., Any], declared: Declared) -> None:
+        """Register a factory; a name taken twice is an error, never a silent replacement."""
+        if name in self._entries:
+            raise ValueError(f"The {self.kind} `{name}` is registered already.")
+        self._entries[name] = Entry(name, factory, declared)
+
+    def get(self, name: str) -> Entry[Declared]:
+        """The entry of a name; unknown names raise `UnknownNameError` with near ones."""
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise UnknownNameError(self.kind, name, self._entries) from None
+
+    def __iter__(self) -> Iterator[Entry[Declared]]:
+        """All entries in the order of their registration."""
+        return iter(self._entries.values())
+
+    def names(self) -> list[str]:
+        """All names in the order of their registration."""
+        return list(self._entries)

@@ -1,0 +1,35 @@
+"""Values that cross the borders of rooms: an estimate with its interval, or the reason for none."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95% interval and the number of models behind it.
+
+    `low` or `high` is `None` where the interval is unbounded on that side, as a ratio's may be.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that JSON cannot hold: they would be a measurement that was not made."""
+        for name, number in (("value", self.value), ("low", self.low), ("high", self.high)):
+            if number is not None and not math.isfinite(number):
+                raise ValueError(f"Expected a finite {name}, got {number}: use NotMeasured(reason) instead.")
+
+
+@dataclass(frozen=True)
+class NotMeasured:
+    """A value that was not measured, and why; never a zero, a half or a NaN in its place."""
+
+    not_measured: str
+
+
+Measured = Estimate | NotMeasured

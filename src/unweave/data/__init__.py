@@ -1,0 +1,7 @@
+"""Data: sources of examples with stable ids and fingerprints. Imports no other room."""
+
+from unweave.data.dataset import Dataset as Dataset
+from unweave.data.dataset import Examples as Examples
+from unweave.data.dataset import fingerprint as fingerprint
+from unweave.data.sources import SOURCES as SOURCES
+from unweave.data.sources import load as load

@@ -1,0 +1,5 @@
+"""Execute: tasks as data (a registered name and JSON arguments), run here or by worker processes."""
+
+from unweave.execute.run import run_tasks as run_tasks
+from unweave.execute.tasks import Task as Task
+from unweave.execute.tasks import task as task

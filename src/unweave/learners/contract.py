@@ -1,0 +1,63 @@
+"""What a learner is: `init`, `apply` and `features` as pure functions of one state, and a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from unweave._random import Key
+from unweave.learners.specs import LearnerSpec, Recipe
+
+Params = dict[str, Tensor]
+
+
+class State(NamedTuple):
+    """One model: parameters that are trained and buffers that are not (flat dicts of tensors).
+
+    A stack of K models is the same with a leading axis of length K on every tensor.
+    """
+
+    params: Params
+    buffers: Params
+
+
+@runtime_checkable
+class Apply(Protocol):
+    """The forward pass of one model; `key` feeds what is random in it (dropout), per replica."""
+
+    def __call__(
+        self, state: State, x: Tensor, *, train: bool, key: Tensor | None
+    ) -> tuple[Tensor, Params]:
+        """Logits [batch, classes] and the buffers after the pass."""
+        ...
+
+
+@runtime_checkable
+class StackedGradient(Protocol):
+    """Gradient of the mean cross-entropy for a stack, one batch per replica, written by hand."""
+
+    def __call__(self, params: Params, x: Tensor, y: Tensor) -> Params:
+        """Gradients shaped like `params` ([K, ...]) for x [K, batch, ...] and y [K, batch]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A training algorithm A: architecture, recipe, and the functions that make and run one model.
+
+    `stacked_gradient` is optional: where it is None the engine differentiates `apply` under `vmap`.
+    """
+
+    spec: LearnerSpec
+    init: Callable[[Key], State]
+    apply: Apply
+    features: Callable[[State, Tensor], Tensor]
+    stacked_gradient: StackedGradient | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the learner is trained."""
+        return self.spec.recipe

@@ -1,0 +1,131 @@
+"""Which learner, with which recipe: everything that identifies a training algorithm, without torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from unweave._errors import SpecError
+from unweave._registry import Registry
+
+Schedule = Literal["constant", "linear", "cosine"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a learner is trained: SGD on the mean cross-entropy, for a fixed number of epochs.
+
+    `lr` is the peak rate; `schedule` is `constant`, `linear` or `cosine` (to 0 at the last step).
+    """
+
+    lr: float
+    epochs: int
+    batch_size: int = 64
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: Schedule = "constant"
+
+    def steps(self, n: int) -> int:
+        """Number of optimiser steps on n examples; the last batch of an epoch may be smaller."""
+        return self.epochs * math.ceil(n / self.batch_size)
+
+    def rate(self, step: int, total: int) -> float:
+        """Learning rate at `step` of `total`.
+
+        Example:
+            >>> Recipe(lr=0.4, epochs=1, schedule="linear").rate(5, 10)
+            0.2
+        """
+        if self.schedule == "constant":
+            return self.lr
+        share = step / max(total, 1)
+        return self.lr * (1 - share if self.schedule == "linear" else (1 + math.cos(math.pi * share)) / 2)
+
+
+@dataclass(frozen=True)
+class LearnerSpec:
+    """A learner for examples of one shape: name, parameters, recipe; `nets.build` makes it run."""
+
+    name: str
+    config: dict[str, Any]
+    recipe: Recipe
+    shape: tuple[int, ...]
+    classes: int
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that makes two learners the same: enters the key of each stored model."""
+        return {**asdict(self), "shape": list(self.shape)}
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a learner declares: its default recipe and the data it takes."""
+
+    recipe: Recipe
+    takes: str
+
+
+LEARNERS: Registry[Declared] = Registry("learner")
+
+
+def specify(
+    name: str,
+    shape: tuple[int, ...],
+    classes: int,
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> LearnerSpec:
+    """A registered learner for examples of one shape, checked.
+
+    Args:
+        name: A name of `LEARNERS`.
+        shape: Shape of one example's features.
+        classes: Number of classes.
+        recipe: Fields of `Recipe` to replace in the learner's default.
+        config: Parameters of the learner, such as `width`.
+
+    Raises:
+        UnknownNameError: for a learner or parameter that does not exist.
+        SpecError: for a recipe or parameter out of range.
+
+    Example:
+        >>> specify("mlp", (8, 8), 10, config={"width": 32}).config
+        {'width': 32, 'depth': 1}
+    """
+    entry = LEARNERS.get(name)
+    changed = replace(entry.declared.recipe, **(recipe or {}))
+    _check_recipe(changed)
+    return LearnerSpec(name, entry.build(**(config or {})), changed, shape, classes)
+
+
+def _check_recipe(recipe: Recipe) -> None:
+    for field in ("epochs", "batch_size"):
+        value = getattr(recipe, field)
+        if value < 1:
+            raise SpecError(f"`learner.{field}` is {value}; expected at least 1.")
+    if not 0 < recipe.lr < math.inf:
+        raise SpecError(f"`learner.lr` is {recipe.lr}; expected a positive number.")
+    if not 0 <= recipe.momentum < 1:
+        raise SpecError(f"`learner.momentum` is {recipe.momentum}; expected 0 ≤ momentum < 1.")
+    if not 0 <= recipe.weight_decay < math.inf:
+        raise SpecError(f"`learner.weight_decay` is {recipe.weight_decay}; expected a number ≥ 0.")
+
+
+def mlp(*, width: int = 64, depth: int = 1) -> dict[str, int]:
+    """Multilayer perceptron with `depth` hidden relu layers of `width` units on flattened features."""
+    for field, value in (("width", width), ("depth", depth)):
+        if value < 1:
+            raise SpecError(f"`learner.{field}` is {value}; expected at least 1.")
+    return {"width": width, "depth": depth}
+
+
+def softmax() -> dict[str, int]:
+    """Multinomial logistic regression: logits = W·x + b on flattened features."""
+    return {}
+
+
+LEARNERS.add("mlp", mlp, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), "features of any shape"))
+LEARNERS.add("softmax", softmax, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), "features of any shape"))

@@ -1,0 +1,20 @@
+"""Methods: post-processing algorithms U that see the original, S and D∖S, never the behaviour."""
+
+from unweave.methods import baselines as _baselines
+from unweave.methods import dampening as _dampening
+from unweave.methods import distillation as _distillation
+from unweave.methods import gradient as _gradient
+from unweave.methods.contract import METHODS as METHODS
+from unweave.methods.contract import Batch as Batch
+from unweave.methods.contract import Declared as Declared
+from unweave.methods.contract import Examples as Examples
+from unweave.methods.contract import Method as Method
+from unweave.methods.contract import Net as Net
+from unweave.methods.contract import method as method
+from unweave.methods.loop import Edited as Edited
+from unweave.methods.loop import run as run
+
+del _baselines, _dampening, _distillation, _gradient  # imported to register what they hold
+
+METHODS_VERSION = 1
+"""Enters the key of every stored output of a method; raised whenever a method changes."""

@@ -1,0 +1,157 @@
+"""What a method is: functions about ONE model; the loop and the stack of replicas are not its business."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from torch import Tensor
+
+from unweave.learners.contract import Learner, Params, State
+from unweave._registry import Registry
+
+Aim = Literal["untraining", "unlearning"]
+Pass = Literal["forget", "retain", "both"]
+Aux = Any
+"""What a method carries from `prepare` to its steps: any tree of tensors about one model."""
+
+
+class Examples(NamedTuple):
+    """A set of examples with its labels as trained on: x [n, ...], y [n]."""
+
+    x: Tensor
+    y: Tensor
+
+
+class Batch(NamedTuple):
+    """A mini-batch: x [b, ...], y [b], and the position of each example in its set [b]."""
+
+    x: Tensor
+    y: Tensor
+    index: Tensor
+
+
+class Net:
+    """One model to be called: `net(x)` gives logits, with the buffers it leaves in `net.buffers`."""
+
+    def __init__(self, learner: Learner, state: State, *, train: bool = True, key: Tensor | None = None) -> None:
+        self.learner = learner
+        self.params: Params = state.params
+        self.buffers: Params = state.buffers
+        self._train = train
+        self._key = key
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits [batch, classes]."""
+        state = State(self.params, self.buffers)
+        logits, self.buffers = self.learner.apply(state, x, train=self._train, key=self._key)
+        return logits
+
+
+class Plan(NamedTuple):
+    """How long a method runs: epochs, and the number of batches in one pass over S and over D∖S."""
+
+    epochs: int
+    forget_batches: int
+    retain_batches: int
+
+
+Prepare = Callable[[Net, Examples, Examples, Tensor], tuple[State, Aux]]
+Step = Callable[[Net, Aux, Mapping[str, Batch], int, Tensor], Tensor]
+Passes = Callable[[Plan], Sequence[Pass]]
+
+
+class Method(NamedTuple):
+    """An algorithm as functions about one model; all but one of them have defaults.
+
+    Attributes:
+        step: `(net, aux, batches, i, key) → loss`, a scalar to descend on; `batches` holds "forget",
+            "retain" or both, as `passes` asked. None for a one-shot edit.
+        epochs: Share of the recipe's epochs: 1/3 of a recipe of 30 is 10 passes. 0 = no step.
+        lr: Learning rate as a multiple of the recipe's.
+        prepare: `(net, forget, retain, key) → (state, aux)`: masks, teachers, one-shot edits.
+        update_mask: `aux → {parameter: 0/1}`, multiplied onto the update after weight decay.
+        passes: Which batches each step takes, in order, given the plan.
+        prepare_cost: `(n_forget, n_retain) → examples` whose gradient `prepare` takes.
+    """
+
+    step: Step | None
+    epochs: float
+    lr: float
+    prepare: Prepare | None = None
+    update_mask: Callable[[Aux], Params] | None = None
+    passes: Passes | None = None
+    prepare_cost: Callable[[int, int], int] | None = None
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a method declares: checked at the door and shown by `unweave list methods`.
+
+    Attributes:
+        family: Mechanism.
+        needs: What it reads: forget, retain, original.
+        authors_aim: Which of the two aims its authors had.
+        cite: Key of the source.
+        equation: Where in the source the update stands.
+        space: Search space per parameter as (low, high), on a log scale where low > 0.
+        identity: Parameters at which the method leaves the model as it is (a contract every method keeps).
+    """
+
+    family: str
+    needs: frozenset[str]
+    authors_aim: Aim | None
+    cite: str
+    equation: str
+    space: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    identity: Mapping[str, float] = field(default_factory=lambda: {"epochs": 0.0})
+
+
+METHODS: Registry[Declared] = Registry("method")
+Factory = TypeVar("Factory", bound=Callable[..., Method])
+
+
+def method(
+    *,
+    name: str,
+    family: str,
+    needs: set[str],
+    authors_aim: Aim | None,
+    cite: str,
+    equation: str,
+    space: Mapping[str, tuple[float, float]] | None = None,
+    identity: Mapping[str, float] | None = None,
+) -> Callable[[Factory], Factory]:
+    """Register a factory `(*, parameters) → Method` under a name, with what it declares."""
+    declared = Declared(
+        family, frozenset(needs), authors_aim, cite, equation, dict(space or {}),
+        {"epochs": 0.0} if identity is None else dict(identity),
+    )
+
+    def add(factory: Factory) -> Factory:
+        METHODS.add(name, factory, declared)
+        return factory
+
+    return add
+
+
+def retain_pass(plan: Plan) -> Sequence[Pass]:
+    """Every epoch one pass over D∖S."""
+    return ["retain"] * (plan.epochs * plan.retain_batches)
+
+
+def forget_pass(plan: Plan) -> Sequence[Pass]:
+    """Every epoch one pass over S."""
+    return ["forget"] * (plan.epochs * plan.forget_batches)
+
+
+def joint_pass(plan: Plan) -> Sequence[Pass]:
+    """Every epoch one pass over D∖S, each step together with the next batch of S (cycling)."""
+    return ["both"] * (plan.epochs * plan.retain_batches)
+
+
+def forget_then_retain(plan: Plan) -> Sequence[Pass]:
+    """Every epoch a pass over S and then a pass over D∖S."""
+    epoch: list[Pass] = ["forget"] * plan.forget_batches + ["retain"] * plan.retain_batches
+    return epoch * plan.epochs

@@ -1,0 +1,110 @@
+"""Methods that climb the loss of S, or descend on S with wrong labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from unweave.learners.contract import State
+from unweave.learners.noise import uniform
+from unweave.methods.contract import (
+    Aux,
+    Batch,
+    Examples,
+    Method,
+    Net,
+    forget_pass,
+    forget_then_retain,
+    joint_pass,
+    method,
+)
+
+
+def _climb(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
+    del aux, i, key
+    return -cross_entropy(net(batches["forget"].x), batches["forget"].y)
+
+
+@method(
+    name="gradient_ascent",
+    family="ascent",
+    needs={"original", "forget"},
+    authors_aim="untraining",
+    cite="thudi2022unrolling",
+    equation="max CE(S)",
+    space={"lr": (1e-4, 0.3), "epochs": (0.02, 0.5)},
+)
+def gradient_ascent(*, epochs: float = 1 / 6, lr: float = 0.001) -> Method:
+    """Climb the cross-entropy of S (also called NegGrad).
+
+    Loss: −CE(S). Defaults: 5 epochs over S at rate 1e-4 for a recipe of 30 epochs at .1 (Zhao et al.
+    2024, arXiv 2406.01257, official repository), as shares of the recipe. The loss has no floor: with
+    large rates or many epochs the model is destroyed.
+    """
+    return Method(_climb, epochs, lr, passes=forget_pass)
+
+
+@method(
+    name="neggrad_plus",
+    family="ascent",
+    needs={"original", "forget", "retain"},
+    authors_aim="untraining",
+    cite="kurmanji2023scrub",
+    equation="section 4, NegGrad+",
+    space={"alpha": (0.9, 0.9999), "lr": (0.01, 1.0), "epochs": (0.05, 0.5)},
+)
+def neggrad_plus(*, alpha: float = 0.95, epochs: float = 1 / 6, lr: float = 0.1) -> Method:
+    """Descend on D∖S while climbing on S.
+
+    Loss: α·CE(D∖S) − (1−α)·CE(S), batches of S cycling along one pass over D∖S. Defaults: 5 epochs at
+    rate .01 for a recipe of 30 at .1 (Zhao et al. 2024, official repository); α at the low end of the
+    published grid .95–.9999, which climbs most.
+    """
+
+    def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
+        del aux, i, key
+        forget, retain = batches["forget"], batches["retain"]
+        return alpha * cross_entropy(net(retain.x), retain.y) - (1 - alpha) * cross_entropy(
+            net(forget.x), forget.y
+        )
+
+    return Method(step, epochs, lr, passes=joint_pass)
+
+
+def _draw_wrong_labels(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
+    del retain
+    state = State(net.params, net.buffers)
+    classes = net(forget.x[:1]).shape[-1]
+    shift = 1 + (uniform(key, len(forget.y)) * (classes - 1)).to(torch.int64)
+    return state, (forget.y + shift) % classes
+
+
+def _fit_labels(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
+    del i, key
+    if "forget" in batches:
+        batch = batches["forget"]
+        return cross_entropy(net(batch.x), aux[batch.index])
+    return cross_entropy(net(batches["retain"].x), batches["retain"].y)
+
+
+@method(
+    name="random_label",
+    family="relabelling",
+    needs={"original", "forget", "retain"},
+    authors_aim="untraining",
+    cite="golatkar2020eternal",
+    equation="CE(S, random y′ ≠ y) + CE(D∖S)",
+    space={"lr": (0.01, 1.0), "epochs": (0.05, 0.5)},
+)
+def random_label(*, epochs: float = 1 / 3, lr: float = 1.0) -> Method:
+    """Fine-tune with a random wrong label on each example of S.
+
+    Loss: CE(S, y′) on a pass over S, then CE(D∖S) on a pass over D∖S, every epoch; y′ ≠ y uniform over
+    the other classes, drawn once per model. Defaults: 10 epochs at rate .1 for a recipe of 30 at .1
+    (Zhao et al. 2024, official repository). Deviation: that code draws new labels in every batch and
+    may draw the true one; here y′ never equals y and stays, as in Golatkar et al. (2020).
+    """
+    return Method(_fit_labels, epochs, lr, prepare=_draw_wrong_labels, passes=forget_then_retain)

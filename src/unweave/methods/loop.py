@@ -1,0 +1,163 @@
+"""The one loop that runs every method, for one model or a stack, and checks what comes back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import grad, vmap
+
+from unweave._errors import UserError
+from unweave._random import Key, derive, generator
+from unweave.learners.contract import Learner, Params, State
+from unweave.learners.noise import fold_in, key_tensor
+from unweave.methods.contract import Batch, Examples, Method, Net, Pass, Plan, retain_pass
+from unweave.training.engine import sgd_step, take
+
+
+class Edited(NamedTuple):
+    """What a method made of a stack, and what it cost.
+
+    Attributes:
+        state: The edited models, stacked.
+        gradient_ratio: Examples whose gradient was taken per model, over those of one retraining.
+        steps: Steps taken.
+    """
+
+    state: State
+    gradient_ratio: float
+    steps: int
+
+
+class _Order:
+    """Batches of one set for every replica: epochs of fresh permutations, one after the other."""
+
+    def __init__(self, n: int, batch_size: int, keys: Sequence[Key], name: str) -> None:
+        self._n, self._size, self._keys, self._name = n, batch_size, keys, name
+        self._epoch, self._begin = -1, n
+
+    def next(self, device: torch.device) -> Tensor:
+        """Positions in the set [K, b]; the last batch of an epoch may be smaller."""
+        if self._begin >= self._n:
+            self._epoch, self._begin = self._epoch + 1, 0
+            rngs = (generator(key, self._name, self._epoch) for key in self._keys)
+            self._table = torch.from_numpy(np.stack([rng.permutation(self._n) for rng in rngs])).to(device)
+        batch = self._table[:, self._begin : self._begin + self._size]
+        self._begin += self._size
+        return batch
+
+
+def run(
+    method: Method,
+    learner: Learner,
+    original: State,
+    *,
+    forget: Examples,
+    retain: Examples,
+    keys: Sequence[Key],
+) -> Edited:
+    """Run a method on every model of a stack.
+
+    Each model has its own key, hence its own order of examples and noise; the result for one model
+    does not depend on the others in the stack.
+
+    Args:
+        method: What `METHODS.get(name).build(...)` returned.
+        learner: The learner that made the originals.
+        original: K models, stacked; left untouched.
+        forget: S with the labels it was trained on.
+        retain: D∖S with the labels it was trained on.
+        keys: One key per model.
+
+    Returns:
+        The edited stack with its cost.
+
+    Raises:
+        UserError: if S or D∖S is empty, or a model is no longer finite.
+    """
+    if len(forget.y) == 0 or len(retain.y) == 0:
+        raise UserError("A method needs a forget set and retain data; one of them is empty.")
+    device = retain.x.device
+    noise = key_tensor([derive(key, "method noise") for key in keys], device)
+    state, aux = _prepare(method, learner, original, forget, retain, noise)
+    passes = _passes(method, learner, len(forget.y), len(retain.y))
+    examples = 0 if method.prepare_cost is None else method.prepare_cost(len(forget.y), len(retain.y))
+    params = {name: value.clone() for name, value in state.params.items()}
+    buffers, mask = state.buffers, None
+    if method.update_mask is not None:
+        mask = vmap(method.update_mask)(aux)
+    sources = {"forget": forget, "retain": retain}
+    orders = {
+        name: _Order(len(part.y), learner.recipe.batch_size, keys, name) for name, part in sources.items()
+    }
+    velocity = {name: torch.zeros_like(value) for name, value in params.items()}
+    for i, which in enumerate(passes):
+        batches = {
+            name: _batch(sources[name], orders[name].next(device)) for name in sources if which in (name, "both")
+        }
+        examples += sum(batch.y.shape[1] for batch in batches.values())
+        differentiate = vmap(grad(_loss(method, learner, i), has_aux=True))
+        grads, buffers = differentiate(params, buffers, aux, batches, fold_in(noise, i))
+        before = None if mask is None else {name: value.clone() for name, value in params.items()}
+        sgd_step(params, grads, velocity, lr=method.lr * learner.recipe.lr, learner=learner, first=i == 0)
+        if mask is not None and before is not None:
+            for name, value in params.items():
+                value.copy_(torch.lerp(before[name], value, mask[name]))
+    edited = State(params, buffers)
+    _check_finite(edited, len(passes))
+    retraining = learner.recipe.epochs * len(retain.y)
+    return Edited(edited, examples / retraining, len(passes))
+
+
+def _batch(source: Examples, index: Tensor) -> Batch:
+    return Batch(take(source.x, index), take(source.y, index), index)
+
+
+def _prepare(
+    method: Method, learner: Learner, original: State, forget: Examples, retain: Examples, noise: Tensor
+) -> tuple[State, Any]:
+    if method.prepare is None:
+        return original, ()
+    prepare = method.prepare
+
+    def one(state: State, key: Tensor) -> tuple[State, Any]:
+        return prepare(Net(learner, state, train=False), forget, retain, key)
+
+    return vmap(one)(original, fold_in(noise, -1))
+
+
+def _passes(method: Method, learner: Learner, n_forget: int, n_retain: int) -> Sequence[Pass]:
+    if method.step is None or method.epochs <= 0:
+        return []
+    size = learner.recipe.batch_size
+    epochs = max(1, round(method.epochs * learner.recipe.epochs))
+    plan = Plan(epochs, math.ceil(n_forget / size), math.ceil(n_retain / size))
+    return (method.passes or retain_pass)(plan)
+
+
+def _loss(method: Method, learner: Learner, i: int) -> Any:
+    step = method.step
+    assert step is not None  # `_passes` gives no step otherwise
+
+    def loss(
+        params: Params, buffers: Params, aux: Any, batches: Mapping[str, Batch], key: Tensor
+    ) -> tuple[Tensor, Params]:
+        net = Net(learner, State(params, buffers), key=key)
+        value = step(net, aux, batches, i, key)
+        return value, net.buffers
+
+    return loss
+
+
+def _check_finite(state: State, steps: int) -> None:
+    for name, value in state.params.items():
+        bad = ~value.flatten(1).isfinite().all(1)
+        if bad.any():
+            raise UserError(
+                f"After {steps} steps `{name}` of {int(bad.sum())} of {len(bad)} models is not finite. "
+                "The method diverged; try a smaller `lr` or fewer `epochs`."
+            )

@@ -1,0 +1,133 @@
+"""A case: data, behaviour B, forget set S, learner A, and how many references to train.
+
+Plain frozen dataclasses: the Python API and the TOML spec are the same fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from unweave._errors import SpecError
+
+AIM_GROUPS: dict[str, tuple[str, ...]] = {
+    "untraining": ("forget",),
+    "unlearning": ("undiscovered", "unseen"),
+}
+"""The probe groups on which each aim must hold by itself, besides overall."""
+
+
+@dataclass(frozen=True)
+class DataChoice:
+    """Which data: a registered source, the size of its test part, a limit on training examples."""
+
+    source: str = "digits"
+    test: float | int | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class BehaviourChoice:
+    """Which behaviour B is planted, in how many training examples, and its parameters."""
+
+    kind: str = "trigger"
+    size: int = 100
+    target: int | None = None
+    patch: int | None = None
+
+
+@dataclass(frozen=True)
+class ForgetChoice:
+    """Which part S of B was discovered: a share γ, a count, or explicit ids."""
+
+    discovery: float | None = None
+    count: int | None = None
+    selection: Literal["random"] = "random"
+    ids: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class LearnerChoice:
+    """Which learner A, with what of its recipe and architecture differs from the default."""
+
+    name: str = "mlp"
+    epochs: int | None = None
+    lr: float | None = None
+    batch_size: int | None = None
+    momentum: float | None = None
+    weight_decay: float | None = None
+    schedule: Literal["constant", "linear", "cosine"] | None = None
+    width: int | None = None
+    depth: int | None = None
+
+
+@dataclass(frozen=True)
+class ReferenceChoice:
+    """How many models per world, how many fresh retrains per aim, and whether seeds are paired."""
+
+    models: int = 32
+    null: int | None = None
+    paired: bool = False
+
+
+@dataclass(frozen=True)
+class ProbeChoice:
+    """At most so many probes per group."""
+
+    limit: int = 400
+
+
+@dataclass(frozen=True)
+class Case:
+    """One (data, behaviour, forget set, learner), judged with margin m at level alpha.
+
+    `margin`: share of the way from the original that may still be open for an aim to count as
+    reached; set before the run. `alpha`: level of the verdicts.
+
+    Example:
+        >>> Case(behaviour=BehaviourChoice("mislabel"), forget=ForgetChoice(discovery=0.5)).margin
+        0.1
+    """
+
+    name: str = "case"
+    seed: int = 0
+    margin: float = 0.1
+    alpha: float = 0.05
+    data: DataChoice = field(default_factory=DataChoice)
+    behaviour: BehaviourChoice = field(default_factory=BehaviourChoice)
+    forget: ForgetChoice = field(default_factory=ForgetChoice)
+    learner: LearnerChoice = field(default_factory=LearnerChoice)
+    references: ReferenceChoice = field(default_factory=ReferenceChoice)
+    probes: ProbeChoice = field(default_factory=ProbeChoice)
+
+    def check(self) -> None:
+        """Check what can be checked without data.
+
+        Raises:
+            SpecError: for the first value out of its range, with the range and the reason.
+        """
+        if self.seed < 0 or self.seed >= 2**63:
+            raise SpecError(f"`seed` is {self.seed}; expected an integer in 0 … 2**63 − 1.")
+        if not 0 < self.margin < 1:
+            raise SpecError(
+                f"`margin` is {self.margin}; expected a share in (0, 1): the part of the way from the "
+                "original that may still be open."
+            )
+        if not 0 < self.alpha < 0.5:
+            raise SpecError(f"`alpha` is {self.alpha}; expected a level in (0, 0.5), such as 0.05.")
+        if self.probes.limit < 1:
+            raise SpecError(f"`probes.limit` is {self.probes.limit}; expected at least 1.")
+        self._check_models()
+
+    def _check_models(self) -> None:
+        for name, count in (("models", self.references.models), ("null", self.null_models)):
+            if count < 3:
+                raise SpecError(
+                    f"`references.{name}` is {count}: an interval over models needs at least 3 "
+                    "(16 are enough for a picture, 32 is the default)."
+                )
+
+    @property
+    def null_models(self) -> int:
+        """Fresh retrains per aim: as many as references unless said otherwise."""
+        return self.references.models if self.references.null is None else self.references.null

@@ -1,0 +1,122 @@
+"""Probe groups: where models are compared, and the fixed strata that weigh them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unweave._random import Key, generator
+from unweave.problem.behaviours import Planted
+
+Ints = NDArray[np.int64]
+
+GROUPS = ("forget", "undiscovered", "unseen", "retain", "test")
+MIN_PROBES = 20
+"""A group with fewer probes is shown but enters no verdict."""
+
+
+@dataclass(frozen=True)
+class Probes:
+    """All probes of a case in one array.
+
+    Attributes:
+        x: Features [n, ...].
+        clean: Clean labels [n].
+        planted: Labels that show the behaviour [n]; −1 where there is none to show.
+        trained: Labels as trained on (planted where planted) [n]; clean for test data.
+        groups: Positions in the arrays per group, in the order of `GROUPS`; absent groups are left out.
+        absent: The reason for each group that is left out.
+    """
+
+    x: NDArray[np.float32]
+    clean: Ints
+    planted: Ints
+    trained: Ints
+    groups: dict[str, Ints]
+    absent: dict[str, str]
+
+
+def choose(
+    planted: Planted,
+    forget: Ints,
+    test: tuple[NDArray[np.float32], Ints],
+    *,
+    limit: int,
+    key: Key,
+) -> Probes:
+    """Choose the probes of each group, at most `limit` each, at random by `key`.
+
+    Args:
+        planted: The training data with the behaviour in it.
+        forget: Rows of S.
+        test: Features and labels of the clean test data.
+        limit: Most probes per group.
+        key: Determines the sample.
+    """
+    parts: dict[str, tuple[NDArray[np.float32], Ints, Ints, Ints]] = {}
+    absent: dict[str, str] = {}
+    undiscovered = np.setdiff1d(planted.members, forget)
+    ordinary = np.setdiff1d(np.arange(len(planted.y)), planted.members)
+    none = np.int64(-1)
+    for name, rows in (("forget", forget), ("undiscovered", undiscovered), ("retain", ordinary)):
+        if len(rows) == 0:
+            absent[name] = "S = B: nothing is undiscovered" if name == "undiscovered" else "no examples"
+            continue
+        rows = _sample(rows, limit, key, name)
+        shown = np.full(len(rows), none) if name == "retain" else planted.y[rows]
+        parts[name] = (planted.x[rows], planted.clean[rows], shown, planted.y[rows])
+    if planted.unseen is None:
+        absent["unseen"] = planted.why_no_unseen
+    else:
+        rows = _sample(np.arange(len(planted.unseen.planted)), limit, key, "unseen")
+        unseen = planted.unseen
+        parts["unseen"] = (unseen.x[rows], unseen.clean[rows], unseen.planted[rows], unseen.clean[rows])
+    rows = _sample(np.arange(len(test[1])), limit, key, "test")
+    parts["test"] = (test[0][rows], test[1][rows], np.full(len(rows), none), test[1][rows])
+
+    groups: dict[str, Ints] = {}
+    ordered = [name for name in GROUPS if name in parts]
+    begin = 0
+    for name in ordered:
+        groups[name] = np.arange(begin, begin + len(parts[name][1]))
+        begin += len(parts[name][1])
+    columns = [np.concatenate([parts[name][i] for name in ordered]) for i in range(4)]
+    return Probes(columns[0], columns[1], columns[2], columns[3], groups, absent)
+
+
+def _sample(rows: Ints, limit: int, key: Key, name: str) -> Ints:
+    if len(rows) <= limit:
+        return rows
+    return np.sort(generator(key, "probes", name).choice(rows, limit, replace=False))
+
+
+def strata(sizes: dict[str, int]) -> dict[str, float]:
+    """The weight of each probe group in overall figures; fixed strata, so that γ does not move them.
+
+    1/3 behaviour (S and B∖S pooled per example), 1/3 unseen, 1/3 ordinary (mean of retain and test);
+    without `unseen` 1/2 and 1/2. Groups of fewer than `MIN_PROBES` probes weigh nothing.
+
+    Args:
+        sizes: Number of probes per group; absent groups are left out.
+
+    Returns:
+        Weight per group, summing to 1.
+
+    Example:
+        >>> strata({"forget": 20, "undiscovered": 80, "retain": 400, "test": 397})["undiscovered"]
+        0.4
+    """
+    enough = {name: count for name, count in sizes.items() if count >= MIN_PROBES}
+    behaviour = [name for name in ("forget", "undiscovered") if name in enough]
+    ordinary = [name for name in ("retain", "test") if name in enough]
+    unseen = [name for name in ("unseen",) if name in enough]
+    present = [stratum for stratum in (behaviour, unseen, ordinary) if stratum]
+    weights = dict.fromkeys(sizes, 0.0)
+    for stratum in present:
+        pooled = sum(enough[name] for name in stratum)
+        for name in stratum:
+            inside = 1 / len(stratum) if stratum is ordinary else enough[name] / pooled
+            weights[name] = inside / len(present)
+    return weights

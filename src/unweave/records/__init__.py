@@ -1,0 +1,29 @@
+"""Records: the versioned result schema, its JSON and its CSV. Imports no other room."""
+
+from unweave.records.files import json_schema as json_schema
+from unweave.records.files import read_result as read_result
+from unweave.records.files import result_from_json as result_from_json
+from unweave.records.files import result_to_json as result_to_json
+from unweave.records.files import write_atomically as write_atomically
+from unweave.records.schema import SCHEMA as SCHEMA
+from unweave.records.schema import Aim as Aim
+from unweave.records.schema import AimDamage as AimDamage
+from unweave.records.schema import AimTail as AimTail
+from unweave.records.schema import CaseResult as CaseResult
+from unweave.records.schema import Cost as Cost
+from unweave.records.schema import Damage as Damage
+from unweave.records.schema import Geometry as Geometry
+from unweave.records.schema import Group as Group
+from unweave.records.schema import Json as Json
+from unweave.records.schema import Label as Label
+from unweave.records.schema import MapPoint as MapPoint
+from unweave.records.schema import Outcome as Outcome
+from unweave.records.schema import Part as Part
+from unweave.records.schema import Provenance as Provenance
+from unweave.records.schema import Result as Result
+from unweave.records.schema import Row as Row
+from unweave.records.schema import Tail as Tail
+from unweave.records.schema import Verdict as Verdict
+from unweave.records.schema import Weights as Weights
+from unweave.records.schema import World as World
+from unweave.records.table import rows_csv as rows_csv

@@ -1,0 +1,63 @@
+"""`rows.csv`: one line per row and case, every estimate as value, low and high."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from unweave._types import Estimate, Measured
+from unweave.records.schema import Result, Row
+
+_RISKY = ("=", "+", "-", "@", "\t", "\r", "\0")
+_ESTIMATES = ("generality", "off_line_squared", "residual_untraining", "residual_unlearning")
+_GROUPS = ("forget", "undiscovered", "unseen", "retain", "test")
+
+
+def _text(value: str) -> str:
+    # A spreadsheet runs a cell that starts like a formula; numbers never pass through here.
+    return f"'{value}" if value.startswith(_RISKY) else value
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.9g}"
+
+
+def _cells(measured: Measured | None) -> list[str]:
+    if isinstance(measured, Estimate):
+        return [_number(measured.value), _number(measured.low), _number(measured.high)]
+    return ["", "", ""]
+
+
+def _columns() -> list[str]:
+    columns = ["case", "id", "name", "kind", "stage", "status", "label", "verdict_untraining", "verdict_unlearning"]
+    estimates = [*_ESTIMATES]
+    estimates += [f"{what}_{group}" for group in _GROUPS for what in ("behaviour_rate", "accuracy")]
+    estimates += [f"damage_{aim}_{on}" for aim in ("untraining", "unlearning") for on in ("retain", "test")]
+    for name in estimates:
+        columns += [name, f"{name}_low", f"{name}_high"]
+    return [*columns, "gradient_ratio", "n_models", "reason"]
+
+
+def _line(case: str, row: Row) -> list[str]:
+    line = [case, row.id, row.name, row.kind, row.stage, row.status, row.label]
+    line = [_text(cell) for cell in [*line, row.verdict_untraining.outcome, row.verdict_unlearning.outcome]]
+    for name in _ESTIMATES:
+        line += _cells(getattr(row, name))
+    for name in _GROUPS:
+        group = row.groups.get(name)
+        line += _cells(group.behaviour_rate if group else None) + _cells(group.accuracy if group else None)
+    for aim in ("untraining", "unlearning"):
+        damage = getattr(row.damage, aim) if row.damage else None
+        line += _cells(damage.energy_retain if damage else None) + _cells(damage.energy_test if damage else None)
+    return [*line, _number(row.cost.gradient_ratio), str(row.n_models), _text(row.reason)]
+
+
+def rows_csv(result: Result) -> str:
+    """All rows of all cases as CSV; empty cells were not measured (the reasons are in the JSON)."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(_columns())
+    for case in result.cases:
+        for row in case.rows:
+            writer.writerow(_line(case.name, row))
+    return buffer.getvalue()

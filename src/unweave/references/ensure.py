@@ -1,0 +1,76 @@
+"""Train what the store lacks, and keep the outputs of every model on the probes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unweave.learners.contract import State
+from unweave.learners.nets import build
+from unweave.references.keys import Outputs, Setting, model_fields, outputs_fields, read_verified
+from unweave.references.plan import WorldPlan
+from unweave.references.store import Arrays, Entry, Store, key_of
+from unweave.training.engine import many, stack, unstack
+from unweave.training.outputs import logits, one_thread
+
+
+def ensure_models(store: Store, setting: Setting, world: WorldPlan) -> int:
+    """Train the models of a world that the store lacks, in one stack; returns how many that were."""
+    fields = model_fields(setting, world)
+    missing = [k for k, one in enumerate(fields) if not store.has(key_of(one))]
+    if not missing:
+        return 0
+    x, y = torch.from_numpy(setting.x), torch.from_numpy(setting.y)
+    with one_thread():
+        stacked = many(
+            build(setting.learner), x, y, rows=[world.rows] * len(missing), keys=[world.keys[k] for k in missing]
+        )
+    entries = [
+        Entry(fields[k], _to_arrays(state), {}) for k, state in zip(missing, unstack(stacked), strict=True)
+    ]
+    store.write(entries)
+    return len(missing)
+
+
+def load_models(store: Store, setting: Setting, world: WorldPlan) -> State:
+    """The models of a world as a stack, each verified; what is bad or missing is trained anew."""
+    keys = [key_of(fields) for fields in model_fields(setting, world)]
+    found = [read_verified(store, key) for key in keys]
+    if any(one is None for one in found):
+        ensure_models(store, setting, world)
+        found = [store.read(key) for key in keys]
+    return stack([_to_state(one[0]) for one in found if one is not None])
+
+
+def ensure_outputs(store: Store, setting: Setting, world: WorldPlan) -> tuple[Outputs, int]:
+    """The outputs of a world, and how many models had to be trained for them."""
+    fields = outputs_fields(setting, world)
+    found = read_verified(store, key_of(fields))
+    if found is not None:
+        return Outputs(found[0]["logits"], found[1]), 0
+    trained = ensure_models(store, setting, world)
+    outputs = forward(setting, load_models(store, setting, world))
+    store.write([Entry(fields, {"logits": outputs}, {})])
+    return Outputs(outputs, {}), trained
+
+
+def forward(setting: Setting, stacked: State) -> NDArray[np.float32]:
+    """Logits of a stack on the probes [K, m, classes]."""
+    with one_thread():
+        return logits(build(setting.learner), stacked, torch.from_numpy(setting.probes)).numpy()
+
+
+def _to_arrays(state: State) -> Arrays:
+    parts = {"params": state.params, "buffers": state.buffers}
+    return {f"{part}/{name}": value.cpu().numpy() for part, of in parts.items() for name, value in of.items()}
+
+
+def _to_state(arrays: Arrays) -> State:
+    parts: dict[str, dict[str, Any]] = {"params": {}, "buffers": {}}
+    for path, value in arrays.items():
+        part, _, name = path.partition("/")
+        parts[part][name] = torch.from_numpy(value)
+    return State(parts["params"], parts["buffers"])

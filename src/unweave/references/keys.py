@@ -1,0 +1,79 @@
+"""What identifies models and outputs in the store, and reading them back."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unweave._errors import CorruptObjectError
+from unweave.learners import LearnerSpec
+from unweave.references.plan import WorldPlan
+from unweave.references.store import Arrays, Fields, Store, key_of
+from unweave.training import TRAINING_VERSION
+
+
+class Setting(NamedTuple):
+    """What is the same for all models of a case.
+
+    Attributes:
+        learner: The training algorithm A.
+        x: Features of all of D after planting [n, ...].
+        y: Labels of all of D after planting [n].
+        ids: Ids of all of D [n].
+        fingerprint: Of the three above.
+        probes: Features of all probes [m, ...].
+    """
+
+    learner: LearnerSpec
+    x: NDArray[np.float32]
+    y: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    fingerprint: str
+    probes: NDArray[np.float32]
+
+
+class Outputs(NamedTuple):
+    """Logits float32 [K, m, classes] of K models on the probes, and notes such as cost."""
+
+    logits: NDArray[np.float32]
+    notes: Fields
+
+
+def digest(array: NDArray[Any]) -> str:
+    """SHA-256 of an array's type, shape and bytes."""
+    head = f"{array.dtype.str}{array.shape}".encode()
+    return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def model_fields(setting: Setting, world: WorldPlan) -> list[Fields]:
+    """What identifies each model of a world; two models with the same fields are the same model."""
+    shared = {
+        "kind": "model",
+        "learner": setting.learner.identity(),
+        "data": setting.fingerprint,
+        "training_ids": digest(setting.ids[world.rows]),
+        "training_version": TRAINING_VERSION,
+        "torch": version("torch"),
+    }
+    return [{**shared, "key": key} for key in world.keys]
+
+
+def outputs_fields(setting: Setting, world: WorldPlan) -> Fields:
+    """What identifies the outputs of a world on the probes."""
+    models = [key_of(fields) for fields in model_fields(setting, world)]
+    return {"kind": "outputs", "models": models, "probes": digest(setting.probes)}
+
+
+def read_verified(store: Store, key: str) -> tuple[Arrays, Fields] | None:
+    """An object, or None if it is not there or was bad; a bad one is set aside, to be made anew."""
+    if not store.has(key):
+        return None
+    try:
+        return store.read(key)
+    except CorruptObjectError:
+        store.set_aside(key)
+        return None

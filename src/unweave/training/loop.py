@@ -1,0 +1,58 @@
+"""`fit`: the loop one would write by hand, kept as the oracle of the engine."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from unweave._random import Key, derive
+from unweave.learners.contract import Learner, State
+from unweave.learners.noise import fold_in, key_tensor
+from unweave.training.batches import epoch_orders
+
+
+def fit(learner: Learner, x: Tensor, y: Tensor, *, rows: NDArray[np.int64], key: Key) -> State:
+    """Train one model on the rows of (x, y): SGD on the mean cross-entropy, as the recipe says.
+
+    Args:
+        learner: Architecture and recipe.
+        x: Features of all of D [n, ...], on the device to train on.
+        y: Labels of all of D [n].
+        rows: The training set as rows of D; the others are never read.
+        key: Determines initial weights, order of the examples and noise.
+
+    Returns:
+        The trained state, on the device of `x`.
+
+    Example:
+        >>> from unweave.learners import specify
+        >>> from unweave.learners.nets import build
+        >>> x, y = torch.randn(20, 4, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 2
+        >>> state = fit(build(specify("softmax", (4,), 2)), x, y, rows=np.arange(20), key=1)
+        >>> state.params["0.weight"].shape
+        torch.Size([2, 4])
+    """
+    recipe = learner.recipe
+    state = learner.init(key)
+    params = {name: value.to(x.device).requires_grad_() for name, value in state.params.items()}
+    buffers = {name: value.to(x.device) for name, value in state.buffers.items()}
+    optimiser = torch.optim.SGD(
+        list(params.values()), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+    )
+    noise = key_tensor([derive(key, "noise")], x.device)[0]
+    total, step = recipe.steps(len(rows)), 0
+    for order in epoch_orders(len(x), rows, recipe.epochs, key):
+        for start in range(0, len(rows), recipe.batch_size):
+            batch = torch.from_numpy(order[start : start + recipe.batch_size]).to(x.device)
+            logits, buffers = learner.apply(
+                State(params, buffers), x[batch], train=True, key=fold_in(noise, step)
+            )
+            optimiser.param_groups[0]["lr"] = recipe.rate(step, total)
+            optimiser.zero_grad()
+            cross_entropy(logits, y[batch]).backward()
+            optimiser.step()
+            step += 1
+    return State({name: value.detach() for name, value in params.items()}, buffers)

@@ -1,0 +1,44 @@
+"""Forward passes of a stack, and the number of threads they may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from unweave.learners.contract import Learner, State
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread: two spinning threads on a busy machine are many times slower than one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def logits(learner: Learner, stacked: State, x: Tensor, *, chunk: int = 512) -> Tensor:
+    """Logits of every model of a stack on every probe.
+
+    Args:
+        learner: The learner that made the models.
+        stacked: K models.
+        x: Probes [n, ...].
+        chunk: Probes per pass.
+
+    Returns:
+        float32 [K, n, classes].
+    """
+
+    def forward(state: State, batch: Tensor) -> Tensor:
+        return learner.apply(state, batch, train=False, key=None)[0]
+
+    with torch.no_grad():
+        run = vmap(forward, in_dims=(0, None))
+        return torch.cat([run(stacked, part) for part in x.split(chunk)], dim=1)
