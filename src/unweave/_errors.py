@@ -4,7 +4,8 @@
     ├── UserError            bad input; the message says what, where, why, what to do   (exit 2)
     │   ├── SpecError        a key or value of a spec
     │   ├── UnknownNameError a method, case, … that is not registered; near names offered
-    │   └── ApplicabilityError  asked of something it does not apply to
+    │   ├── ApplicabilityError  asked of something it does not apply to
+    │   └── DivergedError    a model that is no longer finite
     └── StoreError           the store could not be read or written                      (exit 2)
         └── CorruptObjectError  an object whose bytes do not hash to what was recorded   (exit 1)
 """
@@ -29,6 +30,10 @@ class SpecError(UserError):
 
 class ApplicabilityError(UserError):
     """Something was asked of a method, metric or case to which it does not apply."""
+
+
+class DivergedError(UserError):
+    """A model is no longer finite: the method or recipe diverged."""
 
 
 class UnknownNameError(UserError):

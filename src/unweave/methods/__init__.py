@@ -16,5 +16,3 @@ from unweave.methods.loop import run as run
 
 del _baselines, _dampening, _distillation, _gradient  # imported to register what they hold
 
-METHODS_VERSION = 1
-"""Enters the key of every stored output of a method; raised whenever a method changes."""

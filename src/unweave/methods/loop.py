@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
-from unweave._errors import UserError
+from unweave._errors import DivergedError, UserError
 from unweave._random import Key, derive, generator
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in, key_tensor
@@ -77,7 +77,8 @@ def run(
         The edited stack with its cost.
 
     Raises:
-        UserError: if S or D∖S is empty, or a model is no longer finite.
+        UserError: if S or D∖S is empty.
+        DivergedError: if a model is no longer finite.
     """
     if len(forget.y) == 0 or len(retain.y) == 0:
         raise UserError("A method needs a forget set and retain data; one of them is empty.")
@@ -157,7 +158,7 @@ def _check_finite(state: State, steps: int) -> None:
     for name, value in state.params.items():
         bad = ~value.flatten(1).isfinite().all(1)
         if bad.any():
-            raise UserError(
+            raise DivergedError(
                 f"After {steps} steps `{name}` of {int(bad.sum())} of {len(bad)} models is not finite. "
                 "The method diverged; try a smaller `lr` or fewer `epochs`."
             )

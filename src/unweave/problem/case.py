@@ -82,7 +82,8 @@ class Case:
     """One (data, behaviour, forget set, learner), judged with margin m at level alpha.
 
     `margin`: share of the way from the original that may still be open for an aim to count as
-    reached; set before the run. `alpha`: level of the verdicts.
+    reached; set before the run. `alpha`: level of the verdicts. `privacy`: the request is about what S
+    itself reveals, so untraining must hold on the margins of S too, which do not saturate.
 
     Example:
         >>> Case(behaviour=BehaviourChoice("mislabel"), forget=ForgetChoice(discovery=0.5)).margin
@@ -93,6 +94,7 @@ class Case:
     seed: int = 0
     margin: float = 0.1
     alpha: float = 0.05
+    privacy: bool = False
     data: DataChoice = field(default_factory=DataChoice)
     behaviour: BehaviourChoice = field(default_factory=BehaviourChoice)
     forget: ForgetChoice = field(default_factory=ForgetChoice)

@@ -22,6 +22,7 @@ from unweave.records.schema import Part as Part
 from unweave.records.schema import Provenance as Provenance
 from unweave.records.schema import Result as Result
 from unweave.records.schema import Row as Row
+from unweave.records.schema import RowKind as RowKind
 from unweave.records.schema import Tail as Tail
 from unweave.records.schema import Verdict as Verdict
 from unweave.records.schema import Weights as Weights

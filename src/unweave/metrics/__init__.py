@@ -1,0 +1,30 @@
+"""Room: metrics. Pure functions from arrays to numbers; the map and the rule of the verdict."""
+
+from unweave.metrics.accuracy import leave_out_means as leave_out_means
+from unweave.metrics.accuracy import margins as margins
+from unweave.metrics.accuracy import rate as rate
+from unweave.metrics.distances import PairDistances as PairDistances
+from unweave.metrics.distances import admissible_pairs as admissible_pairs
+from unweave.metrics.distances import distances_by_probe as distances_by_probe
+from unweave.metrics.distances import pair_distances as pair_distances
+from unweave.metrics.distances import probe_weights as probe_weights
+from unweave.metrics.energy import energy as energy
+from unweave.metrics.energy import energy_by_probe as energy_by_probe
+from unweave.metrics.energy import energy_distance as energy_distance
+from unweave.metrics.energy import mean_shift as mean_shift
+from unweave.metrics.energy import mean_shift_distance as mean_shift_distance
+from unweave.metrics.energy import pair_means as pair_means
+from unweave.metrics.energy import worst_off as worst_off
+from unweave.metrics.map import affine_weights as affine_weights
+from unweave.metrics.map import gap_is_clear as gap_is_clear
+from unweave.metrics.map import generality as generality
+from unweave.metrics.map import off_line_in_words as off_line_in_words
+from unweave.metrics.map import off_line_squared as off_line_squared
+from unweave.metrics.map import original_is_off_line as original_is_off_line
+from unweave.metrics.map import weights_are_sharp as weights_are_sharp
+from unweave.metrics.residual import excess as excess
+from unweave.metrics.residual import margin_in_words as margin_in_words
+from unweave.metrics.residual import tolerated_models as tolerated_models
+from unweave.metrics.verdict import conjunction as conjunction
+from unweave.metrics.verdict import label as label
+from unweave.metrics.verdict import outcome as outcome

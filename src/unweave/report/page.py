@@ -1,0 +1,224 @@
+"""The result as one self-contained HTML page, and as a fragment for notebooks."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from importlib import resources
+from typing import Any, NamedTuple
+
+import unweave.report.columns as columns
+import unweave.report.words as words
+from unweave.records import CaseResult, Result, Row
+from unweave.report.charts import case_charts, symbol_of
+from unweave.report.columns import Cell, Column
+from unweave.report.numbers import clean, estimate_text, number_text, one_line, p_text, share_text
+from unweave.report.toml import toml_text
+
+_SYMBOL_WORDS = {
+    "reference": ("reference", "what an aim asks for"),
+    "null": ("fresh retrains", "never used to draw the map: where an ideal run lands"),
+    "original": ("original", "the model as deployed"),
+}
+
+
+class _Section(NamedTuple):
+    """One probe group of one aim in the details of a row."""
+
+    group: str
+    aim: str
+    values: tuple[str, ...]
+
+
+class _Line(NamedTuple):
+    """One row with the cells of all its tables."""
+
+    row: Row
+    verdict: list[Cell]
+    behaviour: list[Cell]
+    accuracy: list[Cell]
+    sections: list[_Section]
+
+
+def _file(name: str) -> str:
+    return resources.files("unweave.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _finalize(value: object) -> object:
+    # Markup is ours and stays; text from data loses the characters that could forge what is read.
+    return clean(value) if type(value) is str else value
+
+
+def _indexed(text: str) -> str:
+    from markupsafe import Markup, escape
+
+    safe = str(escape(clean(text)))
+    return Markup(safe.replace("r_S", "r<sub>S</sub>").replace("r_B", "r<sub>B</sub>"))
+
+
+def _template(name: str) -> Callable[..., str]:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_file), autoescape=True, undefined=jinja2.StrictUndefined,
+        finalize=_finalize, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["indexed"] = _indexed
+    names: dict[str, Any] = {
+        "estimate": estimate_text,
+        "number": number_text,
+        "p": p_text,
+        "share": share_text,
+        "row_name": words.row_name,
+        "symbol": symbol_of,
+        "outcome": words.OUTCOME_NAMES,
+        "reason": words.told_reason,
+        "group_meanings": words.GROUP_MEANINGS,
+    }
+    return environment.get_template(name, globals=names).render
+
+
+def inline_json(value: object) -> str:
+    r"""JSON that can stand inside a script element: no `<`, and ASCII only.
+
+    Example:
+        >>> inline_json({"a": "</script>"})
+        '{"a": "\\u003c/script>"}'
+    """
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\x7f", "\\u007f")
+
+
+def _source(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _policy(scripts: Sequence[str], style: str) -> str:
+    allowed = " ".join(_source(script) for script in scripts)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src {_source(style)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _cells(row: Row, table: Sequence[Column]) -> list[Cell]:
+    return [column.cell(row) for column in table]
+
+
+def _legend(case: CaseResult) -> list[tuple[str, str, str]]:
+    found: dict[str, tuple[str, str, str]] = {}
+    for row in columns.ordered_rows(case.rows):
+        key = symbol_of(row)
+        if key in _SYMBOL_WORDS:
+            found[key] = (key, *_SYMBOL_WORDS[key])
+        elif row.status == "ok":
+            name = "no label" if row.label == "not applicable" else words.LABEL_NAMES[row.label]
+            found[key] = (key, name, words.LABEL_MEANINGS[row.label])
+    return list(found.values())
+
+
+def _off_map(case: CaseResult) -> list[tuple[str, str]]:
+    if not case.geometry.drawn:
+        return []
+    missing = [row for row in columns.ordered_rows(case.rows) if row.xy is None]
+    return [(words.row_name(row), columns.place_reason(row)) for row in missing]
+
+
+def _group_sections(row: Row) -> list[_Section]:
+    sections: list[_Section] = []
+    for name in columns.group_names([row]):
+        group = row.groups[name]
+        tails = row.tail
+        for aim, residual, energy, stacked, of_aim in (
+            ("untraining", group.residual_untraining, group.energy_untraining, group.stacked_untraining,
+             tails and tails.untraining),
+            ("unlearning", group.residual_unlearning, group.energy_unlearning, group.stacked_unlearning,
+             tails and tails.unlearning),
+        ):  # fmt: skip
+            tail = of_aim.get(name) if of_aim else None
+            worst = ("–", "–", "–")
+            if tail is not None:
+                null = "–" if tail.p95_null is None else number_text(tail.p95_null, 3)
+                worst = (number_text(tail.p95, 3), null, share_text(tail.share_differing))
+            texts = (estimate_text(residual), estimate_text(energy, 4), estimate_text(stacked, 4), *worst)
+            sections.append(_Section(one_line(name), aim, texts))
+    return sections
+
+
+def _view(case: CaseResult, charts: dict[str, Any]) -> dict[str, object]:
+    table = columns.verdict_columns(case.rows)
+    behaviour = columns.group_columns(case.rows, "behaviour")
+    accuracy = columns.group_columns(case.rows, "accuracy")
+    lines = [
+        _Line(row, _cells(row, table), _cells(row, behaviour), _cells(row, accuracy), _group_sections(row))
+        for row in columns.ordered_rows(case.rows)
+    ]
+    return {
+        "case": case,
+        "headline": one_line(case.headline) or words.headline(case),
+        "lines": lines,
+        "judged": [line for line in lines if line.row.kind == "method"],
+        "columns": table,
+        "group_heads": columns.group_heads(case.rows),
+        "small": any(not group.in_verdict for row in case.rows for group in row.groups.values()),
+        "legend": _legend(case),
+        "off_map": _off_map(case),
+        "charts": charts,
+        "null_warning": words.null_warning(case),
+        "not_drawn": words.not_drawn_words(case.geometry),
+        "margin": words.margin_words(case.margin),
+        "attainable": words.attainable_words(case.geometry, case.margin),
+        "not_measured": columns.not_measured(case),
+        "definition": toml_text(case.case),
+    }
+
+
+def render_page(result: Result) -> str:
+    """Draw a result as one HTML page that makes no request of any kind.
+
+    Styles, scripts and data stand in the page; its policy allows these blocks by their hashes and nothing
+    else. Every table is there without JavaScript; the charts are drawn by it.
+
+    Args:
+        result: what was measured; headlines that are empty are made from the numbers.
+
+    Returns:
+        The whole page, to be written as UTF-8.
+    """
+    from markupsafe import Markup
+
+    charts = [case_charts(case) for case in result.cases]
+    scripts = [_file("vendor/d3.min.js"), _file("vendor/plot.min.js"), _file("page.js")]
+    style = _file("page.css")
+    licences = "\n".join(_file(f"vendor/LICENSE-{name}") for name in ("d3", "plot"))
+    provenance = result.provenance
+    return _template("page.html.j2")(
+        headline=one_line(result.headline) or words.headline_result(result.cases),
+        views=[_view(case, chart) for case, chart in zip(result.cases, charts, strict=True)],
+        provenance=provenance,
+        schema=result.schema,
+        spec=toml_text(provenance.spec),
+        how_to_read=words.HOW_TO_READ,
+        policy=Markup(_policy(scripts, style)),
+        style=Markup(style),
+        scripts=[Markup(script) for script in scripts],
+        data=Markup(inline_json(charts)),
+        licences=licences,
+    )
+
+
+def result_html(result: Result) -> str:
+    """Draw a result as a compact HTML fragment: headline and verdict tables, without scripts.
+
+    Args:
+        result: what was measured.
+
+    Returns:
+        HTML for a notebook's output cell; all text from data is escaped.
+    """
+    views = [_view(case, {}) for case in result.cases]
+    headline = one_line(result.headline) or words.headline_result(result.cases)
+    return _template("fragment.html.j2")(headline=headline, views=views)

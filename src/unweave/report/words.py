@@ -1,0 +1,387 @@
+"""All sentences of the report: labels, reasons, headlines, and how to read the numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from unweave._types import Estimate, Measured, NotMeasured
+from unweave.records import Aim, CaseResult, Geometry, Label, Outcome, Part, Row, Verdict
+from unweave.report.numbers import (
+    DASH,
+    estimate_text,
+    interval_text,
+    number_text,
+    one_line,
+    share_text,
+)
+
+UNTRAINED = "A(D∖S)"
+UNLEARNED = "A(D∖B)"
+INDISTINGUISHABLE = "not distinguishable from 0"
+
+LABEL_NAMES: dict[Label, str] = {
+    "untrained": "untrained",
+    "unlearned": "unlearned",
+    "both": "both",
+    "neither": "neither",
+    "inconclusive": "inconclusive",
+    "no power": "no power",
+    "not applicable": DASH,
+}
+
+LABEL_MEANINGS: dict[Label, str] = {
+    "untrained": f"reached {UNTRAINED}, the model trained without the forget set, within the margin",
+    "unlearned": f"reached {UNLEARNED}, the model that never met the behaviour, within the margin",
+    "both": "reached both references within the margin",
+    "neither": "reached neither reference",
+    "inconclusive": "the intervals do not decide at this number of models",
+    "no power": "the original already sits at the reference: nothing to remove, so nothing to judge",
+    "not applicable": "a reference or an original, not a method; or a method without a result",
+}
+
+OUTCOME_NAMES: dict[Outcome, str] = {
+    "reached": "reached",
+    "missed": "missed",
+    "inconclusive": "undecided",
+    "no power": "nothing to remove",
+    "not measured": "not measured",
+}
+
+GROUP_MEANINGS: dict[str, str] = {
+    "forget": "the forget set S, which the method was given",
+    "undiscovered": "B∖S: training examples of the behaviour that the method was not told about",
+    "unseen": "new instances of the behaviour, made from test data",
+    "retain": "training data without the behaviour",
+    "test": "test data without the behaviour",
+}
+
+HOW_TO_READ: tuple[str, ...] = (
+    f"The map lays out mean predictions: on its baseline, 0 is {UNTRAINED} (as if the forget set had never "
+    f"been trained on) and 1 is {UNLEARNED} (as if the whole behaviour had never been met).",
+    "Height is the distance from that line in units of the distance between the references; a high point "
+    "predicts like neither, which is not by itself damage.",
+    "r_S and r_B are the shares of the way from the original to each reference that are still left: 0 is "
+    "arrived, 1 is as the original, above 1 is worse than doing nothing.",
+    "A method reached an aim only if that share is shown to lie below the margin overall and on the aim's "
+    "own probes, with accuracy on ordinary data equivalent to the reference's.",
+    "Brackets and ellipses hold 95% confidence over independently trained models, given these probes; "
+    "the labels allow for the number of methods and aims judged, the brackets do not.",
+)
+
+_NO_VERDICT = "the fresh retrains miss their anchors, so there is no verdict"
+_PAST: dict[Aim, str] = {"untraining": "untrained", "unlearning": "unlearned"}
+_VERB: dict[Aim, str] = {"untraining": "untrain", "unlearning": "unlearn"}
+_REFERENCE: dict[Aim, str] = {"untraining": UNTRAINED, "unlearning": UNLEARNED}
+_NO_POWER: dict[Aim, str] = {
+    "untraining": "untraining is a no-op there (nothing to remove)",
+    "unlearning": "there is nothing to unlearn there",
+}
+_STAGES = {
+    "default": "",
+    "tuned_untraining": " (tuned to untrain)",
+    "tuned_unlearning": " (tuned to unlearn)",
+}
+
+
+def row_name(row: Row) -> str:
+    """The name of a row as it is shown: with the aim it was tuned for, if any."""
+    return one_line(row.name) + _STAGES[row.stage]
+
+
+def verdict_of(row: Row, aim: Aim) -> Verdict:
+    """The verdict of a row on one aim."""
+    return row.verdict_untraining if aim == "untraining" else row.verdict_unlearning
+
+
+def residual_of(row: Row, aim: Aim) -> Measured:
+    """The residual of a row on one aim: r_S or r_B."""
+    return row.residual_untraining if aim == "untraining" else row.residual_unlearning
+
+
+def off_line_text(off_line_squared: Measured) -> str:
+    """Word the height over the line: a root with its interval, or that it cannot be told from 0.
+
+    Args:
+        off_line_squared: signed square of the height, in units of the gap between the references.
+
+    Example:
+        >>> off_line_text(Estimate(0.25, 0.16, 0.36, 32)), off_line_text(Estimate(0.01, -0.02, 0.04, 32))
+        ('0.50 [0.40, 0.60]', 'not distinguishable from 0')
+    """
+    if not isinstance(off_line_squared, Estimate):
+        return DASH
+    if off_line_squared.low is None or off_line_squared.low <= 0 or off_line_squared.value <= 0:
+        return INDISTINGUISHABLE
+    high = None if off_line_squared.high is None else math.sqrt(max(off_line_squared.high, 0.0))
+    interval = interval_text(math.sqrt(off_line_squared.low), high)
+    return f"{number_text(math.sqrt(off_line_squared.value))} {interval}"
+
+
+def _left(residual: Estimate) -> str:
+    low = None if residual.low is None else 100 * residual.low
+    high = None if residual.high is None else 100 * residual.high
+    return f"{share_text(residual.value)} of the way is left {interval_text(low, high, 0)}"
+
+
+def _missed(aim: Aim, residual: Measured) -> str:
+    if not isinstance(residual, Estimate):
+        return f"did not {_VERB[aim]}"
+    low, high = residual.low, residual.high
+    if low is not None and low > 1:
+        times = f"{number_text(residual.value, 1)} times the original's E² {interval_text(low, high, 1)}"
+        return f"moved away from {_REFERENCE[aim]} ({times})"
+    if residual.value >= 1 or high is None or high >= 1:
+        return f"did not measurably {_VERB[aim]} ({_left(residual)})"
+    return f"did {share_text(1 - residual.value)} of the {aim} ({_left(residual)})"
+
+
+def aim_reason(
+    aim: Aim, outcome: Outcome, *, residual: Measured, parts: Sequence[Part] = (), reason: str = ""
+) -> str:
+    """Say in one clause how far a row came towards one aim.
+
+    Args:
+        aim: the aim judged.
+        outcome: what the verdict says.
+        residual: share of the way from the original still to go; below the margin is good.
+        parts: the conditions of the verdict; named where only some of them hold.
+        reason: why the aim was not measured; used for that outcome alone.
+
+    Example:
+        >>> aim_reason("unlearning", "missed", residual=Estimate(0.31, 0.27, 0.35, 32))
+        'did 69% of the unlearning (31% of the way is left [27, 35])'
+    """
+    if outcome == "no power":
+        return "untraining is a no-op here" if aim == "untraining" else "there is nothing to unlearn here"
+    if outcome == "not measured":
+        return f"{aim} not measured" + (f": {one_line(reason)}" if reason else "")
+    if outcome == "missed":
+        return _missed(aim, residual)
+    left = f" ({_left(residual)})" if isinstance(residual, Estimate) else ""
+    if outcome == "reached":
+        return f"{_PAST[aim]}, within the margin{left}"
+    open_parts = [one_line(part.name) for part in parts if not part.holds]
+    lacking = f", not shown: {', '.join(open_parts)}" if 0 < len(open_parts) < len(parts) else ""
+    return f"{aim} undecided{left}{lacking}"
+
+
+def _unmeasured_reason(verdict: Verdict) -> str:
+    excess = verdict.excess
+    return one_line(excess.not_measured if isinstance(excess, NotMeasured) else verdict.reason)
+
+
+def _verdict_clause(row: Row, aim: Aim) -> str:
+    verdict, residual = verdict_of(row, aim), residual_of(row, aim)
+    reason = _unmeasured_reason(verdict)
+    return aim_reason(aim, verdict.outcome, residual=residual, parts=verdict.parts, reason=reason)
+
+
+def _behaviour(row: Row) -> str:
+    for name, where in (
+        ("unseen", "unseen instances"),
+        ("undiscovered", "undiscovered instances"),
+        ("forget", "the forget set"),
+    ):
+        rate = row.groups[name].behaviour_rate if name in row.groups else None
+        if isinstance(rate, Estimate):
+            unlearned = row.kind != "method" or row.verdict_unlearning.outcome == "reached"
+            still = "still " if rate.value >= 0.1 and not unlearned else ""
+            return f"the behaviour {still}shows on {share_text(rate.value)} of {where}"
+    return ""
+
+
+def row_reason(row: Row) -> str:
+    """Explain a row in plain words: what it did for each aim, and where the behaviour still shows.
+
+    Takes everything from the row's numbers; `row.reason` is read only where the row has no result.
+    """
+    if row.status != "ok":
+        return f"{row.status}" + (f": {one_line(row.reason)}" if row.reason else "")
+    if row.kind == "original":
+        clauses = ["the model as deployed"]
+    elif row.kind == "reference":
+        clauses = ["a reference: what an aim asks for"]
+    elif row.kind == "null":
+        clauses = ["fresh retrains, unused elsewhere: how close an ideal run comes"]
+    else:
+        if row.verdict_untraining.outcome == row.verdict_unlearning.outcome == "no power":
+            clauses = ["nothing to remove: the original is not told apart from either reference"]
+        elif row.verdict_untraining.outcome == row.verdict_unlearning.outcome == "not measured" and (
+            reason := _unmeasured_reason(row.verdict_untraining)
+        ) == _unmeasured_reason(row.verdict_unlearning):
+            clauses = ["neither aim was measured" + (f": {reason}" if reason else "")]
+        else:
+            aims: list[Aim] = ["untraining", "unlearning"]
+            aims.sort(key=lambda aim: verdict_of(row, aim).outcome in ("no power", "not measured"))
+            clauses = [_verdict_clause(row, aim) for aim in aims]
+    behaviour = _behaviour(row)
+    return "; ".join([*clauses, behaviour] if behaviour else clauses)
+
+
+def told_reason(row: Row) -> str:
+    """The reason a row carries, or one made from its numbers where it carries none or has no result."""
+    return one_line(row.reason) if row.status == "ok" and row.reason else row_reason(row)
+
+
+def _names(rows: Sequence[Row]) -> str:
+    shown = [row_name(row) for row in rows[:3]]
+    rest = len(rows) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def _closest(rows: Sequence[Row], aim: Aim) -> str:
+    found: list[tuple[float, Row]] = []
+    for row in rows:
+        residual = residual_of(row, aim)
+        if isinstance(residual, Estimate):
+            found.append((residual.value, row))
+    if not found:
+        return ""
+    value, row = min(found, key=lambda pair: pair[0])
+    if value > 1.005:
+        return f"closest was {row_name(row)}, at {number_text(value, 1)} times the original's E²"
+    return f"{row_name(row)} came closest with {share_text(value)} of the way left"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _noun(rows: Sequence[Row]) -> str:
+    return "method" if len({row.name for row in rows}) == len(rows) else "method setting"
+
+
+def _aim_clause(rows: Sequence[Row], aim: Aim) -> str:
+    outcomes = [verdict_of(row, aim).outcome for row in rows]
+    past = _PAST[aim]
+    if all(outcome == "not measured" for outcome in outcomes):
+        reason = _unmeasured_reason(verdict_of(rows[0], aim))
+        return f"{aim} was not measured" + (f" ({reason})" if reason else "")
+    if "no power" in outcomes and all(outcome in ("no power", "not measured") for outcome in outcomes):
+        return _NO_POWER[aim]
+    count, noun = len(rows), _noun(rows)
+    reached = [row for row, outcome in zip(rows, outcomes, strict=True) if outcome == "reached"]
+    if reached and len(reached) == count:
+        return f"all {count} {noun}s {past}" if count > 1 else f"{row_name(reached[0])} {past}"
+    if reached:
+        return f"{len(reached)} of {count} {noun}s {past} ({_names(reached)})"
+    open_rows = outcomes.count("inconclusive")
+    if count == 1:
+        residual = residual_of(rows[0], aim)
+        left = f" ({share_text(residual.value)} of the way left)" if isinstance(residual, Estimate) else ""
+        shown = f"is not shown to have {past}" if open_rows else f"did not {_VERB[aim]}"
+        return f"{row_name(rows[0])} {shown}{left}"
+    shown = f"is shown to have {past}, {open_rows} undecided" if open_rows else past
+    closest = _closest(rows, aim)
+    return f"none of {count} {noun}s {shown}" + (f" ({closest})" if closest else "")
+
+
+def _case_clause(name: str, rows: Sequence[Row], geometry: Geometry, null_ok: bool) -> str:
+    start = f"on {one_line(name)}, "
+    if not null_ok:
+        return start + _NO_VERDICT
+    methods = [row for row in rows if row.kind == "method"]
+    usable = [row for row in methods if row.status == "ok"]
+    if not methods:
+        text = "no method was compared"
+    elif not usable:
+        text = f"{_plural(len(methods), 'method')} compared, none with a result"
+    else:
+        clauses = [_aim_clause(usable, aim) for aim in ("unlearning", "untraining")]
+        text = ", and ".join(clauses)
+        if clauses[1] == clauses[0].replace("unlearning was", "untraining was"):
+            text = clauses[0].replace("unlearning was not", "neither aim was")
+        lost = len(methods) - len(usable)
+        text += f", with {_plural(lost, 'method')} giving no result" if lost else ""
+    if not geometry.drawn and isinstance(geometry.gap, Estimate):
+        text += ", and the two aims are not distinguishable"
+    return start + text
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."
+
+
+def case_headline(*, name: str, rows: Sequence[Row], geometry: Geometry, null_ok: bool) -> str:
+    """Say in one sentence what happened on a case.
+
+    Args:
+        name: name of the case.
+        rows: all its rows; only methods are counted.
+        geometry: distances between its worlds.
+        null_ok: whether fresh retrains sit at their anchors; if not there is no verdict to report.
+    """
+    return _sentence(_case_clause(name, rows, geometry, null_ok))
+
+
+def headline(case: CaseResult) -> str:
+    """Say in one sentence what happened on a case."""
+    return case_headline(name=case.name, rows=case.rows, geometry=case.geometry, null_ok=case.null_ok)
+
+
+def headline_result(cases: Sequence[CaseResult]) -> str:
+    """Say in one sentence what happened on all cases: each in turn up to three, then counts."""
+    if not cases:
+        return "No case was compared."
+    if len(cases) <= 3:
+        clauses = [_case_clause(case.name, case.rows, case.geometry, case.null_ok) for case in cases]
+        return _sentence("; ".join(clauses))
+    judged = [case for case in cases if case.null_ok]
+    rows = [row for case in judged for row in case.rows if row.kind == "method" and row.status == "ok"]
+    unlearned, untrained = (
+        sum(verdict_of(row, aim).outcome == "reached" for row in rows) for aim in ("unlearning", "untraining")
+    )
+    runs = _plural(len(rows), "method run")
+    text = f"across {len(cases)} cases, {unlearned} of {runs} unlearned and {untrained} untrained"
+    if len(judged) < len(cases):
+        text += f"; in {_plural(len(cases) - len(judged), 'case')} {_NO_VERDICT}"
+    return _sentence(text)
+
+
+def margin_words(margin: float) -> str:
+    """Say what a margin tolerates.
+
+    A mixture with a share q of its models at the original has E² = q²·E²(O,R); a share q of probes at
+    the original, q·E²(O,R).
+
+    Example:
+        >>> margin_words(0.1)
+        'A margin of 0.10 tolerates 10% of the probes, or 32% of the models, sitting wholly at the original.'
+    """
+    probes, models = share_text(margin), share_text(math.sqrt(margin))
+    tolerated = f"{probes} of the probes, or {models} of the models, sitting wholly at the original"
+    return f"A margin of {number_text(margin)} tolerates {tolerated}."
+
+
+def attainable_words(geometry: Geometry, margin: float) -> str:
+    """Say which margin a fresh retrain could be shown to keep at this number of models."""
+    found: dict[Aim, float | None] = {
+        "untraining": geometry.attainable_untraining,
+        "unlearning": geometry.attainable_unlearning,
+    }
+    known = [(aim, value) for aim, value in found.items() if value is not None]
+    if not known:
+        return "The attainable margin was not measured."
+    values = " and ".join(f"{number_text(max(value, 0.0), 3)} for {aim}" for aim, value in known)
+    text = f"With this many models a fresh retrain is itself shown to lie within {values}"
+    beyond = [aim for aim, value in known if value > margin]
+    if beyond:
+        return f"{text}: a margin of {number_text(margin)} cannot be shown for {' or '.join(beyond)}."
+    return f"{text}: no margin below that can be shown."
+
+
+def null_warning(case: CaseResult) -> str:
+    """The warning on top of a case whose fresh retrains miss their anchors; empty where they do not."""
+    if case.null_ok:
+        return ""
+    return "No verdict: fresh retrains of a reference do not sit at it, so no label below can be relied on."
+
+
+def not_drawn_words(geometry: Geometry) -> str:
+    """Say why there is no map; empty where there is one."""
+    if geometry.drawn:
+        return ""
+    reason = one_line(geometry.why_not) or "the two aims are not distinguishable here"
+    gap = f" (gap {estimate_text(geometry.gap, 4)})" if isinstance(geometry.gap, Estimate) else ""
+    return f"No map: {reason}{gap}."

@@ -1,0 +1,103 @@
+"""From a case to arrays: load data, plant the behaviour, choose S and the probes, plan the worlds."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unweave._random import derive
+from unweave.data import Dataset, fingerprint, load
+from unweave.learners import specify
+from unweave.problem import Case, Planted, Probes, choose_probes, plant, select
+from unweave.references import Setting, WorldName, WorldPlan, plan
+from unweave.study.spec import case_from_tree, case_to_tree
+
+_RECIPE = ("epochs", "lr", "batch_size", "momentum", "weight_decay", "schedule")
+_CONFIG = ("width", "depth")
+
+
+class Assembly(NamedTuple):
+    """A case as arrays.
+
+    Attributes:
+        case: The case.
+        data: The data before planting.
+        planted: The training data with the behaviour in it.
+        forget: Rows of S.
+        probes: Probes of all groups.
+        setting: What all models share.
+        worlds: Training sets and keys.
+    """
+
+    case: Case
+    data: Dataset
+    planted: Planted
+    forget: NDArray[np.int64]
+    probes: Probes
+    setting: Setting
+    worlds: dict[WorldName, WorldPlan]
+
+
+def assemble(case: Case) -> Assembly:
+    """Build and check everything a case needs, before any model is trained.
+
+    Raises:
+        UserError: whatever is wrong with the case, as one message.
+    """
+    return _assemble(json.dumps(case_to_tree(case), sort_keys=True))
+
+
+@lru_cache(maxsize=8)
+def _assemble(text: str) -> Assembly:
+    # Cached by content: a worker meets the same case in each of its tasks.
+    case = case_from_tree(json.loads(text))
+    data = load(case.data.source, test=case.data.test, limit=case.data.limit)
+    train, test = (data.train.x, data.train.y), (data.test.x, data.test.y)
+    chosen = case.behaviour
+    planted = plant(
+        chosen.kind,
+        train,
+        test,
+        classes=data.classes,
+        size=chosen.size,
+        key=derive(case.seed, "problem"),
+        target=chosen.target,
+        patch=chosen.patch,
+    )
+    key = derive(case.seed, "problem")
+    forget = select(
+        planted.members,
+        data.train.ids,
+        key=key,
+        discovery=case.forget.discovery,
+        count=case.forget.count,
+        forget_ids=case.forget.ids,
+    )
+    probes = choose_probes(planted, forget, test, limit=case.probes.limit, key=key)
+    learner = specify(
+        case.learner.name,
+        data.train.x.shape[1:],
+        data.classes,
+        recipe=_given(case.learner, _RECIPE),
+        config=_given(case.learner, _CONFIG),
+    )
+    ids = data.train.ids
+    setting = Setting(learner, planted.x, planted.y, ids, fingerprint(planted.x, planted.y, ids), probes.x)
+    worlds = plan(
+        len(ids),
+        forget,
+        planted.members,
+        models=case.references.models,
+        null=case.null_models,
+        paired=case.references.paired,
+        seed=case.seed,
+    )
+    return Assembly(case, data, planted, forget, probes, setting, worlds)
+
+
+def _given(choice: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(choice, name) for name in names if getattr(choice, name) is not None}

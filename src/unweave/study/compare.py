@@ -1,0 +1,251 @@
+"""`compare`: train what is missing, run the methods, measure, judge, and write it all down."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from unweave import __version__
+from unweave._errors import StoreError, UserError
+from unweave.execute import Task, run_tasks
+from unweave.problem import Case
+from unweave.records import (
+    SCHEMA,
+    CaseResult,
+    Provenance,
+    Result,
+    result_to_json,
+    rows_csv,
+    write_atomically,
+)
+from unweave.references import Outputs, Store, WorldName, key_of, outputs_fields, read_verified
+from unweave.report import headline_result, render_page, result_html
+from unweave.study.assemble import Assembly, assemble
+from unweave.study.methods import DEFAULT_METHODS, check_methods
+from unweave.study.rows import judge_case
+from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
+from unweave.study.tasks import method_fields, stored_method
+
+Progress = Callable[[str, int, int], None]
+"""Called as (stage, done, total)."""
+
+DEFAULT_STORE = Path(".unweave/store")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found; shows itself in a notebook, and saves itself to a folder."""
+
+    result: Result
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write `result.json`, `rows.csv` and `report.html`, each whole or not at all; return the folder."""
+        out = Path(folder)
+        check_out(out)
+        write_atomically(out / "result.json", result_to_json(self.result))
+        write_atomically(out / "rows.csv", rows_csv(self.result))
+        write_atomically(out / "report.html", render_page(self.result))
+        return out
+
+    def _repr_html_(self) -> str:
+        return result_html(self.result)
+
+
+def check_out(out: Path) -> None:
+    """Find out before any training whether results can be written.
+
+    Raises:
+        UserError: with the folder and the system's reason.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / f".probe-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"Cannot write results to {out}: {error.strerror}. Choose another folder with --out."
+        ) from None
+
+
+def compare(
+    case: Case | Sequence[Case] | None = None,
+    *,
+    methods: Sequence[str | tuple[str, dict[str, float]]] | None = None,
+    store: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+    on_progress: Progress | None = None,
+) -> Comparison:
+    """Say for each method whether it untrained or unlearned, with intervals.
+
+    Trains K models of each world (A(D), A(D∖S), A(D∖B), and fresh batches of both references), runs
+    each method on every original, and compares laws of outputs on the probe groups.
+
+    Args:
+        case: One case or several; None = the two default cases.
+        methods: Names, or (name, parameters); None = all registered methods.
+        store: Folder of models and outputs; what it holds is not trained again.
+        workers: Worker processes of one thread each; None = one per core.
+        on_progress: Called as (stage, done, total).
+
+    Returns:
+        The comparison; `.result` is the record, `.save(folder)` writes files.
+
+    Raises:
+        UserError: for bad input, before anything is trained.
+
+    Example:
+        >>> from unweave import Case, LearnerChoice, ReferenceChoice, compare
+        >>> tiny = Case(learner=LearnerChoice(epochs=1), references=ReferenceChoice(models=3))
+        >>> study = compare(tiny, methods=["noop"], store=getfixture("tmp_path"), workers=1)
+        >>> [row.name for row in study.result.cases[0].rows if row.kind == "method"]
+        ['noop']
+    """
+    if case is None:
+        cases = read_spec().cases
+    else:
+        cases = (case,) if isinstance(case, Case) else tuple(case)
+    # Through the same door as a file, so that a wrong value is refused here as there.
+    cases = tuple(case_from_tree(case_to_tree(one)) for one in cases)
+    chosen = None
+    if methods is not None:
+        chosen = tuple(MethodChoice(m, {}) if isinstance(m, str) else MethodChoice(m[0], dict(m[1])) for m in methods)
+    spec = Spec(cases, chosen, store=None if store is None else Path(store), workers=workers)
+    return run_spec(spec, on_progress=on_progress)
+
+
+def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:
+    """Run a whole spec; see `compare`."""
+    started, clock = datetime.now(UTC), time.perf_counter()
+    tell = on_progress or (lambda stage, done, total: None)
+    names = [case.name for case in spec.cases]
+    if not names or len(set(names)) < len(names):
+        raise UserError(f"Expected cases of different names, got {names or 'none'}.")
+    methods = tuple(MethodChoice(n, {}) for n in DEFAULT_METHODS) if spec.methods is None else spec.methods
+    if spec.methods is not None:
+        check_methods(methods)
+    store = Store((spec.store or DEFAULT_STORE).absolute())
+    store.check_writable()
+    assemblies = [assemble(case) for case in spec.cases]
+    workers = spec.workers or len(os.sched_getaffinity(0))
+
+    trained, total = _ensure_worlds(store, assemblies, workers, tell)
+    failures = _ensure_methods(store, assemblies, methods, workers, tell)
+    results: list[CaseResult] = []
+    for done, assembly in enumerate(assemblies):
+        tell("measure", done, len(assemblies))
+        results.append(_analyse(store, assembly, methods, failures))
+    tell("measure", len(assemblies), len(assemblies))
+
+    provenance = Provenance(
+        unweave=__version__,
+        python=platform.python_version(),
+        torch=version("torch"),
+        numpy=version("numpy"),
+        hardware=f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, {sys.platform}",
+        seed=spec.cases[0].seed,
+        started=started.isoformat(timespec="seconds"),
+        seconds=time.perf_counter() - clock,
+        models_trained=trained,
+        models_reused=total - trained,
+        spec=_spec_tree(spec, methods),
+        fingerprints={assembly.case.name: assembly.setting.fingerprint for assembly in assemblies},
+    )
+    return Comparison(Result(SCHEMA, headline_result(tuple(results)), provenance, tuple(results)))
+
+
+def _spec_tree(spec: Spec, methods: Sequence[MethodChoice]) -> dict[str, Any]:
+    listed = [{"name": one.name, **one.params} if one.params else one.name for one in methods]
+    return {"version": 1, "methods": listed, "cases": [case_to_tree(case) for case in spec.cases]}
+
+
+def _ensure_worlds(
+    store: Store, assemblies: Sequence[Assembly], workers: int, tell: Progress
+) -> tuple[int, int]:
+    """Train what is missing; returns how many models were trained, and how many there are."""
+    tasks: list[Task] = []
+    total = 0
+    for assembly in assemblies:
+        for name, world in assembly.worlds.items():
+            total += len(world.keys)
+            if not store.has(key_of(outputs_fields(assembly.setting, world))):
+                tasks.append(_task("train_world", store, assembly, world=name))
+    tell("train", 0, len(tasks))
+    counts = run_tasks(tasks, workers=workers, on_done=_counter("train", len(tasks), tell))
+    return sum(counts), total
+
+
+def _ensure_methods(
+    store: Store, assemblies: Sequence[Assembly], methods: Sequence[MethodChoice], workers: int, tell: Progress
+) -> dict[tuple[str, str], str]:
+    """Run the methods whose outputs are missing; returns the reasons of those that failed."""
+    tasks: list[Task] = []
+    about: list[tuple[str, str]] = []
+    for choice in methods:
+        for assembly in assemblies:
+            if not store.has(key_of(method_fields(assembly, choice))):
+                tasks.append(_task("run_method", store, assembly, name=choice.name, params=choice.params))
+                about.append((assembly.case.name, choice.id))
+    tell("methods", 0, len(tasks))
+    reasons = run_tasks(tasks, workers=workers, on_done=_counter("methods", len(tasks), tell))
+    return {key: reason for key, reason in zip(about, reasons, strict=True) if reason}
+
+
+def _task(function: str, store: Store, assembly: Assembly, **arguments: Any) -> Task:
+    shared = {"case": case_to_tree(assembly.case), "store": str(store.root)}
+    return Task(f"unweave.study.tasks:{function}", shared | arguments)
+
+
+def _counter(stage: str, total: int, tell: Progress) -> Callable[[int, Any], None]:
+    done = 0
+
+    def count(number: int, value: Any) -> None:
+        nonlocal done
+        del number, value
+        done += 1
+        tell(stage, done, total)
+
+    return count
+
+
+def _analyse(
+    store: Store,
+    assembly: Assembly,
+    methods: Sequence[MethodChoice],
+    failures: dict[tuple[str, str], str],
+) -> CaseResult:
+    worlds = {name: _world_outputs(store, assembly, name) for name in assembly.worlds}
+    ran = [(choice, _method_outputs(store, assembly, choice, failures)) for choice in methods]
+    return judge_case(assembly, worlds, ran)
+
+
+def _world_outputs(store: Store, assembly: Assembly, name: WorldName) -> Outputs:
+    world = assembly.worlds[name]
+    found = read_verified(store, key_of(outputs_fields(assembly.setting, world)))
+    if found is None:  # it was damaged since it was written, and has been set aside
+        from unweave.references.ensure import ensure_outputs
+
+        return ensure_outputs(store, assembly.setting, world)[0]
+    return Outputs(found[0]["logits"], found[1])
+
+
+def _method_outputs(
+    store: Store, assembly: Assembly, choice: MethodChoice, failures: dict[tuple[str, str], str]
+) -> Outputs | str:
+    if reason := failures.get((assembly.case.name, choice.id)):
+        return reason
+    for _ in range(2):
+        if (found := stored_method(store, assembly, choice)) is not None:
+            return found
+        run_tasks([_task("run_method", store, assembly, name=choice.name, params=choice.params)])
+    raise StoreError(f"The outputs of {choice.id} do not survive being written to {store.root}.")
+
+

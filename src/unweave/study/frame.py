@@ -1,0 +1,192 @@
+"""The frame in which every row of a case is measured: worlds, probe groups, distances, power."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unweave._random import generator
+from unweave._types import Measured, NotMeasured
+from unweave.metrics import (
+    gap_is_clear,
+    margins,
+    off_line_squared,
+    original_is_off_line,
+    probe_weights,
+)
+from unweave.problem import MIN_PROBES, Case, Probes, strata
+from unweave.records import Aim, Geometry
+from unweave.references import Outputs, WorldName
+from unweave.stats import interval, jackknife, permutation_test, ratio
+from unweave.study.samples import Distances, Floats, Sample, design_of, probabilities
+
+OVERALL = 0
+"""Row of the group weights that holds the strata of all groups together."""
+
+AIMS: tuple[Aim, ...] = ("untraining", "unlearning")
+REFERENCE: dict[Aim, WorldName] = {"untraining": "untrained", "unlearning": "unlearned"}
+NULL: dict[Aim, WorldName] = {"untraining": "null_untrained", "unlearning": "null_unlearned"}
+NULL_LEVEL = 0.01
+NO_POWER = "nothing to remove: the original is not distinguishable from the reference"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What all rows of a case share.
+
+    `groups` maps a probe group to its row in the weights of `distances` (row 0 = overall); `margin_distances`
+    is the same on margins φ over the forget set, for a privacy request; `power` holds the p-values that
+    the originals differ from each reference, `null_p` those of the fresh retrains.
+    """
+
+    case: Case
+    probes: Probes
+    groups: dict[str, int]
+    judged: frozenset[str]
+    worlds: dict[WorldName, Sample]
+    distances: Distances
+    margin_worlds: dict[WorldName, Sample]
+    margin_distances: Distances
+    power: dict[Aim, float]
+    null_p: dict[Aim, float]
+    gap_clear: bool
+    gap: Measured
+
+    def reference(self, aim: Aim) -> Sample:
+        """The models of the aim's ideal."""
+        return self.worlds[REFERENCE[aim]]
+
+    def has_power(self, aim: Aim) -> bool:
+        """Whether the originals can be told from the aim's reference at all."""
+        return self.power[aim] <= self.case.alpha
+
+
+def build_frame(case: Case, probes: Probes, outputs: dict[WorldName, Outputs]) -> Frame:
+    """Measure the worlds against each other."""
+    sizes = {name: len(rows) for name, rows in probes.groups.items()}
+    weights = probe_weights(probes.groups, len(probes.clean))
+    share = strata(sizes)
+    overall = np.array([share[name] for name in sizes]) @ weights
+    distances = Distances(np.vstack([overall, weights]))
+    blocks = _blocks(case, outputs)
+    worlds = {name: Sample(name, probabilities(o.logits), blocks[name]) for name, o in outputs.items()}
+    forget = probes.groups["forget"]
+    margin_worlds = {
+        name: Sample(name, forget_margins(o.logits, probes), blocks[name]) for name, o in outputs.items()
+    }
+    pairs = [(worlds["original"], worlds[REFERENCE[aim]]) for aim in AIMS]
+    fresh = [(worlds[NULL[aim]], worlds[REFERENCE[aim]]) for aim in AIMS]
+    gap_jack = _gap(distances, worlds)
+    return Frame(
+        case=case,
+        probes=probes,
+        groups={name: row for row, name in enumerate(sizes, start=1)},
+        judged=frozenset(name for name, count in sizes.items() if count >= MIN_PROBES),
+        worlds=worlds,
+        distances=distances,
+        margin_worlds=margin_worlds,
+        margin_distances=Distances(np.full((1, len(forget)), 1 / len(forget))),
+        power={aim: _differ(distances, case, *pair) for aim, pair in zip(AIMS, pairs, strict=True)},
+        null_p={aim: _differ(distances, case, *pair) for aim, pair in zip(AIMS, fresh, strict=True)},
+        gap_clear=gap_is_clear(gap_jack.value, gap_jack.se),
+        gap=interval(gap_jack),
+    )
+
+
+def forget_margins(logits: NDArray[np.float32], probes: Probes) -> Floats:
+    """φ of the labels S was trained on [K, |S|, 1], from float64 logits."""
+    rows = probes.groups["forget"]
+    return margins(logits[:, rows].astype(np.float64), probes.trained[rows])[..., None]
+
+
+def _blocks(case: Case, outputs: dict[WorldName, Outputs]) -> dict[WorldName, NDArray[np.int64]]:
+    # Equal ids = dependent models: worlds of paired seeds share theirs, all others have their own.
+    blocks: dict[WorldName, NDArray[np.int64]] = {}
+    begin = 0
+    for name, one in outputs.items():
+        paired = case.references.paired and not name.startswith("null_")
+        blocks[name] = np.arange(len(one.logits)) + (0 if paired else begin)
+        begin += len(one.logits)
+    return blocks
+
+
+def _gap(distances: Distances, worlds: dict[WorldName, Sample]):
+    untrained, unlearned = worlds["untrained"], worlds["unlearned"]
+    design = design_of(untrained, unlearned)
+    return jackknife(distances.shift(untrained, unlearned, design, group=OVERALL), design)
+
+
+def _differ(distances: Distances, case: Case, a: Sample, b: Sample) -> float:
+    cross = distances.pairs(a, b).norm[OVERALL]
+    within_a, within_b = distances.pairs(a, a).norm[OVERALL], distances.pairs(b, b).norm[OVERALL]
+    pooled = np.block([[within_a, cross], [cross.T, within_b]])
+    rng = generator(case.seed, "permutation", a.name, b.name)
+    return permutation_test(pooled, a.blocks, b.blocks, rng=rng)
+
+
+def geometry(frame: Frame) -> Geometry:
+    """How far the worlds lie from each other, and what can be told apart at this number of models."""
+    worlds, distances = frame.worlds, frame.distances
+    original, untrained, unlearned = worlds["original"], worlds["untrained"], worlds["unlearned"]
+    why = "" if frame.gap_clear else _why_no_map(frame)
+    return Geometry(
+        gap=frame.gap,
+        drawn=frame.gap_clear,
+        why_not=why,
+        height_squared=height_squared(frame) if frame.gap_clear else NotMeasured(why),
+        energy_original_untrained=_energy(distances, original, untrained),
+        energy_original_unlearned=_energy(distances, original, unlearned),
+        energy_untrained_unlearned=_energy(distances, untrained, unlearned),
+        p_untraining=frame.power["untraining"],
+        p_unlearning=frame.power["unlearning"],
+        attainable_untraining=_attainable(frame, "untraining"),
+        attainable_unlearning=_attainable(frame, "unlearning"),
+    )
+
+
+def _why_no_map(frame: Frame) -> str:
+    if "undiscovered" in frame.probes.absent and frame.probes.absent["undiscovered"].startswith("S = B"):
+        return "the two aims coincide here: S = B, so A(D∖S) and A(D∖B) are the same training set"
+    return "the two aims are not distinguishable here: the references lie too close for this number of models"
+
+
+def height_squared(frame: Frame) -> Measured:
+    """Off-line² of the originals: whether they and the references span a triangle."""
+    original, untrained, unlearned = (frame.worlds[n] for n in ("original", "untrained", "unlearned"))
+    design = design_of(original, untrained, unlearned)
+    to_untrained, to_unlearned, gap = (
+        frame.distances.shift(*pair, design, group=OVERALL)
+        for pair in ((original, untrained), (original, unlearned), (untrained, unlearned))
+    )
+    return interval(
+        jackknife(off_line_squared(to_untrained, to_unlearned, gap=gap), design), debiased=True
+    )
+
+
+def off_line(frame: Frame) -> bool:
+    """Whether barycentric weights may be shown in this case."""
+    return frame.gap_clear and original_is_off_line(height_squared(frame))
+
+
+def _energy(distances: Distances, a: Sample, b: Sample) -> Measured:
+    design = design_of(a, b)
+    return interval(jackknife(distances.energy(a, b, design, group=OVERALL), design))
+
+
+def _attainable(frame: Frame, aim: Aim) -> float | None:
+    if not frame.has_power(aim):
+        return None
+    original, reference, fresh = frame.worlds["original"], frame.reference(aim), frame.worlds[NULL[aim]]
+    design = design_of(original, reference, fresh)
+    residual = ratio(
+        frame.distances.energy(fresh, reference, design, group=OVERALL),
+        frame.distances.energy(original, reference, design, group=OVERALL),
+        design,
+        level=0.90,  # its upper end is the one-sided 95% bound that a verdict uses
+    )
+    return None if isinstance(residual, NotMeasured) else residual.high
+
+

@@ -1,0 +1,45 @@
+"""Which methods a comparison runs, and the check of a request before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unweave._errors import SpecError
+from unweave.study.spec import MethodChoice
+
+# Named here, so that a run whose outputs are all stored need not import torch to know them;
+# a test holds this list against the registry.
+DEFAULT_METHODS = (
+    "noop",
+    "finetune",
+    "gradient_ascent",
+    "neggrad_plus",
+    "random_label",
+    "scrub",
+    "ssd",
+    "delete",
+)
+
+
+def check_methods(methods: Sequence[MethodChoice]) -> None:
+    """Check names and parameters of methods.
+
+    Raises:
+        UnknownNameError: for a method or parameter that does not exist.
+        SpecError: for none at all, one named twice, or a parameter below 0.
+    """
+    if not methods:
+        raise SpecError("`methods` is empty; expected at least one name. `unweave list methods` lists them.")
+    ids = [choice.id for choice in methods]
+    if len(set(ids)) < len(ids):
+        raise SpecError(f"`methods` lists {next(one for one in ids if ids.count(one) > 1)} more than once.")
+    if all(choice.name in DEFAULT_METHODS and not choice.params for choice in methods):
+        return
+    from unweave.methods import METHODS
+
+    for choice in methods:
+        entry = METHODS.get(choice.name)
+        entry.build(**choice.params)
+        for name, value in choice.params.items():
+            if value < 0:
+                raise SpecError(f"`methods`: {choice.name}.{name} is {value}; expected a number ≥ 0.")

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from unweave.records import CaseResult, Result
+from unweave.report import render_page, result_html
+from unweave.report.page import inline_json
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+
+class Reader(HTMLParser):
+    """Elements, attributes and text of a page; complains about tags that do not match."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.blocks: dict[str, list[str]] = {"script": [], "style": []}
+        self.text: list[str] = []
+        self.cells: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag in self.blocks:
+            self.blocks[tag].append("")
+        if tag in ("td", "th"):
+            self.cells.append("")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, (tag, self.open[-3:])
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in self.blocks:
+            self.blocks[self.open[-1]][-1] += data
+            return
+        self.text.append(data)
+        if "td" in self.open or "th" in self.open:
+            self.cells[-1] += data
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+def test_the_page_is_well_formed_and_small(result: Result) -> None:
+    page = render_page(result)
+    reader = read(page)
+    assert page.startswith("<!doctype html>") and len(page.encode()) < 2_000_000
+    ids = [attributes["id"] for _, attributes in reader.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in reader.tags:
+        if "aria-labelledby" in attributes:
+            assert attributes["aria-labelledby"] in ids
+
+
+def test_nothing_is_requested_and_nothing_inline_runs_by_attribute(result: Result) -> None:
+    for tag, attributes in read(render_page(result)).tags:
+        assert tag not in ("iframe", "object", "embed", "base", "form", "img", "audio", "video")
+        for name, value in attributes.items():
+            assert not name.startswith("on") and name not in ("src", "srcset", "style", "action"), (tag, name)
+            if name in ("href", "xlink:href"):
+                assert value is not None and (value.startswith("#") or value == "data:,")
+
+
+def test_the_policy_allows_the_blocks_by_hash_and_nothing_else(result: Result) -> None:
+    reader = read(render_page(result))
+    policies = [a["content"] for t, a in reader.tags if a.get("http-equiv") == "Content-Security-Policy"]
+    assert len(policies) == 1 and policies[0] is not None
+    policy = dict(part.strip().split(" ", 1) for part in policies[0].split(";"))
+    assert policy["default-src"] == "'none'" and policy["base-uri"] == policy["form-action"] == "'none'"
+    assert "unsafe" not in policies[0] and "http" not in policies[0]
+    kinds = [attributes.get("type") for tag, attributes in reader.tags if tag == "script"]
+    assert kinds == ["application/json", None, None, None]
+    for kind, blocks in (("script-src", reader.blocks["script"][1:]), ("style-src", reader.blocks["style"])):
+        hashes = {base64.b64encode(hashlib.sha256(block.encode()).digest()).decode() for block in blocks}
+        assert {f"'sha256-{value}'" for value in hashes} == set(policy[kind].split())
+
+
+def test_our_own_sources_name_no_address(result: Result) -> None:
+    reader = read(render_page(result))
+    own = [reader.blocks["script"][0], reader.blocks["script"][3], *reader.blocks["style"]]
+    assert not any(re.search(r"https?://|//[a-z]+\.|@import|url\(", block) for block in own)
+    vendored = " ".join(reader.blocks["script"][1:3])
+    assert set(re.findall(r"https?://[\w./]+", vendored)) <= {
+        "https://d3js.org", "http://www.w3.org/1999/xhtml", "http://www.w3.org/1999/xlink",
+        "http://www.w3.org/2000/svg", "http://www.w3.org/2000/xmlns/", "http://www.w3.org/XML/1998/namespace",
+    }  # fmt: skip
+
+
+def test_the_charting_libraries_keep_their_notices(result: Result) -> None:
+    page = render_page(result)
+    assert "Copyright 2010-2026 Mike Bostock" in page and "Copyright 2020-2025 Observable, Inc." in page
+    assert page.count("Permission to use, copy, modify") == 2
+
+
+def test_tables_are_there_without_javascript(result: Result) -> None:
+    reader = read(render_page(result))
+    cells = {" ".join(cell.split()) for cell in reader.cells}
+    for case in result.cases:
+        for row in case.rows:
+            assert any(row.name in cell for cell in cells)
+    assert {"0.35 [0.31, 0.39]", "0.62 [0.58, 0.66]", "99% [98, 100]", "−22.5 [−23.1, −21.9]"} <= cells
+    assert {"neither", "unlearned", "both", "failed", "0.12×"} <= cells
+    text = " ".join(" ".join(reader.text).split())
+    for expected in (
+        "the behaviour still shows on 99% of unseen instances", "p of all conditions together",
+        "32% of the models", "the method failed : everything of SSD", "models trained", "discovery = 0.2",
+        "95th percentile of E²", "sha256:0123456789abcdef",
+    ):  # fmt: skip
+        assert expected in text, expected
+
+
+def test_reasons_stand_behind_every_dash(result: Result) -> None:
+    page = render_page(result)
+    dashes = re.findall(r'<td( class="absent" title="[^"]+")?><span class="value">–</span>', page)
+    assert dashes and all(dashes)
+
+
+def test_degenerate_pages(degenerate: CaseResult, result_factory: Callable[..., Result]) -> None:
+    page = render_page(result_factory(degenerate))
+    text = " ".join(" ".join(read(page).text).split())
+    assert ("No verdict: fresh retrains" in text) == (not degenerate.null_ok)
+    assert ("No map:" in text) == (not degenerate.geometry.drawn)
+    assert ('data-chart="map"' in page) == degenerate.geometry.drawn
+    read(result_html(result_factory(degenerate)))
+
+
+def test_an_empty_result_is_a_page(result_factory: Callable[..., Result]) -> None:
+    assert "No case was compared." in render_page(result_factory())
+
+
+def test_stored_headlines_and_reasons_are_shown(result: Result, trigger: CaseResult) -> None:
+    rows = tuple(replace(row, reason="as the study said") for row in trigger.rows)
+    told = replace(
+        result, headline="Told above.", cases=(replace(trigger, headline="Told here.", rows=rows),)
+    )
+    page = render_page(told)
+    assert "<h1>Told above.</h1>" in page and "Told here." in page and "as the study said." in page
+    assert "Told above." in result_html(told)
+
+
+def poisoned(result: Result, payload: str) -> Result:
+    """The result with the payload in every string that a user or a file can set."""
+    case = result.cases[0]
+    bad_groups = lambda groups: {payload + name: group for name, group in groups.items()}  # noqa: E731
+    rows = tuple(
+        replace(
+            row, name=payload, id=payload + row.id, reason=payload, params={payload: payload}, cite=payload,
+            off_line=payload, groups=bad_groups(row.groups),
+            verdict_unlearning=replace(row.verdict_unlearning, reason=payload),
+        )
+        for row in case.rows
+    )  # fmt: skip
+    worlds = tuple(replace(world, training_set=payload) for world in case.worlds)
+    geometry = replace(case.geometry, why_not=payload)
+    bad = replace(
+        case, name=payload, headline=payload, case={payload: payload}, warnings=(payload,), rows=rows,
+        worlds=worlds, geometry=geometry,
+    )  # fmt: skip
+    flat = replace(bad, geometry=replace(geometry, drawn=False))
+    provenance = replace(
+        result.provenance, hardware=payload, spec={payload: {payload: [payload]}},
+        fingerprints={payload: payload}, started=payload, torch=payload,
+    )  # fmt: skip
+    return replace(result, headline=payload, cases=(bad, flat), provenance=provenance)
+
+
+def test_payloads_stay_text(result: Result, payloads: list[str]) -> None:
+    assert len(payloads) == len(set(payloads)) == 50
+    clean_tags = {tag for tag, _ in read(render_page(result)).tags}
+    for payload in payloads:
+        bad = poisoned(result, payload)
+        page = read(render_page(bad))
+        assert {tag for tag, _ in page.tags} <= clean_tags, payload
+        assert len(page.blocks["script"]) == 4 and len(page.blocks["style"]) == 1, payload
+        assert not any(name.startswith("on") or name == "style" for _, at in page.tags for name in at), (
+            payload
+        )
+        json.loads(page.blocks["script"][0])
+        fragment = read(result_html(bad))
+        assert {tag for tag, _ in fragment.tags} <= {tag for tag, _ in read(result_html(result)).tags}, (
+            payload
+        )
+
+
+def test_inline_json_cannot_leave_its_element() -> None:
+    value = {"a": "</script><!--<script>\u2028\u2029\x7f\ud800"}
+    text = inline_json(value)
+    assert "<" not in text and text.isascii() and text.isprintable()
+    assert json.loads(text) == value
+
+
+def test_a_fragment_has_no_scripts(result: Result) -> None:
+    fragment = result_html(result)
+    assert "<script" not in fragment and "<style" not in fragment and len(fragment) < 40_000
+    assert "0.35 [0.31, 0.39]" in fragment
+
+
+def test_importing_the_room_stays_light() -> None:
+    code = "import unweave.report, sys; print([m for m in ('torch', 'rich', 'jinja2', 'numpy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_room_names_what_it_lacks() -> None:
+    import unweave.report
+
+    with pytest.raises(AttributeError, match="no attribute 'missing'"):
+        _ = unweave.report.missing
