@@ -1,13 +1,13 @@
 """The exceptions of unweave.
 
-    UnweaveError
-    ├── UserError            bad input; the message says what, where, why, what to do   (exit 2)
-    │   ├── SpecError        a key or value of a spec
-    │   ├── UnknownNameError a method, case, … that is not registered; near names offered
-    │   ├── ApplicabilityError  asked of something it does not apply to
-    │   └── DivergedError    a model that is no longer finite
-    └── StoreError           the store could not be read or written                      (exit 2)
-        └── CorruptObjectError  an object whose bytes do not hash to what was recorded   (exit 1)
+UnweaveError
+├── UserError            bad input; the message says what, where, why, what to do   (exit 2)
+│   ├── SpecError        a key or value of a spec
+│   ├── UnknownNameError a method, case, … that is not registered; near names offered
+│   ├── ApplicabilityError  asked of something it does not apply to
+│   └── DivergedError    a model that is no longer finite
+└── StoreError           the store could not be read or written                      (exit 2)
+└── CorruptObjectError  an object whose bytes do not hash to what was recorded   (exit 1)
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Entry(Generic[Declared]):
     def defaults(self) -> dict[str, Any]:
         """The keyword parameters of the factory with their defaults."""
         parameters = inspect.signature(self.factory).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
     def build(self, **given: Any) -> Any:
         """Call the factory after checking the names of its parameters.

@@ -51,9 +51,7 @@ def load(name: str, *, test: float | int | None = None, limit: int | None = None
     return Dataset(dataset.name, train, dataset.test, dataset.classes)
 
 
-def split_random(
-    x: NDArray[np.float32], y: NDArray[np.int64], *, test: float | int
-) -> tuple[Examples, Examples]:
+def split_random(x: NDArray[np.float32], y: NDArray[np.int64], *, test: float | int) -> tuple[Examples, Examples]:
     """Split rows into training and test by a fixed permutation; ids are row numbers of the source."""
     n = len(y)
     n_test = round(test * n) if isinstance(test, float) and test < 1 else int(test)

@@ -28,9 +28,7 @@ class State(NamedTuple):
 class Apply(Protocol):
     """The forward pass of one model; `key` feeds what is random in it (dropout), per replica."""
 
-    def __call__(
-        self, state: State, x: Tensor, *, train: bool, key: Tensor | None
-    ) -> tuple[Tensor, Params]:
+    def __call__(self, state: State, x: Tensor, *, train: bool, key: Tensor | None) -> tuple[Tensor, Params]:
         """Logits [batch, classes] and the buffers after the pass."""
         ...
 

@@ -15,4 +15,3 @@ from unweave.methods.loop import Edited as Edited
 from unweave.methods.loop import run as run
 
 del _baselines, _dampening, _distillation, _gradient  # imported to register what they hold
-

@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from torch import Tensor
 
-from unweave.learners.contract import Learner, Params, State
 from unweave._registry import Registry
+from unweave.learners.contract import Learner, Params, State
 
 Aim = Literal["untraining", "unlearning"]
 Pass = Literal["forget", "retain", "both"]
@@ -125,7 +125,12 @@ def method(
 ) -> Callable[[Factory], Factory]:
     """Register a factory `(*, parameters) → Method` under a name, with what it declares."""
     declared = Declared(
-        family, frozenset(needs), authors_aim, cite, equation, dict(space or {}),
+        family,
+        frozenset(needs),
+        authors_aim,
+        cite,
+        equation,
+        dict(space or {}),
         {"epochs": 0.0} if identity is None else dict(identity),
     )
 

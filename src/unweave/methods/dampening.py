@@ -67,6 +67,4 @@ def ssd(*, alpha: float = 10.0, strength: float = 1.0) -> Method:
             params[name] = torch.where(of_forget[name] > alpha * of_all, factor * value, value)
         return State(params, net.buffers), ()
 
-    return Method(
-        None, 0.0, 0.0, prepare=prepare, prepare_cost=lambda n_forget, n_retain: n_forget + n_retain
-    )
+    return Method(None, 0.0, 0.0, prepare=prepare, prepare_cost=lambda n_forget, n_retain: n_forget + n_retain)

@@ -92,9 +92,7 @@ def run(
     if method.update_mask is not None:
         mask = vmap(method.update_mask)(aux)
     sources = {"forget": forget, "retain": retain}
-    orders = {
-        name: _Order(len(part.y), learner.recipe.batch_size, keys, name) for name, part in sources.items()
-    }
+    orders = {name: _Order(len(part.y), learner.recipe.batch_size, keys, name) for name, part in sources.items()}
     velocity = {name: torch.zeros_like(value) for name, value in params.items()}
     for i, which in enumerate(passes):
         batches = {

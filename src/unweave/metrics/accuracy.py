@@ -60,8 +60,7 @@ def leave_out_means(values: NDArray[np.float64], weights: NDArray[np.float64]) -
     """
     if values.ndim != 1 or weights.ndim != 2 or weights.shape[1] != len(values):
         raise UserError(
-            f"Expected values [models] and weights [leave-outs, models], "
-            f"got {values.shape} and {weights.shape}."
+            f"Expected values [models] and weights [leave-outs, models], got {values.shape} and {weights.shape}."
         )
     held = weights.sum(axis=1)
     if (held <= 0).any():

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from unweave._errors import UserError
 
 
-def excess(
-    method: NDArray[np.float64], original: NDArray[np.float64], *, margin: float
-) -> NDArray[np.float64]:
+def excess(method: NDArray[np.float64], original: NDArray[np.float64], *, margin: float) -> NDArray[np.float64]:
     """Excess T over the margin: below 0 the method is within a share `margin` of the original's distance.
 
         T = E²(M, R) − margin · E²(O, R)
@@ -91,6 +89,4 @@ def margin_in_words(margin: float) -> str:
 
 def _check_margin(margin: float) -> None:
     if not 0 <= margin <= 1:
-        raise UserError(
-            f"Expected a margin in 0..1, got {margin}: it is the residual that still counts as done."
-        )
+        raise UserError(f"Expected a margin in 0..1, got {margin}: it is the residual that still counts as done.")

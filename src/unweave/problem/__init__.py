@@ -17,5 +17,5 @@ from unweave.problem.forget import select as select
 from unweave.problem.probes import GROUPS as GROUPS
 from unweave.problem.probes import MIN_PROBES as MIN_PROBES
 from unweave.problem.probes import Probes as Probes
-from unweave.problem.probes import choose as choose_probes
+from unweave.problem.probes import choose_probes as choose_probes
 from unweave.problem.probes import strata as strata

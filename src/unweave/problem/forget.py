@@ -55,8 +55,7 @@ def select(
         raise SpecError("The forget set has 0 examples; nothing to remove. Check `forget`.")
     if len(rows) == len(ids):
         raise SpecError(
-            f"The forget set is all {len(ids)} training examples; no retain data remain. "
-            "Delete the model instead."
+            f"The forget set is all {len(ids)} training examples; no retain data remain. Delete the model instead."
         )
     return rows
 

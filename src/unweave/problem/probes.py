@@ -38,7 +38,7 @@ class Probes:
     absent: dict[str, str]
 
 
-def choose(
+def choose_probes(
     planted: Planted,
     forget: Ints,
     test: tuple[NDArray[np.float32], Ints],

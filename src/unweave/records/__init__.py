@@ -1,5 +1,7 @@
 """Records: the versioned result schema, its JSON and its CSV. Imports no other room."""
 
+from unweave.records.files import case_result_from_json as case_result_from_json
+from unweave.records.files import case_result_to_json as case_result_to_json
 from unweave.records.files import json_schema as json_schema
 from unweave.records.files import read_result as read_result
 from unweave.records.files import result_from_json as result_from_json

@@ -11,12 +11,27 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from unweave._errors import UserError
-from unweave.records.schema import SCHEMA, Result
+from unweave.records.schema import SCHEMA, CaseResult, Result
 
 
 @cache
-def _adapter() -> TypeAdapter[Result]:
+def _adapter() -> Any:  # beartype does not know the type of an adapter
     return TypeAdapter(Result)
+
+
+@cache
+def _case_adapter() -> Any:
+    return TypeAdapter(CaseResult)
+
+
+def case_result_to_json(case: CaseResult) -> dict[str, Any]:
+    """One case as JSON, the way workers and the store hold it."""
+    return _case_adapter().dump_python(case, mode="json")
+
+
+def case_result_from_json(tree: dict[str, Any]) -> CaseResult:
+    """The inverse of `case_result_to_json`."""
+    return _case_adapter().validate_python(tree)
 
 
 def result_to_json(result: Result) -> str:

@@ -29,7 +29,17 @@ def _cells(measured: Measured | None) -> list[str]:
 
 
 def _columns() -> list[str]:
-    columns = ["case", "id", "name", "kind", "stage", "status", "label", "verdict_untraining", "verdict_unlearning"]
+    columns = [
+        "case",
+        "id",
+        "name",
+        "kind",
+        "stage",
+        "status",
+        "label",
+        "verdict_untraining",
+        "verdict_unlearning",
+    ]
     estimates = [*_ESTIMATES]
     estimates += [f"{what}_{group}" for group in _GROUPS for what in ("behaviour_rate", "accuracy")]
     estimates += [f"damage_{aim}_{on}" for aim in ("untraining", "unlearning") for on in ("retain", "test")]

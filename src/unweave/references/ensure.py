@@ -26,11 +26,13 @@ def ensure_models(store: Store, setting: Setting, world: WorldPlan) -> int:
     x, y = torch.from_numpy(setting.x), torch.from_numpy(setting.y)
     with one_thread():
         stacked = many(
-            build(setting.learner), x, y, rows=[world.rows] * len(missing), keys=[world.keys[k] for k in missing]
+            build(setting.learner),
+            x,
+            y,
+            rows=[world.rows] * len(missing),
+            keys=[world.keys[k] for k in missing],
         )
-    entries = [
-        Entry(fields[k], _to_arrays(state), {}) for k, state in zip(missing, unstack(stacked), strict=True)
-    ]
+    entries = [Entry(fields[k], _to_arrays(state), {}) for k, state in zip(missing, unstack(stacked), strict=True)]
     store.write(entries)
     return len(missing)
 

@@ -134,9 +134,7 @@ def _group_charts(case: CaseResult, rows: Sequence[Row]) -> list[Any]:
             group = row.groups.get(name)
             if group is None or row.kind == "reference":
                 continue
-            if isinstance(group.residual_untraining, Estimate) or isinstance(
-                group.residual_unlearning, Estimate
-            ):
+            if isinstance(group.residual_untraining, Estimate) or isinstance(group.residual_unlearning, Estimate):
                 bars.append(_bars(row, group.residual_untraining, group.residual_unlearning))
         if bars:
             charts.append({"head": head, "rows": bars})

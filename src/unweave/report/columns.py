@@ -152,9 +152,7 @@ def _group_column(name: str, head: str, what: str) -> Column:
         measured = group.behaviour_rate if what == "behaviour" else group.accuracy
         return _cell(measured, shares_text(measured))
 
-    meaning = (
-        "share of outputs that show the behaviour" if what == "behaviour" else "share with the clean label"
-    )
+    meaning = "share of outputs that show the behaviour" if what == "behaviour" else "share with the clean label"
     return Column(head, meaning, cell)
 
 

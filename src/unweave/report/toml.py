@@ -43,9 +43,7 @@ def toml_text(spec: Mapping[str, object]) -> str:
         [forget]
         discovery = 0.2
     """
-    lines = [
-        f"{_key(key)} = {_value(v)}" for key, v in spec.items() if v is not None and not isinstance(v, dict)
-    ]
+    lines = [f"{_key(key)} = {_value(v)}" for key, v in spec.items() if v is not None and not isinstance(v, dict)]
     for key, table in spec.items():
         if isinstance(table, dict):
             lines += ["", f"[{_key(key)}]"]

@@ -28,7 +28,5 @@ def equivalence(difference: Jackknife, margin: float) -> float:
     (True, True)
     """
     if not margin > 0:
-        raise UserError(
-            f"Expected a margin above 0, got {margin}: say how large a difference does not matter."
-        )
+        raise UserError(f"Expected a margin above 0, got {margin}: say how large a difference does not matter.")
     return max(p_above(difference, threshold=-margin), p_below(difference, threshold=margin))

@@ -151,9 +151,7 @@ def jackknife(theta: NDArray[np.float64], design: Design) -> Jackknife:
     (2.3333, 2.3333)
     """
     if theta.ndim != 1:
-        raise UserError(
-            f"Expected one number per leave-out, got shape {theta.shape}: see `jackknife_vector`."
-        )
+        raise UserError(f"Expected one number per leave-out, got shape {theta.shape}: see `jackknife_vector`.")
     return jackknife_vector(theta[:, None], design)[0]
 
 
@@ -185,9 +183,7 @@ def jackknife_vector(theta: NDArray[np.float64], design: Design) -> JackknifeVec
     if theta.ndim != 2 or len(theta) != 1 + leave_out_count:
         raise UserError(f"Expected [{1 + leave_out_count}, statistics], got shape {theta.shape}.")
     if not np.isfinite(theta).all():
-        raise UserError(
-            "Expected finite statistics, got NaN or infinity: check the gate of the statistic first."
-        )
+        raise UserError("Expected finite statistics, got NaN or infinity: check the gate of the statistic first.")
     value, deleted = theta[0], theta[1:]
     corrected = value.copy()
     scaled = np.empty_like(deleted)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from unweave import __version__
-from unweave._errors import StoreError, UserError
+from unweave._errors import UserError
 from unweave.execute import Task, run_tasks
 from unweave.problem import Case
 from unweave.records import (
@@ -22,17 +22,17 @@ from unweave.records import (
     CaseResult,
     Provenance,
     Result,
+    case_result_from_json,
     result_to_json,
     rows_csv,
     write_atomically,
 )
-from unweave.references import Outputs, Store, WorldName, key_of, outputs_fields, read_verified
+from unweave.references import Store, key_of, outputs_fields
 from unweave.report import headline_result, render_page, result_html
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.methods import DEFAULT_METHODS, check_methods
-from unweave.study.rows import judge_case
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
-from unweave.study.tasks import method_fields, stored_method
+from unweave.study.tasks import analysis_fields, method_fields
 
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total)."""
@@ -117,7 +117,9 @@ def compare(
     cases = tuple(case_from_tree(case_to_tree(one)) for one in cases)
     chosen = None
     if methods is not None:
-        chosen = tuple(MethodChoice(m, {}) if isinstance(m, str) else MethodChoice(m[0], dict(m[1])) for m in methods)
+        chosen = tuple(
+            MethodChoice(m, {}) if isinstance(m, str) else MethodChoice(m[0], dict(m[1])) for m in methods
+        )
     spec = Spec(cases, chosen, store=None if store is None else Path(store), workers=workers)
     return run_spec(spec, on_progress=on_progress)
 
@@ -139,11 +141,7 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:
 
     trained, total = _ensure_worlds(store, assemblies, workers, tell)
     failures = _ensure_methods(store, assemblies, methods, workers, tell)
-    results: list[CaseResult] = []
-    for done, assembly in enumerate(assemblies):
-        tell("measure", done, len(assemblies))
-        results.append(_analyse(store, assembly, methods, failures))
-    tell("measure", len(assemblies), len(assemblies))
+    results = _analyse(store, assemblies, methods, failures, workers, tell)
 
     provenance = Provenance(
         unweave=__version__,
@@ -167,9 +165,7 @@ def _spec_tree(spec: Spec, methods: Sequence[MethodChoice]) -> dict[str, Any]:
     return {"version": 1, "methods": listed, "cases": [case_to_tree(case) for case in spec.cases]}
 
 
-def _ensure_worlds(
-    store: Store, assemblies: Sequence[Assembly], workers: int, tell: Progress
-) -> tuple[int, int]:
+def _ensure_worlds(store: Store, assemblies: Sequence[Assembly], workers: int, tell: Progress) -> tuple[int, int]:
     """Train what is missing; returns how many models were trained, and how many there are."""
     tasks: list[Task] = []
     total = 0
@@ -184,7 +180,11 @@ def _ensure_worlds(
 
 
 def _ensure_methods(
-    store: Store, assemblies: Sequence[Assembly], methods: Sequence[MethodChoice], workers: int, tell: Progress
+    store: Store,
+    assemblies: Sequence[Assembly],
+    methods: Sequence[MethodChoice],
+    workers: int,
+    tell: Progress,
 ) -> dict[tuple[str, str], str]:
     """Run the methods whose outputs are missing; returns the reasons of those that failed."""
     tasks: list[Task] = []
@@ -218,34 +218,21 @@ def _counter(stage: str, total: int, tell: Progress) -> Callable[[int, Any], Non
 
 def _analyse(
     store: Store,
-    assembly: Assembly,
+    assemblies: Sequence[Assembly],
     methods: Sequence[MethodChoice],
     failures: dict[tuple[str, str], str],
-) -> CaseResult:
-    worlds = {name: _world_outputs(store, assembly, name) for name in assembly.worlds}
-    ran = [(choice, _method_outputs(store, assembly, choice, failures)) for choice in methods]
-    return judge_case(assembly, worlds, ran)
-
-
-def _world_outputs(store: Store, assembly: Assembly, name: WorldName) -> Outputs:
-    world = assembly.worlds[name]
-    found = read_verified(store, key_of(outputs_fields(assembly.setting, world)))
-    if found is None:  # it was damaged since it was written, and has been set aside
-        from unweave.references.ensure import ensure_outputs
-
-        return ensure_outputs(store, assembly.setting, world)[0]
-    return Outputs(found[0]["logits"], found[1])
-
-
-def _method_outputs(
-    store: Store, assembly: Assembly, choice: MethodChoice, failures: dict[tuple[str, str], str]
-) -> Outputs | str:
-    if reason := failures.get((assembly.case.name, choice.id)):
-        return reason
-    for _ in range(2):
-        if (found := stored_method(store, assembly, choice)) is not None:
-            return found
-        run_tasks([_task("run_method", store, assembly, name=choice.name, params=choice.params)])
-    raise StoreError(f"The outputs of {choice.id} do not survive being written to {store.root}.")
-
-
+    workers: int,
+    tell: Progress,
+) -> list[CaseResult]:
+    """Measure and judge every case; what is stored already needs no worker."""
+    listed = [{"name": choice.name, "params": choice.params} for choice in methods]
+    tasks: list[Task] = []
+    stored = 0
+    for assembly in assemblies:
+        failed = {method: why for (case, method), why in failures.items() if case == assembly.case.name}
+        tasks.append(_task("analyse", store, assembly, methods=listed, failures=failed))
+        stored += store.has(key_of(analysis_fields(assembly, methods, failed)))
+    tell("measure", 0, len(tasks))
+    done = _counter("measure", len(tasks), tell)
+    values = run_tasks(tasks, workers=1 if stored == len(tasks) else workers, on_done=done)
+    return [case_result_from_json(value) for value in values]

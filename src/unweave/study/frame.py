@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -161,9 +160,7 @@ def height_squared(frame: Frame) -> Measured:
         frame.distances.shift(*pair, design, group=OVERALL)
         for pair in ((original, untrained), (original, unlearned), (untrained, unlearned))
     )
-    return interval(
-        jackknife(off_line_squared(to_untrained, to_unlearned, gap=gap), design), debiased=True
-    )
+    return interval(jackknife(off_line_squared(to_untrained, to_unlearned, gap=gap), design), debiased=True)
 
 
 def off_line(frame: Frame) -> bool:
@@ -188,5 +185,3 @@ def _attainable(frame: Frame, aim: Aim) -> float | None:
         level=0.90,  # its upper end is the one-sided 95% bound that a verdict uses
     )
     return None if isinstance(residual, NotMeasured) else residual.high
-
-

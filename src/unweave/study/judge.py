@@ -11,7 +11,7 @@ from unweave.metrics import conjunction, excess, outcome
 from unweave.problem import AIM_GROUPS, MIN_PROBES
 from unweave.records import Aim, Part, Verdict
 from unweave.stats import Jackknife, equivalence, holm, interval, jackknife, lower_bound, p_below
-from unweave.study.frame import AIMS, NO_POWER, OVERALL, Frame
+from unweave.study.frame import NO_POWER, OVERALL, Frame
 from unweave.study.measure import accuracy_difference
 from unweave.study.samples import Distances, Sample, design_of
 
@@ -29,13 +29,13 @@ class Cell:
     unmeasured: str
 
 
-def excess_of(distances: Distances, samples: tuple[Sample, Sample, Sample], margin: float, group: int) -> Jackknife:
+def excess_of(
+    distances: Distances, samples: tuple[Sample, Sample, Sample], margin: float, group: int
+) -> Jackknife:
     """T = E²(M,R) − margin·E²(O,R) of (method, original, reference) on one group."""
     row, original, reference = samples
     design = design_of(*samples)
-    of_row, of_original = (
-        distances.energy(sample, reference, design, group=group) for sample in (row, original)
-    )
+    of_row, of_original = (distances.energy(sample, reference, design, group=group) for sample in (row, original))
     return jackknife(excess(of_row, of_original, margin=margin), design)
 
 
@@ -123,5 +123,3 @@ def _verdict(frame: Frame, one: Cell, aim: Aim, p_holm: float | None, null_ok: b
 def unjudged(reason: str) -> Verdict:
     """The verdict of a row that is no method."""
     return Verdict("not measured", reason, NotMeasured(reason))
-
-

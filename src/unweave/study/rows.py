@@ -226,5 +226,3 @@ def _warnings(frame: Frame, rows: list[Row]) -> list[str]:
 def covers(estimate: Estimate, value: float) -> bool:
     """Whether the interval holds a value; an end that is None is unbounded."""
     return (estimate.low is None or estimate.low <= value) and (estimate.high is None or value <= estimate.high)
-
-

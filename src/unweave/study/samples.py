@@ -67,9 +67,7 @@ class Distances:
 
     def energy(self, a: Sample, b: Sample, design: Design, *, group: int, kind: Kind = "norm") -> Floats:
         """E² between two samples on one group, for every leave-out of the design [1+L]."""
-        cross, within_a, within_b = (
-            getattr(self.pairs(*pair), kind)[group] for pair in ((a, b), (a, a), (b, b))
-        )
+        cross, within_a, within_b = (getattr(self.pairs(*pair), kind)[group] for pair in ((a, b), (a, a), (b, b)))
         return energy(
             cross,
             within_a,
@@ -82,9 +80,7 @@ class Distances:
 
     def shift(self, a: Sample, b: Sample, design: Design, *, group: int) -> Floats:
         """V² between two samples on one group, for every leave-out of the design [1+L]."""
-        cross, within_a, within_b = (
-            self.pairs(*pair).squared[group] for pair in ((a, b), (a, a), (b, b))
-        )
+        cross, within_a, within_b = (self.pairs(*pair).squared[group] for pair in ((a, b), (a, a), (b, b)))
         return mean_shift(
             cross,
             within_a,

@@ -126,7 +126,7 @@ def case_from_tree(tree: Mapping[str, Any]) -> Case:
 
 
 @cache
-def _adapter() -> TypeAdapter[Case]:
+def _adapter() -> Any:  # beartype does not know the type of an adapter
     return TypeAdapter(Case)
 
 
@@ -220,7 +220,12 @@ def _method(given: Any) -> MethodChoice:
         raise SpecError(f"`methods` holds {given!r}; expected a name, or a table with a name.")
     params = {key: value for key, value in given.items() if key != "name"}
     for key, value in params.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) == float("inf"):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or value != value
+            or abs(value) == float("inf")
+        ):
             raise SpecError(f"`methods`: {given['name']}.{key} is {value!r}; expected a finite number.")
     return MethodChoice(given["name"], params)
 

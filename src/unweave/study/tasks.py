@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unweave._errors import DivergedError
+from unweave._errors import DivergedError, StoreError
 from unweave._random import derive
 from unweave.execute import task
+from unweave.records import case_result_to_json
 from unweave.references import (
     Entry,
     Outputs,
@@ -23,7 +25,9 @@ from unweave.references import (
     read_verified,
 )
 from unweave.study.assemble import Assembly, assemble
-from unweave.study.spec import MethodChoice, case_from_tree
+from unweave.study.code import analysis_code
+from unweave.study.rows import judge_case
+from unweave.study.spec import MethodChoice, case_from_tree, case_to_tree
 
 # Stands here and not in `methods`, so that a run whose outputs are all stored need not import torch.
 METHODS_VERSION = 1
@@ -106,3 +110,67 @@ def run_method(case: dict[str, Any], store: str, name: str, params: dict[str, An
     arrays = {"logits": forward(setting, edited.state)}
     where.write([Entry(method_fields(assembly, choice), arrays, notes)])
     return ""
+
+
+def analysis_fields(
+    assembly: Assembly, methods: Sequence[MethodChoice], failures: dict[str, str]
+) -> dict[str, Any]:
+    """What identifies the analysis of a case: every output it reads, the case, and the code that reads."""
+    worlds = [key_of(outputs_fields(assembly.setting, world)) for world in assembly.worlds.values()]
+    return {
+        "kind": "analysis",
+        "case": case_to_tree(assembly.case),
+        "worlds": worlds,
+        "methods": [key_of(method_fields(assembly, choice)) for choice in methods],
+        "failures": failures,
+        "code": analysis_code(),
+    }
+
+
+@task
+def analyse(
+    case: dict[str, Any], store: str, methods: list[dict[str, Any]], failures: dict[str, str]
+) -> dict[str, Any]:
+    """Measure and judge a case from its stored outputs; the result is stored as well.
+
+    Args:
+        case: The case.
+        store: Folder of the store.
+        methods: Name and parameters of each method.
+        failures: Reason per method that has no outputs.
+    """
+    assembly, where = assemble(case_from_tree(case)), Store(Path(store))
+    choices = [MethodChoice(one["name"], one["params"]) for one in methods]
+    fields = analysis_fields(assembly, choices, failures)
+    found = read_verified(where, key_of(fields))
+    if found is not None:
+        return found[1]["result"]
+    worlds = {name: _world_outputs(where, assembly, name) for name in assembly.worlds}
+    ran = [(choice, _method_outputs(where, assembly, choice, failures)) for choice in choices]
+    result = case_result_to_json(judge_case(assembly, worlds, ran))
+    where.write([Entry(fields, {}, {"result": result})])
+    return result
+
+
+def _world_outputs(store: Store, assembly: Assembly, name: WorldName) -> Outputs:
+    world = assembly.worlds[name]
+    found = read_verified(store, key_of(outputs_fields(assembly.setting, world)))
+    if found is None:  # it was damaged since it was written, and has been set aside
+        from unweave.references.ensure import ensure_outputs
+
+        return ensure_outputs(store, assembly.setting, world)[0]
+    return Outputs(found[0]["logits"], found[1])
+
+
+def _method_outputs(
+    store: Store, assembly: Assembly, choice: MethodChoice, failures: dict[str, str]
+) -> Outputs | str:
+    if reason := failures.get(choice.id):
+        return reason
+    found = stored_method(store, assembly, choice)
+    if found is None:  # as above
+        run_method(case_to_tree(assembly.case), str(store.root), choice.name, choice.params)
+        found = stored_method(store, assembly, choice)
+    if found is None:
+        raise StoreError(f"The outputs of {choice.id} do not survive being written to {store.root}.")
+    return found

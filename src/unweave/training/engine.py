@@ -103,9 +103,7 @@ def take(source: Tensor, index: Tensor) -> Tensor:
     return source.index_select(0, index.reshape(-1)).view(*index.shape, *source.shape[1:])
 
 
-def sgd_step(
-    params: Params, grads: Params, velocity: Params, *, lr: float, learner: Learner, first: bool
-) -> None:
+def sgd_step(params: Params, grads: Params, velocity: Params, *, lr: float, learner: Learner, first: bool) -> None:
     """One in-place step of SGD with momentum and weight decay, as torch.optim.SGD defines it.
 
     g ← ∇ + wd·θ;  v ← μ·v + g (v = g at the first step);  θ ← θ − lr·v.

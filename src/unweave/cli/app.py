@@ -1,0 +1,146 @@
+"""The commands, and what becomes of errors: one message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unweave._errors import CorruptObjectError, StoreError, UnweaveError
+from unweave._version import __version__
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Did your method untrain or unlearn? Trains both kinds of reference model and says so, with intervals.",
+    epilog="Exit codes: 0 ok, 1 corrupt store, 2 bad input, 130/143 interrupted (run again to go on).",
+)
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Also write JSON to this file.", metavar="PATH")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no tables.")]
+
+
+@contextmanager
+def reported(debug: bool) -> Iterator[None]:
+    """Turn what unweave raises on purpose into one message and an exit code."""
+    try:
+        yield
+    except UnweaveError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"Error: {error}", file=sys.stderr)
+        code = 1 if isinstance(error, CorruptObjectError) else 2
+        if not isinstance(error, StoreError) and type(error).__name__ == "WorkerError":
+            code = 70  # a bug of ours, not of the input
+        raise typer.Exit(code) from None
+    except KeyboardInterrupt:
+        print("Interrupted. What was complete is stored; run the same command to go on.", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"unweave {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Did your method untrain or unlearn?"""
+    del version
+
+
+@app.command()
+def compare(
+    spec: Annotated[Path | None, typer.Argument(help="TOML file of one case.", metavar="[SPEC.toml]")] = None,
+    case: Annotated[list[str] | None, typer.Option(help="Registered case; repeatable.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a key of every case, e.g. forget.discovery=0.5; repeatable."),
+    ] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Names of methods, separated by commas; default: all.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for results; default: runs/<time>.")] = None,
+    store: Annotated[Path | None, typer.Option(help="Folder of trained models; default: .unweave/store.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    json: Json = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train references, run methods, and say which of the two aims each method reached.
+
+    Without a spec or case: the two default cases, side by side.
+    """
+    with reported(debug):
+        from unweave.cli.compare import run_compare
+
+        run_compare(
+            spec=spec,
+            cases=case or [],
+            settings=setting or [],
+            methods=methods,
+            out=out,
+            store=store,
+            workers=workers,
+            seed=seed,
+            json=json,
+            quiet=quiet,
+        )
+
+
+@app.command()
+def cases(
+    name: Annotated[str | None, typer.Argument(help="Show one case as a spec.")] = None,
+    members: Annotated[
+        bool, typer.Option("--members", help="With a name: list the ids of the behaviour's members.")
+    ] = False,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="Change a key, as in compare.")] = None,
+    json: Json = None,
+    debug: Debug = False,
+) -> None:
+    """List the cases that come with unweave, or show one."""
+    with reported(debug):
+        from unweave.cli.cases import run_cases
+
+        run_cases(name=name, members=members, settings=setting or [], json=json)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="methods, behaviours, learners or data.")],
+    json: Json = None,
+    debug: Debug = False,
+) -> None:
+    """List methods, behaviours, learners or data, with source and needs."""
+    with reported(debug):
+        from unweave.cli.listing import run_list
+
+        run_list(what, json=json)
+
+
+@app.command()
+def report(
+    result: Annotated[Path, typer.Argument(help="result.json, or the folder that holds it.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write the page; default: beside the result.")] = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Draw the page and the table of a result again; nothing is trained or measured."""
+    with reported(debug):
+        from unweave.cli.report import run_report
+
+        run_report(result, out=out, quiet=quiet)

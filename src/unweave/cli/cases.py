@@ -1,0 +1,56 @@
+"""`unweave cases`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from unweave._errors import SpecError
+from unweave.cli.files import write_json
+from unweave.study import CASE_NOTES, CASES, assemble, case_to_tree, read_spec
+
+
+def run_cases(*, name: str | None, members: bool, settings: list[str], json: Path | None) -> None:
+    """List all cases, show one as a spec, or list the ids of its behaviour's members."""
+    if name is None:
+        if members or settings:
+            raise SpecError("--members and --set need the name of a case; `unweave cases` lists the names.")
+        _list_all(json)
+        return
+    case = read_spec(cases=[name], settings=settings).cases[0]
+    if members:
+        assembly = assemble(case)
+        ids = assembly.setting.ids[assembly.planted.members].tolist()
+        print(" ".join(str(one) for one in ids))
+        write_json(json, ids)
+        return
+    tree = case_to_tree(case)
+    print(_as_toml(tree))
+    write_json(json, tree)
+
+
+def _list_all(json: Path | None) -> None:
+    table = Table("case", "what", "data", "B", "discovered", box=None, pad_edge=False)
+    for name, case in CASES.items():
+        table.add_row(
+            name,
+            CASE_NOTES[name],
+            case.data.source,
+            f"{case.behaviour.kind}, {case.behaviour.size}",
+            f"{case.forget.discovery:.0%}" if case.forget.discovery else "–",
+        )
+    Console().print(table)
+    write_json(json, {name: case_to_tree(case) for name, case in CASES.items()})
+
+
+def _as_toml(tree: dict[str, object]) -> str:
+    def value(one: object) -> str:
+        return str(one).lower() if isinstance(one, bool) else repr(one).replace("'", '"')
+
+    lines = ["version = 1", *(f"{key} = {value(one)}" for key, one in tree.items() if not isinstance(one, dict))]
+    for key, one in tree.items():
+        if isinstance(one, dict) and one:
+            lines += ["", f"[{key}]", *(f"{inner} = {value(v)}" for inner, v in one.items())]
+    return "\n".join(lines)

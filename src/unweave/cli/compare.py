@@ -1,0 +1,84 @@
+"""`unweave compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from unweave._errors import SpecError, UserError
+from unweave.records import result_to_json, write_atomically
+from unweave.report import print_result
+from unweave.study import check_out, read_spec, run_spec
+from unweave.study.compare import Progress as Tell
+
+_STAGES = {
+    "train": "training references",
+    "methods": "running methods",
+    "measure": "measuring",
+}
+
+
+def run_compare(
+    *,
+    spec: Path | None,
+    cases: list[str],
+    settings: list[str],
+    methods: str | None,
+    out: Path | None,
+    store: Path | None,
+    workers: int | None,
+    seed: int | None,
+    json: Path | None,
+    quiet: bool,
+) -> None:
+    """Read the spec, run it, print the table and write the files."""
+    names = None if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
+    if names == []:
+        raise SpecError("--methods is empty; expected names separated by commas.")
+    if seed is not None:
+        settings = [*settings, f"seed={seed}"]
+    if workers is not None:
+        settings = [*settings, f"workers={workers}"]
+    wanted = read_spec(spec, cases=cases, settings=settings, methods=names)
+    wanted = replace(wanted, out=out or wanted.out, store=store or wanted.store)
+    folder = wanted.out or Path("runs") / datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
+    check_out(folder)
+    with _progress(quiet) as tell:
+        study = run_spec(wanted, on_progress=tell)
+    study.save(folder)
+    if json is not None:
+        try:
+            write_atomically(json, result_to_json(study.result))
+        except OSError as error:
+            raise UserError(f"Cannot write {json}: {error.strerror}. The results are in {folder}.") from None
+    if quiet:
+        return
+    console = Console()
+    print_result(console, study.result)
+    console.print(f"\nPage: {(folder / 'report.html').absolute().as_uri()}", soft_wrap=True)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Tell]:
+    columns = (
+        TextColumn("{task.description:<20}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bars:
+        stages: dict[str, TaskID] = {}
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage not in stages:
+                stages[stage] = bars.add_task(_STAGES[stage], total=total)
+            bars.update(stages[stage], completed=done, total=total)
+
+        yield tell
