@@ -172,7 +172,8 @@ def trigger_case() -> CaseResult:
     rows = (
         make_row("DELETE", t=0.62, y=0.09, r=(None, 0.35), outcomes=missed, label=label, rate=0.31),
         make_row("fine-tuning", t=0.0, y=0.0004, r=(None, 1.0), outcomes=missed, label=label, rate=0.99),
-        make_row("gradient ascent", t=0.31, y=1.1, r=(None, 1.34), outcomes=missed, label=label, rate=0.4, accuracy=0.71),
+        make_row("gradient ascent", t=0.31, y=1.1, r=(None, 1.34), outcomes=missed, label=label, rate=0.4,
+                 accuracy=0.71),
         make_row("NegGrad+", t=0.12, y=0.3, r=(None, 0.77), outcomes=missed, label=label, rate=0.8),
         make_row("random labels", t=0.52, y=0.16, r=(None, 0.58), outcomes=missed, label=label, rate=0.44),
         make_row("SCRUB", t=0.04, y=0.02, r=(None, 0.93), outcomes=missed, label=label, rate=0.95),
@@ -185,6 +186,7 @@ def trigger_case() -> CaseResult:
             make_row("SSD", status="failed", reason="a weight was not finite after step 3"),
             NotMeasured("the method failed"),
         ),
+        make_row("reference A(D∖S)", kind="reference", t=None, r=(None, None), rate=0.992, **nothing),
         make_row("original", kind="original", t=-0.002, y=0.001, r=(None, 1.0), rate=0.993, **nothing),
         make_row("fresh A(D∖S)", kind="null", t=0.0, y=0.0002, r=(None, 0.99), rate=0.992, **nothing),
         make_row("fresh A(D∖B)", kind="null", t=0.998, y=-0.0004, r=(None, 0.001), rate=0.1, **nothing),
@@ -199,9 +201,7 @@ def mislabel_case() -> CaseResult:
     nothing = {"label": "not applicable", "outcomes": ("not measured", "not measured"), "cost": 1.0}
     rows = (
         row("DELETE", t=-0.05, y=0.04, r=(0.4, 0.85)),
-        row(
-            "fine-tuning", t=-0.01, y=0.02, r=(0.07, 0.82), outcomes=("reached", "missed"), label="untrained"
-        ),
+        row("fine-tuning", t=-0.01, y=0.02, r=(0.07, 0.82), outcomes=("reached", "missed"), label="untrained"),
         row("gradient ascent", t=0.9, y=25.0, r=(40.0, 21.0), accuracy=0.3),
         row("NegGrad+", t=0.24, y=11.5, r=(12.0, 0.9)),
         row("random labels", t=-0.43, y=3.6, r=(12.0, 2.2)),
@@ -214,9 +214,7 @@ def mislabel_case() -> CaseResult:
             label="inconclusive",
         ),
         row("SalUn", t=-0.2, y=1.2, r=(4.1, 1.4)),
-        row(
-            "relabel by hand", t=0.97, y=0.002, r=(0.05, 0.02), outcomes=("reached", "reached"), label="both"
-        ),
+        row("relabel by hand", t=0.97, y=0.002, r=(0.05, 0.02), outcomes=("reached", "reached"), label="both"),
         row("original", kind="original", t=-0.07, y=0.3, r=(1.0, 1.0), rate=0.5, **nothing),
         row("fresh A(D∖S)", kind="null", t=-0.001, y=0.0002, r=(0.0, 0.8), rate=0.08, **nothing),
         row("fresh A(D∖B)", kind="null", t=1.005, y=-0.0004, r=(0.8, 0.001), rate=0.02, **nothing),
@@ -226,9 +224,7 @@ def mislabel_case() -> CaseResult:
     )
     warning = "group `forget` has 19 probes: shown, but in no verdict"
     rows = tuple(
-        replace(
-            one, groups=one.groups | {"forget": replace(one.groups["forget"], in_verdict=False, n_probes=19)}
-        )
+        replace(one, groups=one.groups | {"forget": replace(one.groups["forget"], in_verdict=False, n_probes=19)})
         for one in rows
     )
     return make_case("digits-mislabels", rows, geometry=geometry, warnings=(warning,))
@@ -320,26 +316,56 @@ def result_factory() -> Callable[..., Result]:
 @pytest.fixture
 def payloads() -> list[str]:
     """Fifty ways to make a page run `alert`, by tag, attribute, address, entity, template and encoding."""
-    tags = [
-        "img src=x",
-        "svg",
-        "body",
-        "video src=x",
-        "audio src=x",
-        "iframe",
-        "details open",
-        "input autofocus",
-    ]
-    events = ["onerror", "onload", "onfocus", "ontoggle"]
-    found = [f"<{tag} {event}=alert(1)>" for tag in tags for event in events[:3]]
+    tags = ("img src=x", "svg", "body", "video src=x", "audio src=x", "iframe", "details open", "input")
+    found = [f"<{tag} {event}=alert(1)>" for tag in tags for event in ("onerror", "onload", "ontoggle")]
+    script = "<script>alert(1)</script>"
+    found += [f"{start}{script}" for start in ("", "</script>", "</style>", "</title>", "</pre>", '">', "'>")]
+    found += [f"\x00{script}", f"data:text/html,{script}", f"<template>{script}</template>", f"<!--{script}-->"]
     found += [
-        "<script>alert(1)</script>", "</script><script>alert(1)</script>", "<!--<script>alert(1)//-->",
-        "</style><script>alert(1)</script>", "</title><script>alert(1)</script>", "</pre><script>alert(1)</script>",
-        '"><script>alert(1)</script>', "'><script>alert(1)</script>", '" onmouseover="alert(1)', "' onfocus='alert(1)",
-        "javascript:alert(1)", "data:text/html,<script>alert(1)</script>", "<a href=javascript:alert(1)>x</a>",
-        "{{ 7*7 }}{% for x in y %}", "${alert(1)}", "&lt;script&gt;alert(1)&lt;/script&gt;", "&#60;script>alert(1)",
-        "\u2028alert(1)\u2029", "\\u003cscript>alert(1)</script>", "<svg><animate onbegin=alert(1)>", "]]><b>",
-        "<math><mi xlink:href=javascript:alert(1)>", "<base href=//example.org>", "\x00<script>alert(1)</script>",
-        "\ud800<meta http-equiv=refresh content=0>", "<template><script>alert(1)</script></template>",
-    ]  # fmt: skip
+        '" onmouseover="alert(1)',
+        "' onfocus='alert(1)",
+        "javascript:alert(1)",
+        "<a href=javascript:alert(1)>x</a>",
+        "{{ 7*7 }}{% for x in y %}",
+        "${alert(1)}",
+        "&lt;script&gt;alert(1)&lt;/script&gt;",
+        "&#60;script>alert(1)",
+        "\u2028alert(1)\u2029",
+        "\\u003cscript>alert(1)</script>",
+        "<svg><animate onbegin=alert(1)>",
+        "]]><b>",
+        "<math><mi xlink:href=javascript:alert(1)>",
+        "<base href=//example.org>",
+        "\ud800<meta http-equiv=refresh content=0>",
+    ]
     return found
+
+
+def poisoned(result: Result, payload: str) -> Result:
+    """The result with the payload in every string that a user or a file can set."""
+    case = result.cases[0]
+    rows = tuple(
+        replace(
+            row, name=payload, id=payload + row.id, reason=payload, params={payload: payload}, cite=payload,
+            off_line=payload, groups={payload + name: group for name, group in row.groups.items()},
+            verdict_unlearning=replace(row.verdict_unlearning, reason=payload),
+        )
+        for row in case.rows[::3]
+    )  # fmt: skip
+    worlds = tuple(replace(world, training_set=payload) for world in case.worlds)
+    geometry = replace(case.geometry, why_not=payload)
+    bad = replace(
+        case, name=payload, headline=payload, case={payload: payload}, warnings=(payload,), rows=rows,
+        worlds=worlds, geometry=geometry,
+    )  # fmt: skip
+    flat = replace(bad, geometry=replace(geometry, drawn=False))
+    provenance = replace(
+        result.provenance, hardware=payload, spec={payload: {payload: [payload]}},
+        fingerprints={payload: payload}, started=payload, torch=payload,
+    )  # fmt: skip
+    return replace(result, headline=payload, cases=(bad, flat), provenance=provenance)
+
+
+@pytest.fixture
+def poison() -> Callable[[Result, str], Result]:
+    return poisoned

@@ -149,56 +149,26 @@ def test_an_empty_result_is_a_page(result_factory: Callable[..., Result]) -> Non
 
 def test_stored_headlines_and_reasons_are_shown(result: Result, trigger: CaseResult) -> None:
     rows = tuple(replace(row, reason="as the study said") for row in trigger.rows)
-    told = replace(
-        result, headline="Told above.", cases=(replace(trigger, headline="Told here.", rows=rows),)
-    )
+    told = replace(result, headline="Told above.", cases=(replace(trigger, headline="Told here.", rows=rows),))
     page = render_page(told)
     assert "<h1>Told above.</h1>" in page and "Told here." in page and "as the study said." in page
     assert "Told above." in result_html(told)
 
 
-def poisoned(result: Result, payload: str) -> Result:
-    """The result with the payload in every string that a user or a file can set."""
-    case = result.cases[0]
-    bad_groups = lambda groups: {payload + name: group for name, group in groups.items()}  # noqa: E731
-    rows = tuple(
-        replace(
-            row, name=payload, id=payload + row.id, reason=payload, params={payload: payload}, cite=payload,
-            off_line=payload, groups=bad_groups(row.groups),
-            verdict_unlearning=replace(row.verdict_unlearning, reason=payload),
-        )
-        for row in case.rows
-    )  # fmt: skip
-    worlds = tuple(replace(world, training_set=payload) for world in case.worlds)
-    geometry = replace(case.geometry, why_not=payload)
-    bad = replace(
-        case, name=payload, headline=payload, case={payload: payload}, warnings=(payload,), rows=rows,
-        worlds=worlds, geometry=geometry,
-    )  # fmt: skip
-    flat = replace(bad, geometry=replace(geometry, drawn=False))
-    provenance = replace(
-        result.provenance, hardware=payload, spec={payload: {payload: [payload]}},
-        fingerprints={payload: payload}, started=payload, torch=payload,
-    )  # fmt: skip
-    return replace(result, headline=payload, cases=(bad, flat), provenance=provenance)
-
-
-def test_payloads_stay_text(result: Result, payloads: list[str]) -> None:
+def test_payloads_stay_text(result: Result, payloads: list[str], poison: Callable[[Result, str], Result]) -> None:
     assert len(payloads) == len(set(payloads)) == 50
     clean_tags = {tag for tag, _ in read(render_page(result)).tags}
+    fragment_tags = {tag for tag, _ in read(result_html(result)).tags}
     for payload in payloads:
-        bad = poisoned(result, payload)
+        bad = poison(result, payload)
         page = read(render_page(bad))
         assert {tag for tag, _ in page.tags} <= clean_tags, payload
         assert len(page.blocks["script"]) == 4 and len(page.blocks["style"]) == 1, payload
-        assert not any(name.startswith("on") or name == "style" for _, at in page.tags for name in at), (
-            payload
-        )
+        names = {name for _, attributes in page.tags for name in attributes}
+        assert not any(name.startswith("on") or name == "style" for name in names), payload
         json.loads(page.blocks["script"][0])
         fragment = read(result_html(bad))
-        assert {tag for tag, _ in fragment.tags} <= {tag for tag, _ in read(result_html(result)).tags}, (
-            payload
-        )
+        assert {tag for tag, _ in fragment.tags} <= fragment_tags, payload
 
 
 def test_inline_json_cannot_leave_its_element() -> None:
@@ -215,9 +185,9 @@ def test_a_fragment_has_no_scripts(result: Result) -> None:
 
 
 def test_importing_the_room_stays_light() -> None:
-    code = "import unweave.report, sys; print([m for m in ('torch', 'rich', 'jinja2', 'numpy') if m in sys.modules])"
+    code = "import sys, unweave.report; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert not {"torch", "rich", "jinja2"} & set(done.stdout.split())
 
 
 def test_the_room_names_what_it_lacks() -> None:

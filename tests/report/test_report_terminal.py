@@ -60,8 +60,8 @@ def test_warnings_come_before_the_tables(mislabel: CaseResult) -> None:
 
 def test_order_of_rows(trigger: CaseResult) -> None:
     names = [row.name for row in ordered_rows(trigger.rows)]
-    assert names[:3] == ["fresh A(D∖S)", "fresh A(D∖B)", "original"]
-    assert names[3:6] == ["expansion + retrain", "DELETE", "DELETE"]
+    assert names[:4] == ["reference A(D∖S)", "fresh A(D∖S)", "fresh A(D∖B)", "original"]
+    assert names[4:7] == ["expansion + retrain", "DELETE", "DELETE"]
     assert names[-1] == "SSD"
 
 

@@ -63,11 +63,9 @@ def test_a_reason_for_every_pair_of_outcomes(
     row = with_outcomes(row_factory("DELETE", rate=0.98), *pair, residual)
     reason = row_reason(row)
     assert well_formed(reason), reason
-    for aim, past, outcome in zip(
-        ("untraining", "unlearning"), ("untrained", "unlearned"), pair, strict=True
-    ):
+    for past, outcome in zip(("untrained", "unlearned"), pair, strict=True):
         claims = re.search(rf"\b{past}, within the margin", reason) is not None
-        assert claims == (outcome == "reached"), (aim, reason)
+        assert claims == (outcome == "reached"), reason
         if outcome == "no power" and pair != ("no power", "no power"):
             assert "no-op" in reason or "nothing to" in reason
         if outcome == "not measured":
@@ -80,9 +78,7 @@ def test_a_reason_for_every_pair_of_outcomes(
 def test_a_headline_for_every_pair_of_outcomes(
     pair: tuple[Outcome, Outcome], count: int, row_factory: Callable[..., Row], trigger: CaseResult
 ) -> None:
-    rows = tuple(
-        with_outcomes(row_factory(f"method {index}"), *pair, RESIDUALS["half"]) for index in range(count)
-    )
+    rows = tuple(with_outcomes(row_factory(f"method {index}"), *pair, RESIDUALS["half"]) for index in range(count))
     text = case_headline(name="digits", rows=rows, geometry=trigger.geometry, null_ok=True)
     assert text.startswith("On digits, ") and text.endswith(".") and text.count(". ") == 0
     assert well_formed(text), text
@@ -115,10 +111,8 @@ def test_missed(residual: str, expected: str) -> None:
 
 
 def test_undecided_names_what_is_not_shown() -> None:
-    held, open_part = (
-        Part("overall", RESIDUALS["near"], 0.01, True),
-        Part("unseen", RESIDUALS["near"], 0.3, False),
-    )
+    held = Part("overall", RESIDUALS["near"], 0.01, True)
+    open_part = Part("unseen", RESIDUALS["near"], 0.3, False)
     text = aim_reason("unlearning", "inconclusive", residual=RESIDUALS["near"], parts=(held, open_part))
     assert text == "unlearning undecided (3% of the way is left [1, 5]), not shown: unseen"
 
@@ -174,10 +168,7 @@ def test_margin_and_attainable(trigger: CaseResult) -> None:
     assert "5% of the probes, or 22% of the models" in margin_words(0.05)
     assert "0.030 for untraining and 0.021 for unlearning" in attainable_words(trigger.geometry, 0.1)
     tight = attainable_words(trigger.geometry, 0.025)
-    assert (
-        "a margin of 0.03 cannot be shown for untraining" in tight
-        or "cannot be shown for untraining" in tight
-    )
+    assert "cannot be shown for untraining." in tight
     unknown = replace(trigger.geometry, attainable_untraining=None, attainable_unlearning=None)
     assert "not measured" in attainable_words(unknown, 0.1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Did your method untrain or unlearn? Trains both kinds of reference model and says so, with intervals.",
-    epilog="Exit codes: 0 ok, 1 corrupt store, 2 bad input, 130/143 interrupted (run again to go on).",
+    epilog="Exit codes: 0 ok, 1 corrupt store, 2 bad input, 70 bug, 130/143 interrupted (run again to go on).",
 )
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -29,21 +29,33 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no tables.
 
 
 @contextmanager
-def reported(debug: bool) -> Iterator[None]:
+def reported(debug: bool) -> Generator[None]:
     """Turn what unweave raises on purpose into one message and an exit code."""
     try:
         yield
     except UnweaveError as error:
         if debug:
             traceback.print_exc()
-        print(f"Error: {error}", file=sys.stderr)
+        _say(f"Error: {error}")
         code = 1 if isinstance(error, CorruptObjectError) else 2
         if not isinstance(error, StoreError) and type(error).__name__ == "WorkerError":
             code = 70  # a bug of ours, not of the input
         raise typer.Exit(code) from None
     except KeyboardInterrupt:
-        print("Interrupted. What was complete is stored; run the same command to go on.", file=sys.stderr)
+        _say(_GO_ON)
         raise typer.Exit(130) from None
+    except SystemExit as stop:
+        if stop.code == 143:
+            _say(_GO_ON)
+        raise
+
+
+_GO_ON = "Interrupted. What was complete is stored; run the same command to go on."
+
+
+def _say(text: str) -> None:
+    """One message on stderr; a key or name in it cannot send commands to the terminal."""
+    print("".join(one if one.isprintable() or one in "\n\t" else "�" for one in text), file=sys.stderr)
 
 
 def _version(asked: bool) -> None:
@@ -65,18 +77,26 @@ def root(
 @app.command()
 def compare(
     spec: Annotated[Path | None, typer.Argument(help="TOML file of one case.", metavar="[SPEC.toml]")] = None,
-    case: Annotated[list[str] | None, typer.Option(help="Registered case; repeatable.")] = None,
+    case: Annotated[
+        list[str] | None, typer.Option(help="Registered case instead of a spec; repeatable.", metavar="NAME")
+    ] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change a key of every case, e.g. forget.discovery=0.5; repeatable."),
+        typer.Option(
+            "--set",
+            help="Change a key of every case, e.g. forget.discovery=0.5; repeatable.",
+            metavar="KEY=VALUE",
+        ),
     ] = None,
     methods: Annotated[
-        str | None, typer.Option(help="Names of methods, separated by commas; default: all.")
+        str | None, typer.Option(help="Names of methods, separated by commas; default: all.", metavar="NAMES")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for results; default: runs/<time>.")] = None,
-    store: Annotated[Path | None, typer.Option(help="Folder of trained models; default: .unweave/store.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for results; default: runs/<time>.", metavar="DIR")] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Folder of trained models; default: .unweave/store.", metavar="DIR")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; default: one per core.", metavar="N")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", metavar="N")] = None,
     json: Json = None,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -108,7 +128,9 @@ def cases(
     members: Annotated[
         bool, typer.Option("--members", help="With a name: list the ids of the behaviour's members.")
     ] = False,
-    setting: Annotated[list[str] | None, typer.Option("--set", help="Change a key, as in compare.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a key, as in compare.", metavar="KEY=VALUE")
+    ] = None,
     json: Json = None,
     debug: Debug = False,
 ) -> None:
@@ -135,7 +157,10 @@ def list_(
 @app.command()
 def report(
     result: Annotated[Path, typer.Argument(help="result.json, or the folder that holds it.")],
-    out: Annotated[Path | None, typer.Option(help="Where to write the page; default: beside the result.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File or folder to write the page to; default: beside the result.", metavar="PATH"),
+    ] = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:

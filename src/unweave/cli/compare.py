@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -65,7 +65,7 @@ def run_compare(
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Tell]:
+def _progress(quiet: bool) -> Generator[Tell]:
     columns = (
         TextColumn("{task.description:<20}"),
         BarColumn(),

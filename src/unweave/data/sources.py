@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +56,9 @@ def load(name: str, *, test: float | int | None = None, limit: int | None = None
 def split_random(x: NDArray[np.float32], y: NDArray[np.int64], *, test: float | int) -> tuple[Examples, Examples]:
     """Split rows into training and test by a fixed permutation; ids are row numbers of the source."""
     n = len(y)
-    n_test = round(test * n) if isinstance(test, float) and test < 1 else int(test)
+    if not (0 < test < 1 or (test >= 1 and test == test // 1 and test < math.inf)):
+        raise SpecError(f"`data.test` is {test}; expected a whole number of examples or a share in (0, 1).")
+    n_test = round(test * n) if test < 1 else int(test)
     if not 1 <= n_test <= n - 2:
         raise SpecError(f"`data.test` asks for {n_test} of {n} examples; expected 1 to {n - 2}.")
     order = generator(_SPLIT_KEY, "split").permutation(n)
@@ -80,8 +84,8 @@ def _digits_table() -> NDArray[np.float64]:
             return np.loadtxt(file, delimiter=",")
     from sklearn.datasets import load_digits
 
-    bundle = load_digits()
-    return np.column_stack([bundle.data, bundle.target])
+    columns: Any = load_digits(return_X_y=True)
+    return np.column_stack(columns)
 
 
 SOURCES.add("digits", digits, Source("1797×8×8, 10 classes", "alpaydin1998digits"))

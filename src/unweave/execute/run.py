@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import queue
+import selectors
 import subprocess
 import sys
-import threading
+import traceback
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import IO, Any, NamedTuple
 
 from unweave import _errors
 from unweave._errors import UnweaveError
@@ -23,7 +24,7 @@ Done = Callable[[int, Any], None]
 
 
 class WorkerError(UnweaveError):
-    """A task failed in a worker: its traceback, or that the worker died several times over it."""
+    """A task failed on its own account: its traceback, or that workers died several times over it."""
 
 
 def run_tasks(tasks: Sequence[Task], *, workers: int = 1, on_done: Done | None = None) -> list[Any]:
@@ -43,94 +44,118 @@ def run_tasks(tasks: Sequence[Task], *, workers: int = 1, on_done: Done | None =
     if workers <= 1 or len(tasks) <= 1:
         values: list[Any] = []
         for number, item in enumerate(tasks):
-            values.append(call(item.function, item.arguments))
+            values.append(_call_here(item))
             if on_done is not None:
                 on_done(number, values[-1])
         return values
     return _run_in_processes(tasks, min(workers, len(tasks)), on_done)
 
 
+def _call_here(item: Task) -> Any:
+    try:
+        return call(item.function, item.arguments)
+    except UnweaveError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the same error as from a worker, whatever it was
+        raise WorkerError(f"Task {item.function} failed: {traceback.format_exc()}") from error
+
+
 def _run_in_processes(tasks: Sequence[Task], workers: int, on_done: Done | None) -> list[Any]:
-    pending: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in range(len(tasks)):
-        pending.put(number)
-    answers: queue.SimpleQueue[tuple[int, dict[str, Any]]] = queue.SimpleQueue()
-    stop = threading.Event()
+    requests = [json.dumps({"function": one.function, "arguments": one.arguments}) for one in tasks]
+    pending = deque(range(len(tasks)))
+    deaths: Counter[int] = Counter()
     values: list[Any] = [None] * len(tasks)
-    with _processes() as started:
+    with _crew() as crew, selectors.DefaultSelector() as answers:
+
+        def give(worker: _Worker) -> None:
+            if pending:
+                number = pending.popleft()
+                answers.register(worker.answers, selectors.EVENT_READ, (worker, number))
+                _send(worker, requests[number])
+
         for _ in range(workers):
-            arguments = (tasks, pending, answers, stop, started)
-            threading.Thread(target=_drive, args=arguments, daemon=True).start()
-        for _ in range(len(tasks)):
-            number, answer = answers.get()
-            if "error" in answer:
-                stop.set()
-                raise _as_exception(tasks[number], answer)
-            values[number] = answer["value"]
-            if on_done is not None:
-                on_done(number, values[number])
+            crew.append(_start())
+        for worker in crew:
+            give(worker)
+        while answers.get_map():
+            for event, _ in answers.select():
+                worker, number = event.data
+                answers.unregister(worker.answers)
+                answer = _receive(worker)
+                if answer is None:
+                    _dismiss(worker)
+                    crew.remove(worker)
+                    deaths[number] += 1
+                    if deaths[number] == _TRIES:
+                        raise _lost(tasks[number], worker)
+                    pending.appendleft(number)
+                    crew.append(_start())
+                    give(crew[-1])
+                    continue
+                if "error" in answer:
+                    raise _as_exception(tasks[number], answer)
+                give(worker)  # first, so that it need not wait for `on_done`
+                values[number] = answer["value"]
+                if on_done is not None:
+                    on_done(number, values[number])
     return values
 
 
+class _Worker(NamedTuple):
+    process: subprocess.Popen[bytes]
+    requests: IO[bytes]
+    answers: IO[bytes]
+
+
 @contextmanager
-def _processes() -> Iterator[list[subprocess.Popen[str]]]:
-    started: list[subprocess.Popen[str]] = []
+def _crew() -> Iterator[list[_Worker]]:
+    """Workers that are gone, with their pipes closed, however the block ends."""
+    crew: list[_Worker] = []
     try:
-        yield started
+        yield crew
     finally:
-        for process in started:
-            process.kill()
-        for process in started:
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
+        for worker in crew:
+            worker.process.kill()
+        for worker in crew:
+            _dismiss(worker)
 
 
-def _start() -> subprocess.Popen[str]:
+def _start() -> _Worker:
     environment = os.environ | dict.fromkeys(_THREADS, "1")
     command = [sys.executable, "-m", "unweave.execute.worker"]
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
-    )
-
-
-def _drive(
-    tasks: Sequence[Task],
-    pending: queue.SimpleQueue[int],
-    answers: queue.SimpleQueue[tuple[int, dict[str, Any]]],
-    stop: threading.Event,
-    started: list[subprocess.Popen[str]],
-) -> None:
-    process = _start()
-    started.append(process)
-    while not stop.is_set():
-        try:
-            number = pending.get_nowait()
-        except queue.Empty:
-            return
-        answer: dict[str, Any] | None = None
-        for _ in range(_TRIES):
-            answer = _ask(process, tasks[number])
-            if answer is not None or stop.is_set():
-                break
-            process = _start()
-            started.append(process)
-        lost = {"error": f"its worker died {_TRIES} times over it", "class": ""}
-        answers.put((number, lost if answer is None else answer))
-
-
-def _ask(process: subprocess.Popen[str], item: Task) -> dict[str, Any] | None:
-    """The worker's answer, or None if it died."""
-    if process.stdin is None or process.stdout is None:
-        return None
     try:
-        process.stdin.write(json.dumps({"function": item.function, "arguments": item.arguments}) + "\n")
-        process.stdin.flush()
-        line = process.stdout.readline()
-    except (OSError, ValueError):
-        return None
-    return json.loads(line) if line.endswith("\n") else None
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    except OSError as error:
+        raise WorkerError(f"Cannot start a worker process: {error}. Try fewer with --workers.") from error
+    if process.stdin is None or process.stdout is None:
+        raise WorkerError("Cannot start a worker process: it has no pipes.")
+    return _Worker(process, process.stdin, process.stdout)
+
+
+def _dismiss(worker: _Worker) -> None:
+    worker.process.kill()
+    worker.process.wait()
+    with suppress(OSError):  # closing writes what is left in the buffer, and nobody reads it any more
+        worker.requests.close()
+    worker.answers.close()
+
+
+def _send(worker: _Worker, request: str) -> None:
+    with suppress(OSError):  # a dead worker is noticed by the end of its answers
+        worker.requests.write(request.encode() + b"\n")
+        worker.requests.flush()
+
+
+def _receive(worker: _Worker) -> dict[str, Any] | None:
+    """The worker's answer, or None if it died."""
+    line = worker.answers.readline()
+    return json.loads(line) if line.endswith(b"\n") else None
+
+
+def _lost(item: Task, worker: _Worker) -> WorkerError:
+    code = worker.process.returncode
+    how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+    return WorkerError(f"Task {item.function} failed: its worker died {_TRIES} times over it, last {how}.")
 
 
 def _as_exception(item: Task, answer: dict[str, Any]) -> UnweaveError:

@@ -11,30 +11,45 @@ import os
 import signal
 import sys
 import traceback
-from typing import IO, Any
+from typing import IO
 
+from unweave import _errors
 from unweave._errors import UnweaveError
 from unweave.execute.tasks import call
 
 
-def _answer(line: str) -> dict[str, Any]:
+def _answer(line: str) -> str:
     request = json.loads(line)
     try:
-        return {"value": call(request["function"], request["arguments"])}
+        return json.dumps({"value": call(request["function"], request["arguments"])})
     except UnweaveError as error:
-        return {"error": str(error), "class": type(error).__name__}
+        return json.dumps({"error": str(error), "class": _nearest(type(error))})
     except Exception:  # noqa: BLE001 - whatever it was, the driver reports it with its traceback
-        return {"error": traceback.format_exc(), "class": ""}
+        return json.dumps({"error": traceback.format_exc(), "class": ""})
+
+
+def _nearest(kind: type[UnweaveError]) -> str:
+    # A plugin's own subclass of UserError is a user's error on the other side too.
+    return next(one.__name__ for one in kind.__mro__ if one.__module__ == _errors.__name__)
 
 
 def _serve(requests: IO[str], answers: IO[str]) -> None:
     for line in requests:
-        answers.write(json.dumps(_answer(line)) + "\n")
+        answers.write(_answer(line) + "\n")
         answers.flush()
+
+
+def _own_channels() -> tuple[IO[str], IO[str]]:
+    # A task that prints must not look like an answer, and one that reads stdin must not eat a request.
+    requests = os.fdopen(os.dup(sys.stdin.fileno()), encoding="utf-8")
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, sys.stdin.fileno())
+    os.close(nothing)
+    return requests, answers
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides when to stop
-    channel = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a stray print must not look like an answer
-    _serve(sys.stdin, channel)
+    _serve(*_own_channels())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from unweave._errors import SpecError
+from unweave._errors import SpecError, UnknownNameError
 from unweave._registry import Registry
 
 Schedule = Literal["constant", "linear", "cosine"]
@@ -88,7 +88,7 @@ def specify(
         config: Parameters of the learner, such as `width`.
 
     Raises:
-        UnknownNameError: for a learner or parameter that does not exist.
+        UnknownNameError: for a learner, parameter or field of a recipe that does not exist.
         SpecError: for a recipe or parameter out of range.
 
     Example:
@@ -96,6 +96,10 @@ def specify(
         {'width': 32, 'depth': 1}
     """
     entry = LEARNERS.get(name)
+    known = asdict(entry.declared.recipe)
+    for field in recipe or {}:
+        if field not in known:
+            raise UnknownNameError("field of a recipe", field, known)
     changed = replace(entry.declared.recipe, **(recipe or {}))
     _check_recipe(changed)
     return LearnerSpec(name, entry.build(**(config or {})), changed, shape, classes)
@@ -104,14 +108,18 @@ def specify(
 def _check_recipe(recipe: Recipe) -> None:
     for field in ("epochs", "batch_size"):
         value = getattr(recipe, field)
-        if value < 1:
-            raise SpecError(f"`learner.{field}` is {value}; expected at least 1.")
+        if not isinstance(value, int) or value < 1:
+            raise SpecError(f"`learner.{field}` is {value}; expected a whole number of at least 1.")
     if not 0 < recipe.lr < math.inf:
         raise SpecError(f"`learner.lr` is {recipe.lr}; expected a positive number.")
     if not 0 <= recipe.momentum < 1:
         raise SpecError(f"`learner.momentum` is {recipe.momentum}; expected 0 ≤ momentum < 1.")
     if not 0 <= recipe.weight_decay < math.inf:
         raise SpecError(f"`learner.weight_decay` is {recipe.weight_decay}; expected a number ≥ 0.")
+    if recipe.schedule not in get_args(Schedule):
+        raise SpecError(
+            f"`learner.schedule` is {recipe.schedule!r}; expected one of {', '.join(get_args(Schedule))}."
+        )
 
 
 def mlp(*, width: int = 64, depth: int = 1) -> dict[str, int]:

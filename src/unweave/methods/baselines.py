@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from unweave.methods.contract import Aux, Batch, Method, Net, method, retain_pass
+from unweave.methods.losses import cross_entropy
 
 
 @method(
@@ -26,7 +26,7 @@ def noop() -> Method:
 
 def _fit_retain(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
     del aux, i, key
-    return cross_entropy(net(batches["retain"].x), batches["retain"].y)
+    return cross_entropy(net(batches["retain"].x), batches["retain"].y).mean()
 
 
 @method(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unweave._registry import Registry
 from unweave.learners.contract import Learner, Params, State
+from unweave.learners.noise import fold_in
 
 Aim = Literal["untraining", "unlearning"]
 Pass = Literal["forget", "retain", "both"]
@@ -29,7 +30,7 @@ class Batch(NamedTuple):
 
     x: Tensor
     y: Tensor
-    index: Tensor
+    position: Tensor
 
 
 class Net:
@@ -41,11 +42,15 @@ class Net:
         self.buffers: Params = state.buffers
         self._train = train
         self._key = key
+        self._calls = 0
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits [batch, classes]."""
         state = State(self.params, self.buffers)
-        logits, self.buffers = self.learner.apply(state, x, train=self._train, key=self._key)
+        # Each call has noise of its own: two batches of one step must not share a dropout mask.
+        key = None if self._key is None else fold_in(self._key, self._calls)
+        self._calls += 1
+        logits, self.buffers = self.learner.apply(state, x, train=self._train, key=key)
         return logits
 
 
@@ -141,22 +146,26 @@ def method(
     return add
 
 
+_FORGET: list[Pass] = ["forget"]
+_RETAIN: list[Pass] = ["retain"]
+_BOTH: list[Pass] = ["both"]
+
+
 def retain_pass(plan: Plan) -> Sequence[Pass]:
     """Every epoch one pass over D∖S."""
-    return ["retain"] * (plan.epochs * plan.retain_batches)
+    return _RETAIN * (plan.epochs * plan.retain_batches)
 
 
 def forget_pass(plan: Plan) -> Sequence[Pass]:
     """Every epoch one pass over S."""
-    return ["forget"] * (plan.epochs * plan.forget_batches)
+    return _FORGET * (plan.epochs * plan.forget_batches)
 
 
 def joint_pass(plan: Plan) -> Sequence[Pass]:
     """Every epoch one pass over D∖S, each step together with the next batch of S (cycling)."""
-    return ["both"] * (plan.epochs * plan.retain_batches)
+    return _BOTH * (plan.epochs * plan.retain_batches)
 
 
 def forget_then_retain(plan: Plan) -> Sequence[Pass]:
     """Every epoch a pass over S and then a pass over D∖S."""
-    epoch: list[Pass] = ["forget"] * plan.forget_batches + ["retain"] * plan.retain_batches
-    return epoch * plan.epochs
+    return (_FORGET * plan.forget_batches + _RETAIN * plan.retain_batches) * plan.epochs

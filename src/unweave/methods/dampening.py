@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.func import grad, vmap
-from torch.nn.functional import cross_entropy
 
 from unweave.learners.contract import Params, State
 from unweave.methods.contract import Aux, Examples, Method, Net, method
+from unweave.methods.losses import cross_entropy
 
 
 def importance(net: Net, examples: Examples, *, chunk: int = 128) -> Params:
@@ -27,7 +27,7 @@ def importance(net: Net, examples: Examples, *, chunk: int = 128) -> Params:
 
     def loss(params: Params, x: Tensor, y: Tensor) -> Tensor:
         state = State(params, net.buffers)
-        return cross_entropy(Net(net.learner, state, train=False)(x[None]), y[None])
+        return cross_entropy(Net(net.learner, state, train=False)(x[None]), y[None])[0]
 
     per_example = vmap(grad(loss), in_dims=(None, 0, 0))
     total = {name: torch.zeros_like(value) for name, value in net.params.items()}

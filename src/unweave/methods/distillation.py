@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy, log_softmax, softmax
 
 from unweave.learners.contract import State
 from unweave.methods.contract import Aux, Batch, Examples, Method, Net, Pass, Plan, forget_pass, method
+from unweave.methods.losses import cross_entropy, divergence
 
 
 def _original_as_teacher(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
@@ -24,29 +24,6 @@ def _original_as_teacher(net: Net, forget: Examples, retain: Examples, key: Tens
 
 def _teach(net: Net, aux: State, x: Tensor) -> Tensor:
     return Net(net.learner, aux, train=False)(x).detach()
-
-
-def divergence(teacher: Tensor, student: Tensor, *, temperature: float = 1.0) -> Tensor:
-    """KL(softmax(teacher/T) ‖ softmax(student/T))·T², per example and unreduced.
-
-    Args:
-        teacher: Logits [b, classes].
-        student: Logits [b, classes].
-        temperature: T > 0.
-
-    Returns:
-        [b], in nats, ≥ 0; 0 where the two agree.
-
-    Source: Hinton, Vinyals & Dean (2015), arXiv 1503.02531, section 2.
-
-    Example:
-        >>> import torch
-        >>> divergence(torch.zeros(1, 2), torch.zeros(1, 2)).item()
-        0.0
-    """
-    p = softmax(teacher / temperature, dim=-1)
-    q = log_softmax(student / temperature, dim=-1)
-    return (p * (log_softmax(teacher / temperature, dim=-1) - q)).sum(-1) * temperature**2
 
 
 @method(
@@ -80,8 +57,8 @@ def scrub(
         order: list[Pass] = []
         for epoch in range(plan.epochs):
             if epoch < round(max_share * plan.epochs):
-                order += ["forget"] * plan.forget_batches
-            order += ["retain"] * plan.retain_batches
+                order.extend("forget" for _ in range(plan.forget_batches))
+            order.extend("retain" for _ in range(plan.retain_batches))
         return order
 
     def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
@@ -92,7 +69,7 @@ def scrub(
         x, y, _ = batches["retain"]
         student = net(x)
         kept = divergence(_teach(net, aux, x), student, temperature=temperature).mean()
-        return alpha * kept + gamma * cross_entropy(student, y)
+        return alpha * kept + gamma * cross_entropy(student, y).mean()
 
     return Method(step, epochs, lr, prepare=_original_as_teacher, passes=passes)
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from unweave.learners.contract import State
 from unweave.learners.noise import uniform
@@ -21,11 +20,12 @@ from unweave.methods.contract import (
     joint_pass,
     method,
 )
+from unweave.methods.losses import cross_entropy
 
 
 def _climb(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
     del aux, i, key
-    return -cross_entropy(net(batches["forget"].x), batches["forget"].y)
+    return -cross_entropy(net(batches["forget"].x), batches["forget"].y).mean()
 
 
 @method(
@@ -67,9 +67,9 @@ def neggrad_plus(*, alpha: float = 0.95, epochs: float = 1 / 6, lr: float = 0.1)
     def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
         del aux, i, key
         forget, retain = batches["forget"], batches["retain"]
-        return alpha * cross_entropy(net(retain.x), retain.y) - (1 - alpha) * cross_entropy(
-            net(forget.x), forget.y
-        )
+        kept = cross_entropy(net(retain.x), retain.y).mean()
+        lost = cross_entropy(net(forget.x), forget.y).mean()
+        return alpha * kept - (1 - alpha) * lost
 
     return Method(step, epochs, lr, passes=joint_pass)
 
@@ -86,8 +86,8 @@ def _fit_labels(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: T
     del i, key
     if "forget" in batches:
         batch = batches["forget"]
-        return cross_entropy(net(batch.x), aux[batch.index])
-    return cross_entropy(net(batches["retain"].x), batches["retain"].y)
+        return cross_entropy(net(batch.x), aux[batch.position]).mean()
+    return cross_entropy(net(batches["retain"].x), batches["retain"].y).mean()
 
 
 @method(

@@ -153,7 +153,7 @@ def _loss(method: Method, learner: Learner, i: int) -> Any:
 
 
 def _check_finite(state: State, steps: int) -> None:
-    for name, value in state.params.items():
+    for name, value in [*state.params.items(), *state.buffers.items()]:
         bad = ~value.flatten(1).isfinite().all(1)
         if bad.any():
             raise DivergedError(

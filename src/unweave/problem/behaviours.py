@@ -157,6 +157,8 @@ def trigger(*, target: int = 0, patch: int = 3):
         x_new[members] = paint(x[members])
         y_new[members] = target
         other = np.flatnonzero(y_test != target)
+        if len(other) == 0:
+            return Planted(x_new, y_new, y, members, None, f"all test examples are of class {target} already")
         unseen = Unseen(paint(x_test[other]), np.full(len(other), target), y_test[other])
         return Planted(x_new, y_new, y, members, unseen, "")
 

@@ -9,12 +9,19 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from unweave._errors import SpecError
+from unweave.problem.probes import MIN_PROBES
 
 AIM_GROUPS: dict[str, tuple[str, ...]] = {
     "untraining": ("forget",),
     "unlearning": ("undiscovered", "unseen"),
 }
 """The probe groups on which each aim must hold by itself, besides overall."""
+
+_LONGEST_NAME = 255
+_MOST_MODELS = 10_000
+
+# Far beyond any use; what is larger overflows single precision or asks for more memory than there is.
+_LARGEST = {"epochs": 10**6, "lr": 10**6, "batch_size": 2**31, "width": 2**16, "depth": 1000}
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,11 @@ class Case:
         Raises:
             SpecError: for the first value out of its range, with the range and the reason.
         """
+        if not self.name.strip() or not self.name.isprintable() or len(self.name) > _LONGEST_NAME:
+            raise SpecError(
+                f"`name` is {self.name[:80]!r}; expected 1 to {_LONGEST_NAME} printable characters: "
+                "it stands in every table."
+            )
         if self.seed < 0 or self.seed >= 2**63:
             raise SpecError(f"`seed` is {self.seed}; expected an integer in 0 … 2**63 − 1.")
         if not 0 < self.margin < 1:
@@ -117,8 +129,15 @@ class Case:
             )
         if not 0 < self.alpha < 0.5:
             raise SpecError(f"`alpha` is {self.alpha}; expected a level in (0, 0.5), such as 0.05.")
-        if self.probes.limit < 1:
-            raise SpecError(f"`probes.limit` is {self.probes.limit}; expected at least 1.")
+        if self.probes.limit < MIN_PROBES:
+            raise SpecError(
+                f"`probes.limit` is {self.probes.limit}; expected at least {MIN_PROBES}, since a group of "
+                "fewer probes enters no verdict."
+            )
+        for name, largest in _LARGEST.items():
+            value = getattr(self.learner, name)
+            if value is not None and value > largest:
+                raise SpecError(f"`learner.{name}` is {value}; expected at most {largest:,}.")
         self._check_models()
 
     def _check_models(self) -> None:
@@ -128,6 +147,8 @@ class Case:
                     f"`references.{name}` is {count}: an interval over models needs at least 3 "
                     "(16 are enough for a picture, 32 is the default)."
                 )
+            if count > _MOST_MODELS:
+                raise SpecError(f"`references.{name}` is {count}; expected 3 to {_MOST_MODELS:,}.")
 
     @property
     def null_models(self) -> int:

@@ -82,8 +82,14 @@ def choose_probes(
     for name in ordered:
         groups[name] = np.arange(begin, begin + len(parts[name][1]))
         begin += len(parts[name][1])
-    columns = [np.concatenate([parts[name][i] for name in ordered]) for i in range(4)]
-    return Probes(columns[0], columns[1], columns[2], columns[3], groups, absent)
+    return Probes(
+        x=np.concatenate([parts[name][0] for name in ordered]),
+        clean=np.concatenate([parts[name][1] for name in ordered]),
+        planted=np.concatenate([parts[name][2] for name in ordered]),
+        trained=np.concatenate([parts[name][3] for name in ordered]),
+        groups=groups,
+        absent=absent,
+    )
 
 
 def _sample(rows: Ints, limit: int, key: Key, name: str) -> Ints:

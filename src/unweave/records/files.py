@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from functools import cache
 from pathlib import Path
@@ -47,8 +48,8 @@ def result_from_json(text: str, *, where: str = "the result") -> Result:
         UserError: if the text is no JSON, of another schema, or does not fit this one.
     """
     try:
-        tree: Any = json.loads(text)
-    except ValueError as error:
+        tree: Any = json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where} is not JSON ({error}). Expected a `result.json` written by unweave.") from None
     found = tree.get("schema") if isinstance(tree, dict) else None
     if found != SCHEMA:
@@ -61,6 +62,12 @@ def result_from_json(text: str, *, where: str = "the result") -> Result:
         raise UserError(
             f"{where} does not fit schema {SCHEMA} at `{place}`: {first['msg']}. Was it edited by hand?"
         ) from None
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(value := float(number)):
+        raise ValueError(f"{number} is not a number JSON may hold")
+    return value
 
 
 def read_result(path: Path) -> Result:
@@ -76,6 +83,7 @@ def read_result(path: Path) -> Result:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of `result.json`."""
     schema = _adapter().json_schema(mode="serialization")
+    schema["properties"]["schema"]["const"] = SCHEMA
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **schema}
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 from unweave._types import Estimate, Measured
 from unweave.records.schema import Result, Row
 
@@ -16,6 +13,11 @@ _GROUPS = ("forget", "undiscovered", "unseen", "retain", "test")
 def _text(value: str) -> str:
     # A spreadsheet runs a cell that starts like a formula; numbers never pass through here.
     return f"'{value}" if value.startswith(_RISKY) else value
+
+
+def _quoted(cell: str) -> str:
+    # Not `csv.writer`: before Python 3.13 it leaves a bare CR unquoted, where readers begin a new row.
+    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',"\r\n') else cell
 
 
 def _number(value: float | None) -> str:
@@ -64,10 +66,5 @@ def _line(case: str, row: Row) -> list[str]:
 
 def rows_csv(result: Result) -> str:
     """All rows of all cases as CSV; empty cells were not measured (the reasons are in the JSON)."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_columns())
-    for case in result.cases:
-        for row in case.rows:
-            writer.writerow(_line(case.name, row))
-    return buffer.getvalue()
+    lines = [_columns(), *(_line(case.name, row) for case in result.cases for row in case.rows)]
+    return "".join(",".join(map(_quoted, line)) + "\n" for line in lines)

@@ -39,12 +39,17 @@ def ensure_models(store: Store, setting: Setting, world: WorldPlan) -> int:
 
 def load_models(store: Store, setting: Setting, world: WorldPlan) -> State:
     """The models of a world as a stack, each verified; what is bad or missing is trained anew."""
+    return _ensure_stack(store, setting, world)[0]
+
+
+def _ensure_stack(store: Store, setting: Setting, world: WorldPlan) -> tuple[State, int]:
     keys = [key_of(fields) for fields in model_fields(setting, world)]
     found = [read_verified(store, key) for key in keys]
+    trained = 0
     if any(one is None for one in found):
-        ensure_models(store, setting, world)
+        trained = ensure_models(store, setting, world)
         found = [store.read(key) for key in keys]
-    return stack([_to_state(one[0]) for one in found if one is not None])
+    return stack([_to_state(one[0]) for one in found if one is not None]), trained
 
 
 def ensure_outputs(store: Store, setting: Setting, world: WorldPlan) -> tuple[Outputs, int]:
@@ -53,8 +58,8 @@ def ensure_outputs(store: Store, setting: Setting, world: WorldPlan) -> tuple[Ou
     found = read_verified(store, key_of(fields))
     if found is not None:
         return Outputs(found[0]["logits"], found[1]), 0
-    trained = ensure_models(store, setting, world)
-    outputs = forward(setting, load_models(store, setting, world))
+    models, trained = _ensure_stack(store, setting, world)
+    outputs = forward(setting, models)
     store.write([Entry(fields, {"logits": outputs}, {})])
     return Outputs(outputs, {}), trained
 

@@ -12,6 +12,7 @@ import json
 import os
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,10 +56,10 @@ class Store:
         Raises:
             StoreError: with the folder and the system's reason.
         """
-        probe = self.root / f".probe-{uuid.uuid4().hex}"
+        probe = self.root / "objects" / f".probe-{uuid.uuid4().hex}.tmp"
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"")
+            _make_folder(probe.parent)
+            _write_durably(probe, b"")  # the way objects are written: a rename may be refused as well
             probe.unlink()
         except OSError as error:
             raise StoreError(
@@ -91,7 +92,7 @@ class Store:
     def _write_one(self, key: str, entry: Entry) -> None:
         from safetensors.numpy import save
 
-        content = save({name: np.ascontiguousarray(value) for name, value in entry.arrays.items()})
+        content = save({name: np.asarray(value, order="C") for name, value in entry.arrays.items()})
         sidecar = {
             "key": key,
             "sha256": _digest(content, entry.notes),
@@ -100,9 +101,9 @@ class Store:
             "notes": entry.notes,
         }
         object_path, sidecar_path = self._paths(key)
-        object_path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(object_path.parent)
         _write_durably(object_path, content)
-        _write_durably(sidecar_path, json.dumps(sidecar, sort_keys=True).encode())
+        _write_durably(sidecar_path, _sidecar_text(sidecar))
 
     def read(self, key: str) -> tuple[Arrays, Fields]:
         """The arrays and notes of an object, verified against the digest and the key.
@@ -115,16 +116,19 @@ class Store:
 
         object_path, sidecar_path = self._paths(key)
         try:
-            content = object_path.read_bytes()
             text = sidecar_path.read_bytes()
+            try:
+                content = object_path.read_bytes()
+            except FileNotFoundError:  # the sidecar says that there was one: lost, to be made anew
+                content = b""
         except OSError as error:
             raise StoreError(f"Cannot read object {key} of the store {self.root}: {error.strerror}.") from None
         try:
             sidecar = json.loads(text)
             notes = sidecar["notes"]
-            whole = sidecar["sha256"] == _digest(content, notes)
-            own = sidecar["key"] == key == key_of(sidecar["fields"])
-        except (ValueError, KeyError, TypeError):
+            whole = sidecar["sha256"] == _digest(content, notes) and sidecar["bytes"] == len(content)
+            own = sidecar["key"] == key == key_of(sidecar["fields"]) and _sidecar_text(sidecar) == text
+        except (ValueError, KeyError, TypeError, RecursionError):
             whole, own, notes = False, False, {}
         if not (whole and own):
             raise CorruptObjectError(
@@ -134,16 +138,23 @@ class Store:
 
     def set_aside(self, key: str) -> Path:
         """Move a bad object out of the way, so that it can be made anew, and return where it went."""
-        folder = self.root / "quarantine"
-        folder.mkdir(parents=True, exist_ok=True)
         object_path, sidecar_path = self._paths(key)
-        target = folder / f"{key}-{uuid.uuid4().hex[:8]}.safetensors"
-        # The sidecar first: without it the object no longer counts as complete.
-        if sidecar_path.exists():
-            os.replace(sidecar_path, target.with_suffix(".json"))
-        if object_path.exists():
-            os.replace(object_path, target)
+        target = self.root / "quarantine" / f"{key}-{uuid.uuid4().hex[:8]}.safetensors"
+        try:
+            _make_folder(target.parent)
+            # The sidecar first: without it the object no longer counts as complete.
+            for source, to in ((sidecar_path, target.with_suffix(".json")), (object_path, target)):
+                with suppress(FileNotFoundError):  # another process may have set it aside as well
+                    os.replace(source, to)
+        except OSError as error:
+            raise StoreError(
+                f"Cannot set aside the bad object {key} of the store {self.root}: {error.strerror}."
+            ) from error
         return target
+
+
+def _sidecar_text(sidecar: Fields) -> bytes:
+    return json.dumps(sidecar, sort_keys=True).encode()
 
 
 def _digest(content: bytes, notes: Fields) -> str:
@@ -158,10 +169,23 @@ def _write_durably(path: Path, content: bytes) -> None:
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each durable before anything is written into it."""
+    if not folder.is_dir():
+        if folder != folder.parent:
+            _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _flush_folder(folder.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

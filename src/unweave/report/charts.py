@@ -8,7 +8,7 @@ from typing import Any
 
 from unweave._types import Estimate, Measured
 from unweave.records import CaseResult, MapPoint, Row
-from unweave.report.columns import group_heads, label_cell, ordered_rows, verdict_columns
+from unweave.report.columns import group_heads, label_cell, placed_rows, verdict_columns
 from unweave.report.numbers import estimate_text, number_text, one_line
 from unweave.report.words import UNLEARNED, UNTRAINED, row_name, told_reason
 
@@ -132,7 +132,7 @@ def _group_charts(case: CaseResult, rows: Sequence[Row]) -> list[Any]:
         bars: list[Any] = []
         for row in rows:
             group = row.groups.get(name)
-            if group is None or row.kind == "reference":
+            if group is None:
                 continue
             if isinstance(group.residual_untraining, Estimate) or isinstance(group.residual_unlearning, Estimate):
                 bars.append(_bars(row, group.residual_untraining, group.residual_unlearning))
@@ -161,7 +161,7 @@ def case_charts(case: CaseResult) -> dict[str, Any]:
     Returns:
         `map` (`null` where the aims are not distinguishable), `residuals`, `groups`, `distances`, `margin`.
     """
-    rows = ordered_rows(case.rows)
+    rows = placed_rows(case.rows)
     residuals: list[Any] = [
         _bars(row, row.residual_untraining, row.residual_unlearning)
         for row in rows

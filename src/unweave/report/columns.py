@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from unweave._types import Estimate, Measured, NotMeasured
@@ -36,16 +37,20 @@ def ordered_rows(rows: Sequence[Row]) -> list[Row]:
     result, come last.
     """
     by_unlearning = any(isinstance(row.residual_unlearning, Estimate) for row in rows if row.kind == "method")
+    return sorted(rows, key=partial(_rank, by_unlearning=by_unlearning))
 
-    def key(row: Row) -> tuple[int, bool, bool, float, str]:
-        residual = row.residual_unlearning if by_unlearning else row.residual_untraining
-        if row.kind != "method":
-            return (_KIND_ORDER[row.kind], False, False, 0.0, "")
-        rank = residual.value if isinstance(residual, Estimate) else 0.0
-        unmeasured = isinstance(residual, NotMeasured)
-        return (_KIND_ORDER[row.kind], row.status != "ok", unmeasured, rank, row_name(row))
 
-    return sorted(rows, key=key)
+def _rank(row: Row, *, by_unlearning: bool) -> tuple[int, bool, bool, float, str]:
+    if row.kind != "method":
+        return (_KIND_ORDER[row.kind], False, False, 0.0, "")
+    residual = row.residual_unlearning if by_unlearning else row.residual_untraining
+    left = residual.value if isinstance(residual, Estimate) else 0.0
+    return (_KIND_ORDER["method"], row.status != "ok", isinstance(residual, NotMeasured), left, row_name(row))
+
+
+def placed_rows(rows: Sequence[Row]) -> list[Row]:
+    """The rows of the verdict table, in order: all but the references, which are what is measured against."""
+    return [row for row in ordered_rows(rows) if row.kind != "reference"]
 
 
 def group_names(rows: Sequence[Row]) -> list[str]:
@@ -75,7 +80,7 @@ def label_cell(row: Row) -> Cell:
 
 
 def _off_line_cell(row: Row) -> Cell:
-    return _cell(row.off_line_squared, one_line(row.off_line) or off_line_text(row.off_line_squared))
+    return _cell(row.off_line_squared, off_line_text(row.off_line_squared))
 
 
 def place_reason(row: Row) -> str:
@@ -103,11 +108,10 @@ def _damage_cell(row: Row, aim: Aim, on: str) -> Cell:
 
 
 def cost_text(row: Row) -> str:
-    """Cost of a row as a multiple of one retraining; a dash where no gradient was counted.
-
-    The ratio is of examples whose gradient was taken.
-    """
+    """Cost of a row as a multiple of one retraining: the ratio of examples whose gradient was taken."""
     ratio = row.cost.gradient_ratio
+    if ratio == 0:
+        return "0×"
     return f"{number_text(ratio, 2 if ratio >= 0.095 else 3)}×"
 
 
@@ -144,16 +148,12 @@ def verdict_columns(rows: Sequence[Row]) -> list[Column]:
     ]
 
 
-def _group_column(name: str, head: str, what: str) -> Column:
-    def cell(row: Row) -> Cell:
-        if name not in row.groups:
-            return Cell(DASH, f"no probe group {one_line(name)}")
-        group = row.groups[name]
-        measured = group.behaviour_rate if what == "behaviour" else group.accuracy
-        return _cell(measured, shares_text(measured))
-
-    meaning = "share of outputs that show the behaviour" if what == "behaviour" else "share with the clean label"
-    return Column(head, meaning, cell)
+def _group_cell(row: Row, *, name: str, what: str) -> Cell:
+    if name not in row.groups:
+        return Cell(DASH, f"no probe group {one_line(name)}")
+    group = row.groups[name]
+    measured = group.behaviour_rate if what == "behaviour" else group.accuracy
+    return _cell(measured, shares_text(measured))
 
 
 def group_heads(rows: Sequence[Row]) -> dict[str, str]:
@@ -168,19 +168,30 @@ def group_heads(rows: Sequence[Row]) -> dict[str, str]:
 
 def group_columns(rows: Sequence[Row], what: str) -> list[Column]:
     """One column per probe group: `what` is `behaviour` (rate) or `accuracy`."""
-    return [_group_column(name, head, what) for name, head in group_heads(rows).items()]
+    meanings = {
+        "behaviour": "share of outputs that show the behaviour",
+        "accuracy": "share with the clean label",
+    }
+    heads = group_heads(rows)
+    return [
+        Column(head, meanings[what], partial(_group_cell, name=name, what=what)) for name, head in heads.items()
+    ]
 
 
 def _measurements(row: Row) -> dict[str, Measured]:
-    found: dict[str, Measured] = {
+    found: dict[str, Measured] = {}
+    for name, group in row.groups.items():
+        found[f"behaviour rate on {name}"] = group.behaviour_rate
+        found[f"accuracy on {name}"] = group.accuracy
+    if row.kind == "reference":
+        return found
+    found |= {
         "generality t": row.generality,
         "off-line": row.off_line_squared,
         "r_S": row.residual_untraining,
         "r_B": row.residual_unlearning,
     }
     for name, group in row.groups.items():
-        found[f"behaviour rate on {name}"] = group.behaviour_rate
-        found[f"accuracy on {name}"] = group.accuracy
         found[f"r_S on {name}"] = group.residual_untraining
         found[f"r_B on {name}"] = group.residual_unlearning
     if row.damage is not None:
@@ -207,22 +218,17 @@ def _case_measurements(case: CaseResult) -> dict[str, Measured]:
 
 def not_measured(case: CaseResult) -> list[tuple[str, str]]:
     """What was not measured: pairs of the reason and the quantities it holds for, with their rows."""
+    everyone = [(row_name(row), _measurements(row)) for row in ordered_rows(case.rows)]
     found: dict[str, dict[str, list[str]]] = {}
-
-    def note(row: str, measurements: dict[str, Measured]) -> None:
-        missing = {where: m for where, m in measurements.items() if isinstance(m, NotMeasured)}
-        whole = len(missing) == len(measurements) and len({m.not_measured for m in missing.values()}) == 1
-        for where, measured in missing.items():
-            rows = found.setdefault(one_line(measured.not_measured), {})
-            names = rows.setdefault("everything" if whole else one_line(where), [])
+    for row, measurements in [("", _case_measurements(case)), *everyone]:
+        reasons = {where: m.not_measured for where, m in measurements.items() if isinstance(m, NotMeasured)}
+        whole = len(reasons) == len(measurements) and len(set(reasons.values())) == 1
+        for where, reason in reasons.items():
+            quantities = found.setdefault(one_line(reason), {})
+            names = quantities.setdefault("everything" if whole else one_line(where), [])
             if row not in names:
                 names.append(row)
-
-    note("", _case_measurements(case))
-    everyone = [row_name(row) for row in ordered_rows(case.rows)]
-    for row in ordered_rows(case.rows):
-        note(row_name(row), _measurements(row))
-    return [(reason, _places(quantities, everyone)) for reason, quantities in found.items()]
+    return [(reason, _places(quantities, [row for row, _ in everyone])) for reason, quantities in found.items()]
 
 
 def _places(quantities: dict[str, list[str]], everyone: list[str]) -> str:

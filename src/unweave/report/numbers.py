@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import math
-import unicodedata
+import re
 
 from unweave._types import Estimate, Measured
 
 DASH = "–"
 _MINUS = "−"
-_SPELLED = {"−": "-", "∖": "\\", "–": "-", "·": "-", "×": "x", "²": "^2", "√": "sqrt ", "∞": "inf"} | {
-    "≥": ">=",
-    "≤": "<=",
+# Controls, halves of surrogate pairs, and marks that reorder the text around them: a name that holds one
+# could rewrite the line it stands in.
+_RISKY = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_SPELLED = {
+    "−": "-",
+    "∖": "\\",
+    "–": "-",
+    "·": "-",
+    "×": "x",
+    "²": "^2",
+    "∞": "inf",
     "≈": "~",
-    "�": "?",
     "…": "...",
     "†": "*",
+    "─": "-",
+    "Δ": "diff.",
+    "�": "?",
 }
-# Marks that reorder the text around them; a name that holds one could rewrite the line it stands in.
-_REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def clean(text: str) -> str:
@@ -28,13 +36,7 @@ def clean(text: str) -> str:
         >>> clean("a\x1b[31mb")
         'a�[31mb'
     """
-
-    def risky(character: str) -> bool:
-        if character in "\n\t":
-            return False
-        return character in _REORDERING or unicodedata.category(character) in ("Cc", "Cs")
-
-    return "".join("�" if risky(character) else character for character in text)
+    return _RISKY.sub("�", text)
 
 
 def one_line(text: str) -> str:

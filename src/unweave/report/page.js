@@ -76,15 +76,36 @@
     return { x0, x1, y0, y1, inner, height, squeezed, core };
   }
 
+  // Points that lie on each other share one label.
+  function gatherLabels(points) {
+    const heads = [];
+    for (const p of points) {
+      const head = p.far ? null : heads.find((q) => !q.far && q.crowd.some((r) => Math.hypot(r.px - p.px, r.py - p.py) < 9));
+      if (head) head.crowd.push(p);
+      else heads.push({ ...p, crowd: [p] });
+    }
+    for (const head of heads) {
+      if (head.crowd.length < 2) continue;
+      const lines = [""];
+      for (const [i, p] of head.crowd.entries()) {
+        const word = p.name + (i < head.crowd.length - 1 ? ", " : "");
+        if (lines.at(-1) && (lines.at(-1) + word).length > 30) lines.push(word);
+        else lines[lines.length - 1] += word;
+      }
+      head.text = lines.map((one) => one.trim()).join("\n");
+    }
+    return heads;
+  }
+
   // Put each label at the cheapest free place near its point, and tie it to the point where that is far.
-  function placeLabels(points, frame) {
+  function placeLabels(heads, points, frame) {
     const taken = [];
     const overlap = (a, b) =>
       Math.max(0, Math.min(a.x1, b.x1) - Math.max(a.x0, b.x0)) *
       Math.max(0, Math.min(a.y1, b.y1) - Math.max(a.y0, b.y0));
     const dots = points.map((p) => ({ x0: p.px - 7, x1: p.px + 7, y0: p.py - (p.far ? 26 : 7), y1: p.py + 7 }));
     const angles = [0, 180, -90, -35, -145, 35, 145, -65, -115, -15, -165, 15, 165];
-    for (const p of points) {
+    for (const p of heads) {
       const w = widthOf(p.text), h = 14 * p.text.split("\n").length;
       let best = null;
       for (const radius of [11, 22, 36, 52, 70, 90, 115, 145]) {
@@ -103,7 +124,6 @@
       taken.push(best);
       p.label = best;
     }
-    return points;
   }
 
   function drawMap(node, data, width) {
@@ -127,9 +147,10 @@
       // Several points beyond the same stretch of the border stand side by side.
       while (border.slice(0, i).some((q) => Math.hypot(q.px - p.px, q.py - p.py) < 18)) p.px += 19;
     }
-    placeLabels(marks, { left: margin.left, right: width - 2, top: 4, bottom: height - margin.bottom - 1 });
+    const heads = gatherLabels(marks);
+    placeLabels(heads, marks, { left: margin.left, right: width - 2, top: 4, bottom: height - margin.bottom - 1 });
     const back = (p) => ({ ...p, x: toX.invert(p.px), y: toY.invert(p.py) });
-    const placed = marks.map(back);
+    const placed = marks.map(back), named = heads.map(back);
     const spreads = placed.filter((p) => p.ellipse && !p.far);
     const corners = spreads.flatMap((p, i) => p.ellipse.map(([x, y]) => ({ x, y, i })));
     const lx = (p) => toX.invert(p.label.x), ly = (p) => toY.invert(p.label.y);
@@ -154,9 +175,9 @@
         Plot.text([0.5], { x: (d) => d, frameAnchor: "bottom", dy: 42, text: () => "generality t →", fill: muted }),
         Plot.text(["↑ off-line"], { frameAnchor: "top-left", dx: -40, dy: -14, fill: muted, textAnchor: "start" }),
         Plot.line(corners, { x: "x", y: "y", z: "i", curve: "linear-closed", clip: true, className: "spreads", fill: "currentColor", stroke: "currentColor" }),
-        Plot.link(placed.filter((p) => p.label.radius > 15), { x1: "x", y1: "y", x2: lx, y2: ly, stroke: muted, strokeWidth: 0.8, strokeOpacity: 0.75 }),
+        Plot.link(named.filter((p) => p.label.radius > 15), { x1: "x", y1: "y", x2: lx, y2: ly, stroke: muted, strokeWidth: 0.8, strokeOpacity: 0.75 }),
         Plot.vector(border.map(back), { x: "x", y: "y", rotate: "turn", length: 19, anchor: "start", shape: "arrow", stroke: muted, strokeWidth: 1.6 }),
-        Plot.text(placed, { x: lx, y: ly, text: "text", fill: "var(--ink)", stroke: paper, strokeWidth: 4, lineHeight: 1.15, className: "names" }),
+        Plot.text(named, { x: lx, y: ly, text: "text", fill: "var(--ink)", stroke: paper, strokeWidth: 4, lineHeight: 1.15, className: "names" }),
         Plot.dot(placed, { x: "x", y: "y", r: (p) => sizeOf(p.symbol), symbol: (p) => SYMBOLS[p.symbol], className: "dots", fill: "currentColor" }),
       ],
       symbol: { type: "identity" }, r: { type: "identity" },

@@ -108,9 +108,9 @@ def _cells(row: Row, table: Sequence[Column]) -> list[Cell]:
     return [column.cell(row) for column in table]
 
 
-def _legend(case: CaseResult) -> list[tuple[str, str, str]]:
+def _legend(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     found: dict[str, tuple[str, str, str]] = {}
-    for row in columns.ordered_rows(case.rows):
+    for row in columns.ordered_rows(rows):
         key = symbol_of(row)
         if key in _SYMBOL_WORDS:
             found[key] = (key, *_SYMBOL_WORDS[key])
@@ -123,7 +123,7 @@ def _legend(case: CaseResult) -> list[tuple[str, str, str]]:
 def _off_map(case: CaseResult) -> list[tuple[str, str]]:
     if not case.geometry.drawn:
         return []
-    missing = [row for row in columns.ordered_rows(case.rows) if row.xy is None]
+    missing = [row for row in columns.placed_rows(case.rows) if row.xy is None]
     return [(words.row_name(row), columns.place_reason(row)) for row in missing]
 
 
@@ -160,11 +160,13 @@ def _view(case: CaseResult, charts: dict[str, Any]) -> dict[str, object]:
         "case": case,
         "headline": one_line(case.headline) or words.headline(case),
         "lines": lines,
+        "placed": [line for line in lines if line.row.kind != "reference"],
         "judged": [line for line in lines if line.row.kind == "method"],
         "columns": table,
         "group_heads": columns.group_heads(case.rows),
         "small": any(not group.in_verdict for row in case.rows for group in row.groups.values()),
-        "legend": _legend(case),
+        "legend": _legend(case.rows),
+        "map_legend": _legend([row for row in case.rows if row.xy is not None]),
         "off_map": _off_map(case),
         "charts": charts,
         "null_warning": words.null_warning(case),

@@ -15,6 +15,7 @@ from unweave.report.columns import (
     name_column,
     not_measured,
     ordered_rows,
+    placed_rows,
     verdict_columns,
 )
 from unweave.report.numbers import ascii_text, clean, one_line
@@ -133,7 +134,7 @@ def _print_body(console: Console, case: CaseResult, heading: str) -> None:
             console.print(_text(console, f"! {one_line(warning)}", "#E69F00"))
     console.print()
     if rows:
-        _print_table(console, "Verdicts, with 95% intervals over models", verdict_columns(rows), rows)
+        _print_table(console, "Verdicts, with 95% intervals over models", verdict_columns(rows), placed_rows(rows))
         if any(row.groups for row in rows):
             _print_table(console, "Behaviour shown, % of outputs", group_columns(rows, "behaviour"), rows)
             _print_table(console, "Accuracy, % with the clean label", group_columns(rows, "accuracy"), rows)

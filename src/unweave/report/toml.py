@@ -30,11 +30,29 @@ def _value(value: object) -> str:
     return json.dumps(value)
 
 
+def _is_tables(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+
+
+def _lines(table: Mapping[str, object], prefix: str) -> list[str]:
+    nested = {key: value for key, value in table.items() if isinstance(value, dict) or _is_tables(value)}
+    plain = {key: value for key, value in table.items() if value is not None and key not in nested}
+    lines = [f"{_key(key)} = {_value(value)}" for key, value in plain.items()]
+    for key, value in nested.items():
+        name = prefix + _key(key)
+        if isinstance(value, dict):
+            lines += ["", f"[{name}]", *_lines(value, f"{name}.")]
+        elif isinstance(value, list):
+            for item in value:
+                lines += ["", f"[[{name}]]", *_lines(item, f"{name}.")]
+    return lines
+
+
 def toml_text(spec: Mapping[str, object]) -> str:
     """Write a spec as TOML; keys without a value are left out, since TOML has no null.
 
     Args:
-        spec: plain JSON values; dictionaries at the top become tables, deeper ones are inline.
+        spec: plain JSON values; dictionaries become tables and lists of dictionaries arrays of tables.
 
     Example:
         >>> print(toml_text({"seed": 0, "forget": {"discovery": 0.2}}), end="")
@@ -43,9 +61,4 @@ def toml_text(spec: Mapping[str, object]) -> str:
         [forget]
         discovery = 0.2
     """
-    lines = [f"{_key(key)} = {_value(v)}" for key, v in spec.items() if v is not None and not isinstance(v, dict)]
-    for key, table in spec.items():
-        if isinstance(table, dict):
-            lines += ["", f"[{_key(key)}]"]
-            lines += [f"{_key(name)} = {_value(item)}" for name, item in table.items() if item is not None]
-    return "\n".join(lines).lstrip("\n") + "\n"
+    return "\n".join(_lines(spec, "")).lstrip("\n") + "\n"

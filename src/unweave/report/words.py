@@ -133,7 +133,8 @@ def _missed(aim: Aim, residual: Measured) -> str:
         return f"moved away from {_REFERENCE[aim]} ({times})"
     if residual.value >= 1 or high is None or high >= 1:
         return f"did not measurably {_VERB[aim]} ({_left(residual)})"
-    return f"did {share_text(1 - residual.value)} of the {aim} ({_left(residual)})"
+    done = "next to none" if residual.value > 0.995 else share_text(1 - residual.value)
+    return f"did {done} of the {aim} ({_left(residual)})"
 
 
 def aim_reason(
@@ -162,7 +163,10 @@ def aim_reason(
     if outcome == "reached":
         return f"{_PAST[aim]}, within the margin{left}"
     open_parts = [one_line(part.name) for part in parts if not part.holds]
-    lacking = f", not shown: {', '.join(open_parts)}" if 0 < len(open_parts) < len(parts) else ""
+    if parts and not open_parts:
+        lacking = ", not shown once all methods and aims are allowed for"
+    else:
+        lacking = f", not shown: {', '.join(open_parts)}" if 0 < len(open_parts) < len(parts) else ""
     return f"{aim} undecided{left}{lacking}"
 
 

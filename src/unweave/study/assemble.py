@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unweave._errors import SpecError
 from unweave._random import derive
 from unweave.data import Dataset, fingerprint, load
 from unweave.learners import specify
-from unweave.problem import Case, Planted, Probes, choose_probes, plant, select
+from unweave.problem import MIN_PROBES, Case, Planted, Probes, choose_probes, plant, select, strata
 from unweave.references import Setting, WorldName, WorldPlan, plan
 from unweave.study.spec import case_from_tree, case_to_tree
 
@@ -78,6 +79,12 @@ def _assemble(text: str) -> Assembly:
         forget_ids=case.forget.ids,
     )
     probes = choose_probes(planted, forget, test, limit=case.probes.limit, key=key)
+    sizes = {name: len(rows) for name, rows in probes.groups.items()}
+    if not any(strata(sizes).values()):
+        raise SpecError(
+            f"No probe group has {MIN_PROBES} examples ({', '.join(f'{k} {v}' for k, v in sizes.items())}), so "
+            "nothing could be judged. Raise `data.limit`, `data.test` or `behaviour.size`."
+        )
     learner = specify(
         case.learner.name,
         data.train.x.shape[1:],

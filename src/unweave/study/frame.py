@@ -71,9 +71,11 @@ def build_frame(case: Case, probes: Probes, outputs: dict[WorldName, Outputs]) -
     overall = np.array([share[name] for name in sizes]) @ weights
     distances = Distances(np.vstack([overall, weights]))
     blocks = _blocks(case, outputs)
-    worlds = {name: Sample(name, probabilities(o.logits), blocks[name]) for name, o in outputs.items()}
+    worlds: dict[WorldName, Sample] = {
+        name: Sample(name, probabilities(o.logits), blocks[name]) for name, o in outputs.items()
+    }
     forget = probes.groups["forget"]
-    margin_worlds = {
+    margin_worlds: dict[WorldName, Sample] = {
         name: Sample(name, forget_margins(o.logits, probes), blocks[name]) for name, o in outputs.items()
     }
     pairs = [(worlds["original"], worlds[REFERENCE[aim]]) for aim in AIMS]

@@ -20,6 +20,8 @@ DEFAULT_METHODS = (
     "delete",
 )
 
+_MOST_EPOCHS = 1000  # a share of the recipe's epochs: a thousand trainings is a slip of the pen
+
 
 def check_methods(methods: Sequence[MethodChoice]) -> None:
     """Check names and parameters of methods.
@@ -43,3 +45,8 @@ def check_methods(methods: Sequence[MethodChoice]) -> None:
         for name, value in choice.params.items():
             if value < 0:
                 raise SpecError(f"`methods`: {choice.name}.{name} is {value}; expected a number ≥ 0.")
+        if choice.params.get("epochs", 0) > _MOST_EPOCHS:
+            raise SpecError(
+                f"`methods`: {choice.name}.epochs is {choice.params['epochs']:g} times those of the learner; "
+                f"expected at most {_MOST_EPOCHS}."
+            )

@@ -13,7 +13,7 @@ from unweave.references import Outputs, WorldName, WorldPlan
 from unweave.report import case_headline
 from unweave.study.assemble import Assembly
 from unweave.study.frame import AIMS, NULL_LEVEL, REFERENCE, Frame, build_frame, forget_margins, geometry
-from unweave.study.judge import cell, unjudged, verdicts
+from unweave.study.judge import Cell, cell, unjudged, verdicts
 from unweave.study.measure import damage_of, groups_of, place, residual, tails_of
 from unweave.study.samples import Sample, probabilities
 from unweave.study.spec import MethodChoice, case_to_json
@@ -55,7 +55,7 @@ def judge_case(
     ran = {choice.id: one for choice, one in methods if isinstance(one, Outputs)}
     blocks = frame.worlds["original"].blocks
     samples = {name: Sample(name, probabilities(one.logits), blocks) for name, one in ran.items()}
-    cells = {
+    cells: dict[tuple[str, Aim], Cell] = {
         (name, aim): cell(frame, samples[name], Sample(name, forget_margins(one.logits, probes), blocks), aim)
         for name, one in ran.items()
         for aim in AIMS
@@ -63,7 +63,7 @@ def judge_case(
     judged = verdicts(frame, cells, null_ok=null_ok)
     for choice, one in methods:
         if isinstance(one, Outputs):
-            both = {aim: judged[choice.id, aim] for aim in AIMS}
+            both: dict[Aim, Verdict] = {aim: judged[choice.id, aim] for aim in AIMS}
             rows.append(_method_row(frame, choice, samples[choice.id], one, both))
         else:
             rows.append(_failed_row(choice, one))

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from unweave._errors import SpecError, UnknownNameError
@@ -19,7 +20,10 @@ from unweave.records import Json
 from unweave.study.cases import CASES, DEFAULT_CASES
 
 SPEC_VERSION = 1
-_RUN_KEYS = ("version", "methods", "out", "store", "workers")
+_RUN_KEYS = ("methods", "out", "store", "workers")
+_ONE_OF = {"forget": ("discovery", "count", "ids")}
+"""Keys of which a case has at most one: `--set` of one of them replaces the others."""
+_LARGEST_PARAMETER = 1e30  # what is larger overflows in single precision
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,16 @@ class MethodChoice:
 
     name: str
     params: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        """Refuse what is no finite number, whether it comes from a file or from a script."""
+        for key, value in self.params.items():
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not abs(value) <= _LARGEST_PARAMETER:
+                raise SpecError(
+                    f"`methods`: {self.name}.{key} is {shown(value)}; expected a finite number of at most "
+                    f"{_LARGEST_PARAMETER:g}."
+                )
 
     @property
     def id(self) -> str:
@@ -72,8 +86,11 @@ def read_spec(
         trees, run = _from_file(file)
     else:
         trees, run = [case_to_tree(CASES[_known(name)]) for name in (cases or DEFAULT_CASES)], {}
-    for setting in settings:
-        _apply(setting, trees, run)
+    changes = [_parse(setting) for setting in settings]
+    for keys, _ in changes:
+        _make_room(keys, trees)
+    for setting, (keys, value) in zip(settings, changes, strict=True):
+        _apply(setting, keys, value, trees, run)
     if methods is not None:
         run["methods"] = list(methods)
     return Spec(
@@ -91,7 +108,9 @@ def case_to_tree(case: Case) -> dict[str, Any]:
     def clean(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: clean(inner) for key, inner in value.items() if inner is not None}
-        return list(value) if isinstance(value, tuple) else value
+        if isinstance(value, np.ndarray | np.generic):  # a script may well take ids and seeds from arrays
+            return value.tolist()
+        return [clean(inner) for inner in value] if isinstance(value, list | tuple) else value
 
     return clean(asdict(case))
 
@@ -115,12 +134,8 @@ def case_from_tree(tree: Mapping[str, Any]) -> Case:
     try:
         # Through JSON, so that strict checking takes lists for tuples but no 1.0, "1" or true for 1.
         case = _adapter().validate_json(json.dumps(tree), strict=True)
-    except TypeError as error:
-        raise SpecError(f"The spec holds a value no key expects: {error}.") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if isinstance(part, str) and part.isidentifier())
-        raise SpecError(f"`{place}` is {first['input']!r}: {first['msg'].lower()}.") from None
+        raise _as_spec_error(error.errors()[0]) from None
     case.check()
     return case
 
@@ -130,23 +145,95 @@ def _adapter() -> Any:  # beartype does not know the type of an adapter
     return TypeAdapter(Case)
 
 
+_EXPECTED = {
+    "string_type": "text (in a file and in --set within quotes where it looks like a number)",
+    "int_type": "a whole number, without quotes or decimal point",
+    "int_from_float": "a whole number",
+    "float_type": "a number, without quotes",
+    "bool_type": "true or false",
+    "tuple_type": "a list of whole numbers, such as [1, 2, 3]",
+}
+
+
+def _as_spec_error(first: Any) -> SpecError:
+    # A union adds the name of each of its types to the place, and a list its position.
+    place: list[str] = []
+    kind: Any = Case
+    for part in first["loc"]:
+        if not is_dataclass(kind) or part not in (field.name for field in fields(kind)):
+            break
+        place.append(str(part))
+        kind = get_type_hints(kind)[part]
+    expected = _EXPECTED.get(first["type"]) or first.get("ctx", {}).get("expected")
+    said = f"expected {expected}" if expected else first["msg"].lower()
+    verb = "holds" if isinstance(first["loc"][-1], int) else "is"
+    return SpecError(f"`{'.'.join(place)}` {verb} {shown(first['input'])}; {said}.")
+
+
 def _check_keys(kind: type, tree: Any, path: str) -> None:
     if not isinstance(tree, Mapping):
-        raise SpecError(f"`{path}` is {tree!r}; expected a table of keys.")
+        raise SpecError(f"`{path}` is {shown(tree)}; expected a table of keys.")
     hints = get_type_hints(kind)
-    known = [field.name for field in fields(kind)]
     for key, value in tree.items():
-        if key not in known:
-            raise unknown_key(f"{path}.{key}".lstrip("."), [f"{path}.{name}".lstrip(".") for name in known])
+        place = f"{path}.{key}".lstrip(".")
+        if key not in hints:
+            raise unknown_key(place, [f"{path}.{name}".lstrip(".") for name in hints])
         if is_dataclass(hints[key]):
-            _check_keys(hints[key], value, f"{path}.{key}".lstrip("."))
+            _check_keys(hints[key], value, place)
+        else:
+            several = isinstance(value, list | tuple)
+            for one in value if several else [value]:
+                if expected := _not_plain(one):
+                    verb = "holds" if several else "is"
+                    raise SpecError(f"`{place}` {verb} {shown(one)}; expected {expected}.")
+
+
+def _not_plain(value: Any) -> str:
+    """What was expected where JSON cannot carry a value to the checks, else nothing."""
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return "a whole number below 2**63"
+    if isinstance(value, str) and not _is_unicode(value):
+        return "valid Unicode text"
+    plain = value is None or isinstance(value, str | int | float)
+    return "" if plain else "a number, text, true, false or a list of them"
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown(value: Any) -> str:
+    """A value for a message, shortened where it is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"{'a number' if isinstance(value, int) else 'a value'} too long to show"
+    return text if len(text) <= 80 else text[:80] + "…"
 
 
 def unknown_key(key: str, known: Sequence[str]) -> SpecError:
-    """The error for a key that does not exist, with near ones."""
-    near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
+    """The error for a key that does not exist, with near ones of its table and equal ones of others."""
+    own = {name.rpartition(".")[2]: name for name in known}
+    last = key.rpartition(".")[2]
+    near = [own[name] for name in difflib.get_close_matches(last, own, n=3, cutoff=0.6)]
+    near += [path for path in _paths(Case, "") if path.rpartition(".")[2] == last and path not in near]
     hint = f" Did you mean {' or '.join(f'`{name}`' for name in near)}?" if near else ""
     return SpecError(f"Unknown key `{key}` in the spec.{hint} Known here: {', '.join(sorted(known))}.")
+
+
+def _paths(kind: type, path: str) -> list[str]:
+    found: list[str] = []
+    for name, hint in get_type_hints(kind).items():
+        found += _paths(hint, f"{path}{name}.") if is_dataclass(hint) else [path + name]
+    return found
+
+
+def _top_keys() -> list[str]:
+    return [*(field.name for field in fields(Case)), *_RUN_KEYS]
 
 
 def _known(name: str) -> str:
@@ -156,39 +243,67 @@ def _known(name: str) -> str:
 
 
 def _from_file(file: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    try:
-        tree = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"Cannot read the spec {file}: {error}.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{file} is not valid TOML: {error}.") from None
+    tree = _read_toml(file)
     version = tree.pop("version", SPEC_VERSION)
-    if version != SPEC_VERSION:
-        raise SpecError(f"{file} has version {version!r}; this version of unweave reads {SPEC_VERSION}.")
+    if isinstance(version, bool) or version != SPEC_VERSION:
+        raise SpecError(
+            f"{file} has version {shown(version)}; this version of unweave reads version {SPEC_VERSION}."
+        )
+    for key in tree:
+        if key not in _top_keys():
+            raise unknown_key(key, ["version", *_top_keys()])
     run = {key: tree.pop(key) for key in _RUN_KEYS if key in tree}
     for key in ("out", "store"):
-        if isinstance(run.get(key), str):
+        if isinstance(run.get(key), str) and run[key]:
             run[key] = str(file.parent / run[key])
-    tree.setdefault("name", file.stem)
-    known = [field.name for field in fields(Case)]
-    for key in tree:
-        if key not in known:
-            raise unknown_key(key, [*known, *_RUN_KEYS])
+    tree.setdefault("name", "".join(letter if letter.isprintable() else "_" for letter in file.stem))
     return [tree], run
 
 
-def _apply(setting: str, trees: list[dict[str, Any]], run: dict[str, Any]) -> None:
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        hint = f" For the case of this name: --case {file}." if str(file) in CASES else ""
+        raise SpecError(f"Cannot read the spec {file}: {error.strerror}.{hint}") from None
+    except UnicodeDecodeError:
+        raise SpecError(f"Cannot read the spec {file}: it is not text in UTF-8.") from None
+    except (ValueError, RecursionError) as error:  # a number of 5000 digits is neither TOML nor its error
+        raise SpecError(f"{file} is not valid TOML: {str(error).rstrip('.')}.") from None
+
+
+def _parse(setting: str) -> tuple[list[str], Any]:
     path, equals, text = setting.partition("=")
     keys = [key.strip() for key in path.split(".")]
     if not equals or not all(keys):
-        raise SpecError(f"--set {setting!r}: expected a.b=c, such as forget.discovery=0.5.")
+        raise SpecError(f"--set {shown(setting)}: expected a.b=c, such as forget.discovery=0.5.")
+    if keys[0] not in _top_keys():
+        raise unknown_key(".".join(keys), _top_keys())
     try:
-        value: Any = tomllib.loads(f"value = {text.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
+        tree = tomllib.loads(f"value = {text.strip()}")
+    except (ValueError, RecursionError):
+        return keys, text.strip()
+    # More than one key comes of a line break, and is no value of this one.
+    return keys, tree["value"] if len(tree) == 1 else text.strip()
+
+
+def _make_room(keys: Sequence[str], trees: Sequence[dict[str, Any]]) -> None:
+    """Drop what a case had in place of the key about to be set; two in --set are still an error."""
+    others = _ONE_OF.get(keys[0], ())
+    if len(keys) != 2 or keys[1] not in others:
+        return
+    for tree in trees:
+        place = tree.get(keys[0])
+        for other in others if isinstance(place, dict) else ():
+            place.pop(other, None)
+
+
+def _apply(
+    setting: str, keys: Sequence[str], value: Any, trees: Sequence[dict[str, Any]], run: dict[str, Any]
+) -> None:
     if keys[0] in _RUN_KEYS:
         if len(keys) > 1:
-            raise SpecError(f"--set {setting!r}: `{keys[0]}` has no keys below it.")
+            raise SpecError(f"--set {shown(setting)}: `{keys[0]}` has no keys below it.")
         run[keys[0]] = value
         return
     for tree in trees:
@@ -196,7 +311,7 @@ def _apply(setting: str, trees: list[dict[str, Any]], run: dict[str, Any]) -> No
         for key in keys[:-1]:
             place = place.setdefault(key, {})
             if not isinstance(place, dict):
-                raise SpecError(f"--set {setting!r}: `{key}` has no keys below it.")
+                raise SpecError(f"--set {shown(setting)}: `{key}` has no keys below it.")
         place[keys[-1]] = value
 
 
@@ -204,7 +319,10 @@ def _methods(given: Any) -> tuple[MethodChoice, ...] | None:
     if given is None:
         return None
     if not isinstance(given, list) or not given:
-        raise SpecError(f"`methods` is {given!r}; expected a list of names or tables with a name.")
+        raise SpecError(
+            f"`methods` is {shown(given)}; expected a list of names or of tables with a name, such as "
+            '["noop", { name = "scrub", lr = 0.01 }].'
+        )
     choices = tuple(_method(one) for one in given)
     ids = [choice.id for choice in choices]
     twice = sorted({one for one in ids if ids.count(one) > 1})
@@ -217,17 +335,8 @@ def _method(given: Any) -> MethodChoice:
     if isinstance(given, str):
         return MethodChoice(given.strip(), {})
     if not isinstance(given, dict) or not isinstance(given.get("name"), str):
-        raise SpecError(f"`methods` holds {given!r}; expected a name, or a table with a name.")
-    params = {key: value for key, value in given.items() if key != "name"}
-    for key, value in params.items():
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or value != value
-            or abs(value) == float("inf")
-        ):
-            raise SpecError(f"`methods`: {given['name']}.{key} is {value!r}; expected a finite number.")
-    return MethodChoice(given["name"], params)
+        raise SpecError(f"`methods` holds {shown(given)}; expected a name, or a table with a name.")
+    return MethodChoice(given["name"], {key: value for key, value in given.items() if key != "name"})
 
 
 def _path(run: Mapping[str, Any], key: str) -> Path | None:
@@ -235,7 +344,7 @@ def _path(run: Mapping[str, Any], key: str) -> Path | None:
     if value is None:
         return None
     if not isinstance(value, str) or not value or "\0" in value:
-        raise SpecError(f"`{key}` is {value!r}; expected a path.")
+        raise SpecError(f"`{key}` is {shown(value)}; expected a path.")
     return Path(value)
 
 
@@ -243,5 +352,5 @@ def _workers(value: Any) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1024:
-        raise SpecError(f"`workers` is {value!r}; expected a number of processes from 1 to 1024.")
+        raise SpecError(f"`workers` is {shown(value)}; expected a number of processes from 1 to 1024.")
     return value

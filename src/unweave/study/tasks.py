@@ -145,9 +145,9 @@ def analyse(
     found = read_verified(where, key_of(fields))
     if found is not None:
         return found[1]["result"]
-    worlds = {name: _world_outputs(where, assembly, name) for name in assembly.worlds}
+    outputs: dict[WorldName, Outputs] = {name: _world_outputs(where, assembly, name) for name in assembly.worlds}
     ran = [(choice, _method_outputs(where, assembly, choice, failures)) for choice in choices]
-    result = case_result_to_json(judge_case(assembly, worlds, ran))
+    result = case_result_to_json(judge_case(assembly, outputs, ran))
     where.write([Entry(fields, {}, {"result": result})])
     return result
 

@@ -47,7 +47,9 @@ def fit(learner: Learner, x: Tensor, y: Tensor, *, rows: NDArray[np.int64], key:
     for order in epoch_orders(len(x), rows, recipe.epochs, key):
         for start in range(0, len(rows), recipe.batch_size):
             batch = torch.from_numpy(order[start : start + recipe.batch_size]).to(x.device)
-            logits, buffers = learner.apply(State(params, buffers), x[batch], train=True, key=fold_in(noise, step))
+            logits, after = learner.apply(State(params, buffers), x[batch], train=True, key=fold_in(noise, step))
+            # Running statistics of hidden layers would carry the graph of one step into the next.
+            buffers = {name: value.detach() for name, value in after.items()}
             optimiser.param_groups[0]["lr"] = recipe.rate(step, total)
             optimiser.zero_grad()
             cross_entropy(logits, y[batch]).backward()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -13,7 +13,7 @@ from unweave.learners.contract import Learner, State
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def one_thread() -> Generator[None]:
     """Run torch on one thread: two spinning threads on a busy machine are many times slower than one."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,0 +1,40 @@
+# Two commands: `make demo` shows what unweave does, `make test` runs the whole suite.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.PHONY: demo test lint calibrate install clean help
+
+help:
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /  /'
+
+$(VENV)/.demo: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@ $(VENV)/.demo
+
+install: $(VENV)/.demo ## set up only
+
+demo: $(VENV)/.demo ## set up, then compare all methods on the two default cases
+	$(BIN)/unweave compare --out runs/demo
+
+lint: $(VENV)/.test ## style, formatting, types, arrows between rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+test: lint ## set up, then everything that is checked
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+calibrate: $(VENV)/.test ## 300 null trials: how often two equal laws are told apart (about 4 CPU-minutes)
+	$(ONE_THREAD) $(BIN)/python tests/calibration/calibrate.py
+
+clean: ## remove the environment, results and stored models
+	rm -rf $(VENV) runs .unweave

@@ -1,0 +1,97 @@
+"""What there is to choose from, as plain lists: methods, behaviours, learners, data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from unweave._errors import UnknownNameError
+
+Listing = list[dict[str, Any]]
+
+
+def catalogue(what: str) -> Listing:
+    """One kind of thing as a list of dictionaries with `name`, `what` and what it declares.
+
+    Args:
+        what: `methods`, `behaviours`, `learners` or `data`.
+
+    Raises:
+        UnknownNameError: for another kind.
+
+    Example:
+        >>> [entry["name"] for entry in catalogue("behaviours")]
+        ['trigger', 'mislabel']
+    """
+    if what not in _LISTINGS:
+        raise UnknownNameError("kind of thing to list", what, _LISTINGS)
+    return _LISTINGS[what]()
+
+
+def _methods() -> Listing:
+    from unweave.methods import METHODS
+
+    return [
+        {
+            "name": entry.name,
+            "family": entry.declared.family,
+            "what": entry.summary,
+            "authors' aim": entry.declared.authors_aim or "–",
+            "needs": sorted(entry.declared.needs),
+            "defaults": entry.defaults(),
+            "source": f"{entry.declared.cite or '–'}; {entry.declared.equation}",
+        }
+        for entry in METHODS
+    ]
+
+
+def _behaviours() -> Listing:
+    from unweave.problem import BEHAVIOURS
+
+    return [
+        {
+            "name": entry.name,
+            "what": entry.summary,
+            "regularity": entry.declared.regularity,
+            "parameters": entry.defaults(),
+            "source": entry.declared.cite,
+        }
+        for entry in BEHAVIOURS
+    ]
+
+
+def _learners() -> Listing:
+    from unweave.learners import LEARNERS
+
+    return [
+        {
+            "name": entry.name,
+            "what": entry.summary,
+            "parameters": entry.defaults(),
+            "recipe": vars(entry.declared.recipe),
+            "takes": entry.declared.takes,
+        }
+        for entry in LEARNERS
+    ]
+
+
+def _data() -> Listing:
+    from unweave.data import SOURCES
+
+    return [
+        {
+            "name": entry.name,
+            "what": entry.summary,
+            "shape": entry.declared.shape,
+            "source": entry.declared.cite,
+        }
+        for entry in SOURCES
+    ]
+
+
+_LISTINGS: dict[str, Callable[[], Listing]] = {
+    "methods": _methods,
+    "behaviours": _behaviours,
+    "learners": _learners,
+    "data": _data,
+}

@@ -1,0 +1,77 @@
+"""The house keeps its own rules: arrows between rooms, sizes of files, light imports, no strays."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "src" / "unweave").rglob("*.py"))
+HEAVY = ("torch", "sklearn", "scipy.stats", "pandas", "matplotlib", "transformers", "ray")
+
+
+def test_only_the_allowed_arrows_between_rooms():
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_room_stands_in_the_import_contract():
+    rooms = {
+        file.relative_to(ROOT / "src" / "unweave").parts[0] for file in SOURCES if file.parent.name != "unweave"
+    }
+    contract = (ROOT / "pyproject.toml").read_text()
+    missing = {room for room in rooms if f'"unweave.{room}' not in contract and f" unweave.{room}" not in contract}
+    assert not missing
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: file.name)
+def test_files_have_at_most_400_lines_and_a_docstring(file):
+    text = file.read_text()
+    assert len(text.splitlines()) <= 400
+    assert text.startswith('"""')
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: file.name)
+def test_no_file_is_a_place_for_everything(file):
+    assert not {"utils", "helpers", "common", "core", "manager", "base", "misc"} & set(file.with_suffix("").parts)
+
+
+def _loads(statement: str, names: tuple[str, ...]) -> list[str]:
+    code = f"import sys; {statement}; print([n for n in {names!r} if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return eval(done.stdout)
+
+
+@pytest.mark.parametrize("statement", ["import unweave", "import unweave.cli.app", "import unweave.report"])
+def test_import_is_light(statement):
+    assert _loads(statement, HEAVY) == []
+
+
+def test_the_check_of_light_imports_can_fail():
+    assert _loads("import unweave.training.engine", ("torch",)) == ["torch"]
+
+
+def test_public_names_are_what_the_package_says():
+    import unweave
+
+    text = (ROOT / "src" / "unweave" / "__init__.py").read_text()
+    exported = set(re.findall(r"import (\w+) as \1", text))
+    assert exported <= set(dir(unweave))
+    assert {"Case", "compare", "Comparison", "__version__"} <= exported
+
+
+def test_nothing_speaks_of_the_machine_it_was_written_on():
+    forbidden = re.compile(r"(?<![\w.])/(work|root|tmp)/|\bpypi\.org\b|files\.pythonhosted")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    files = [ROOT / name for name in listed.splitlines() if "vendor" not in name and "tests/" not in name]
+    found = [f"{file}: {m.group()}" for file in files if (m := forbidden.search(file.read_text(errors="replace")))]
+    assert not found
+
+
+def test_changelog_has_its_lines_under_unreleased():
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search(r"^## \[?Unreleased\]?\n+(### \w+\n+)?- ", text, re.M)

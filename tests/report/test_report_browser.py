@@ -1,0 +1,152 @@
+"""The page in a real browser: charts, tooltips, widths, and payloads that must stay text."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from unweave.records import CaseResult, Result
+from unweave.report import render_page
+
+BROWSER = "/usr/bin/chromium"
+DRIVER = shutil.which("chromedriver")
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not os.access(BROWSER, os.X_OK), reason=f"no browser at {BROWSER}"),
+    pytest.mark.skipif(DRIVER is None, reason="no chromedriver on PATH"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(executable_path=DRIVER))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.fixture
+def show(browser, tmp_path: Path) -> Callable[..., None]:
+    def open_page(result: Result, *, width: int = 1440, scheme: str = "light") -> None:
+        screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        page = tmp_path / "page.html"
+        page.write_text(render_page(result), encoding="utf-8")
+        browser.get_log("browser")
+        browser.get(page.as_uri())
+        assert browser.get_log("browser") == []
+
+    return open_page
+
+
+def dots_of(browser, number: int) -> list[str]:
+    script = "return [...document.querySelectorAll(arguments[0])].map(d => d.dataset.row)"
+    return browser.execute_script(script, f'[data-chart="map"][data-case="{number}"] .dot')
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_map_has_one_mark_per_row_with_a_place(browser, show, result: Result, width: int, scheme: str) -> None:
+    show(result, width=width, scheme=scheme)
+    for number, case in enumerate(result.cases):
+        assert sorted(dots_of(browser, number)) == sorted(row.id for row in case.rows if row.xy is not None)
+    blank = "return [...document.querySelectorAll('.chart')].filter(c => !c.querySelector('svg')).length"
+    assert browser.execute_script(blank) == 0
+    size = "const e = document.documentElement; return [e.scrollWidth, e.clientWidth, document.body.scrollWidth]"
+    scroll, client, body = browser.execute_script(size)
+    assert scroll <= client == width and body <= width
+
+
+def test_colours_of_marks_follow_the_label_in_both_schemes(browser, show, mislabel, result_factory) -> None:
+    seen = []
+    for scheme in ("light", "dark"):
+        show(result_factory(mislabel), scheme=scheme)
+        script = """return Object.fromEntries([...document.querySelectorAll('[data-chart="map"] .dot')].map(
+            d => [d.dataset.row, getComputedStyle(d).fill]))"""
+        fills = browser.execute_script(script)
+        assert fills["fine-tuning-default"] != fills["DELETE-default"] != fills["relabel by hand-default"]
+        seen.append(fills)
+    assert seen[0]["fine-tuning-default"] == "rgb(0, 114, 178)"
+    assert seen[0] != seen[1]
+
+
+def test_hover_and_keyboard_show_the_row(browser, show, trigger: CaseResult, result_factory) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    show(result_factory(trigger))
+    tip = browser.find_element("id", "tip")
+    assert not tip.is_displayed()
+    dot = browser.find_element("css selector", '.dot[data-row="DELETE-default"]')
+    ActionChains(browser).move_to_element(dot).perform()
+    assert tip.is_displayed()
+    assert "DELETE" in tip.text and "0.35 [0.31, 0.39]" in tip.text and "31% of unseen instances" in tip.text
+    ActionChains(browser).move_to_element(browser.find_element("tag name", "h1")).perform()
+    assert not tip.is_displayed()
+    browser.execute_script("arguments[0].focus()", dot)
+    assert tip.is_displayed() and dot.get_attribute("tabindex") == "0"
+    assert "DELETE" in dot.get_attribute("aria-label")
+    browser.execute_script("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))")
+    assert not tip.is_displayed()
+
+
+def test_degenerate_cases_draw_without_errors(browser, show, degenerate: CaseResult, result_factory) -> None:
+    show(result_factory(degenerate))
+    maps = browser.find_elements("css selector", '[data-chart="map"] svg')
+    assert len(maps) == int(degenerate.geometry.drawn)
+
+
+def test_far_points_are_marked_inside_the_frame(browser, show, mislabel: CaseResult, result_factory) -> None:
+    show(result_factory(mislabel))
+    script = """const frame = document.querySelector('[data-chart="map"] svg').getBoundingClientRect();
+        return [...document.querySelectorAll('.dot')].every(d => {
+          const b = d.getBoundingClientRect();
+          return b.left >= frame.left && b.right <= frame.right && b.top >= frame.top && b.bottom <= frame.bottom;
+        })"""
+    assert browser.execute_script(script)
+    texts = browser.execute_script("return document.querySelector('[data-chart=\"map\"] svg').textContent")
+    assert "(0.90, 5.00)" in texts and "gradient ascent" in texts
+
+
+def test_payloads_raise_no_dialog(browser, show, result: Result, payloads: list[str], poison) -> None:
+    from selenium.common.exceptions import NoAlertPresentException
+
+    for payload in payloads:
+        bad = poison(result, payload)
+        show(bad)
+        with pytest.raises(NoAlertPresentException):
+            _ = browser.switch_to.alert.text
+        assert browser.execute_script("return document.querySelectorAll('script').length") == 4
+        assert len(dots_of(browser, 0)) == sum(row.xy is not None for row in bad.cases[0].rows)
+
+
+def test_the_page_asks_for_nothing(browser, show, result: Result) -> None:
+    show(result)
+    asked = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+    assert [name for name in asked if not name.startswith("data:")] == []
+
+
+def test_the_spec_can_be_copied(browser, show, result: Result) -> None:
+    show(result)
+    button = browser.find_element("css selector", "[data-copy]")
+    assert button.is_displayed()
+    assert "discovery = 0.2" in browser.find_element("id", "spec").text
