@@ -1,5 +1,6 @@
 """The house keeps its own rules: arrows between rooms, sizes of files, light imports, no strays."""
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -75,3 +76,39 @@ def test_nothing_speaks_of_the_machine_it_was_written_on():
 def test_changelog_has_its_lines_under_unreleased():
     text = (ROOT / "CHANGELOG.md").read_text()
     assert re.search(r"^## \[?Unreleased\]?\n+(### \w+\n+)?- ", text, re.M)
+
+
+def _built_pages():
+    spec = importlib.util.spec_from_file_location("docs_build", ROOT / "docs" / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.PAGES
+
+
+@pytest.mark.parametrize("name", ["methods.md", "result.schema.json"])
+def test_documents_made_from_the_code_are_up_to_date(name):
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == _built_pages()[name](), (
+        "run `python docs/build.py`"
+    )
+
+
+def test_every_document_the_readme_names_exists():
+    for link in re.findall(r"\]\(((?!http)[^)#]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / link).exists(), link
+
+
+def test_every_spec_key_and_option_is_documented():
+    from dataclasses import fields, is_dataclass
+    from typing import get_type_hints
+
+    from unweave.problem import Case
+
+    text = (ROOT / "docs" / "spec.md").read_text()
+    hints = get_type_hints(Case)
+    for field in fields(Case):
+        inner = [one.name for one in fields(hints[field.name])] if is_dataclass(hints[field.name]) else []
+        for name in inner or [field.name]:
+            assert f"`{name}`" in text or f".{name}`" in text, f"{field.name}.{name}"
+    source = (ROOT / "src" / "unweave" / "cli" / "app.py").read_text()
+    for option in re.findall(r'"(--[a-z-]+)"', source):
+        assert option in text or option == "--version", option

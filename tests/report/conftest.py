@@ -360,7 +360,7 @@ def poisoned(result: Result, payload: str) -> Result:
     )  # fmt: skip
     flat = replace(bad, geometry=replace(geometry, drawn=False))
     provenance = replace(
-        result.provenance, hardware=payload, spec={payload: {payload: [payload]}},
+        result.provenance, hardware=payload, spec={payload: payload, "list": [payload]},
         fingerprints={payload: payload}, started=payload, torch=payload,
     )  # fmt: skip
     return replace(result, headline=payload, cases=(bad, flat), provenance=provenance)

@@ -91,11 +91,15 @@ def compare(
     methods: Annotated[
         str | None, typer.Option(help="Names of methods, separated by commas; default: all.", metavar="NAMES")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for results; default: runs/<time>.", metavar="DIR")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for results; default: runs/<time>.", metavar="DIR")
+    ] = None,
     store: Annotated[
         Path | None, typer.Option(help="Folder of trained models; default: .unweave/store.", metavar="DIR")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes; default: one per core.", metavar="N")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes; default: one per core.", metavar="N")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", metavar="N")] = None,
     json: Json = None,
     quiet: Quiet = False,

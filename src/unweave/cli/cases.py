@@ -9,7 +9,9 @@ from rich.table import Table
 
 from unweave._errors import SpecError
 from unweave.cli.files import write_json
+from unweave.report.toml import toml_text
 from unweave.study import CASE_NOTES, CASES, assemble, case_to_tree, read_spec
+from unweave.study.spec import SPEC_VERSION
 
 
 def run_cases(*, name: str | None, members: bool, settings: list[str], json: Path | None) -> None:
@@ -26,8 +28,9 @@ def run_cases(*, name: str | None, members: bool, settings: list[str], json: Pat
         print(" ".join(str(one) for one in ids))
         write_json(json, ids)
         return
+    assemble(case)  # so that no spec is printed that `compare` would refuse
     tree = case_to_tree(case)
-    print(_as_toml(tree))
+    print(toml_text({"version": SPEC_VERSION, **tree}), end="")
     write_json(json, tree)
 
 
@@ -43,14 +46,3 @@ def _list_all(json: Path | None) -> None:
         )
     Console().print(table)
     write_json(json, {name: case_to_tree(case) for name, case in CASES.items()})
-
-
-def _as_toml(tree: dict[str, object]) -> str:
-    def value(one: object) -> str:
-        return str(one).lower() if isinstance(one, bool) else repr(one).replace("'", '"')
-
-    lines = ["version = 1", *(f"{key} = {value(one)}" for key, one in tree.items() if not isinstance(one, dict))]
-    for key, one in tree.items():
-        if isinstance(one, dict) and one:
-            lines += ["", f"[{key}]", *(f"{inner} = {value(v)}" for inner, v in one.items())]
-    return "\n".join(lines)

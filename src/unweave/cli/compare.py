@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from unweave._errors import SpecError, UserError
-from unweave.records import result_to_json, write_atomically
+from unweave.cli.files import check_file, write_file
+from unweave.records import result_to_json
 from unweave.report import print_result
-from unweave.study import check_out, read_spec, run_spec
+from unweave.study import Spec, assemble, check_out, read_spec, run_spec
 from unweave.study.compare import Progress as Tell
+from unweave.study.methods import check_methods
 
 _STAGES = {
     "train": "training references",
@@ -48,20 +50,31 @@ def run_compare(
     wanted = read_spec(spec, cases=cases, settings=settings, methods=names)
     wanted = replace(wanted, out=out or wanted.out, store=store or wanted.store)
     folder = wanted.out or Path("runs") / datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
+    _check(wanted)
     check_out(folder)
+    if json is not None:
+        check_file(json)
     with _progress(quiet) as tell:
         study = run_spec(wanted, on_progress=tell)
     study.save(folder)
     if json is not None:
         try:
-            write_atomically(json, result_to_json(study.result))
-        except OSError as error:
-            raise UserError(f"Cannot write {json}: {error.strerror}. The results are in {folder}.") from None
+            write_file(json, result_to_json(study.result))
+        except UserError as error:
+            raise UserError(f"{error} The results are in {folder}.") from None
     if quiet:
         return
     console = Console()
     print_result(console, study.result)
     console.print(f"\nPage: {(folder / 'report.html').absolute().as_uri()}", soft_wrap=True)
+
+
+def _check(spec: Spec) -> None:
+    """Refuse bad input before any folder is made; the run itself meets what is assembled here again."""
+    if spec.methods is not None:
+        check_methods(spec.methods)
+    for case in spec.cases:
+        assemble(case)
 
 
 @contextmanager

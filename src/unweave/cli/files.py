@@ -43,12 +43,12 @@ def check_file(path: Path) -> None:
         UserError: with the system's reason.
     """
     try:
-        if _is_special(path):
-            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CREAT, 0o666))
-        else:
+        if not _is_special(path):
             probe = path.parent / f".probe-{os.getpid()}"
             probe.write_bytes(b"")
             probe.unlink()
+        elif path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(None, "no permission")
     except OSError as error:
         raise _cannot(path, error) from None
 

@@ -21,7 +21,7 @@ def run_list(what: str, *, json: Path | None) -> None:
         console.print(Text.assemble((entry["name"], "bold"), f"  {entry['what']}"))
         for key, value in entry.items():
             if key not in ("name", "what") and value:
-                console.print(Padding(f"{key}: {_cell(value)}", (0, 0, 0, 4)), highlight=False)
+                console.print(Padding(Text(f"{key}: {_cell(value)}"), (0, 0, 0, 4)))
     write_json(json, entries)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from unweave._errors import UserError
-from unweave.records import read_result, write_atomically
+from unweave.cli.files import write_file
+from unweave.records import read_result
 from unweave.report import print_result, render_page
 
 
@@ -15,11 +15,10 @@ def run_report(result: Path, *, out: Path | None, quiet: bool) -> None:
     """Read a result and draw it again."""
     found = read_result(result)
     folder = result if result.is_dir() else result.parent
-    page = out or folder / "report.html"
-    try:
-        write_atomically(page, render_page(found))
-    except OSError as error:
-        raise UserError(f"Cannot write the page {page}: {error.strerror}. Choose another with --out.") from None
+    page = out or folder
+    if page.is_dir():
+        page /= "report.html"
+    write_file(page, render_page(found))
     if quiet:
         return
     console = Console()

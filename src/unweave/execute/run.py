@@ -158,10 +158,8 @@ def _lost(item: Task, worker: _Worker) -> WorkerError:
     return WorkerError(f"Task {item.function} failed: its worker died {_TRIES} times over it, last {how}.")
 
 
-def _as_exception(item: Task, answer: dict[str, Any]) -> UnweaveError:
-    # The classes of `_errors` survive the way through JSON; UnknownNameError has said all in its text.
-    name = {"UnknownNameError": "UserError"}.get(answer["class"], answer["class"])
-    known = getattr(_errors, name, None)
+def _as_exception(item: Task, answer: dict[str, str]) -> UnweaveError:
+    known = getattr(_errors, answer["class"], None)
     if isinstance(known, type) and issubclass(known, UnweaveError):
         return known(answer["error"])
     return WorkerError(f"Task {item.function} failed: {answer['error']}")

@@ -14,7 +14,7 @@ import traceback
 from typing import IO
 
 from unweave import _errors
-from unweave._errors import UnweaveError
+from unweave._errors import UnknownNameError, UnweaveError
 from unweave.execute.tasks import call
 
 
@@ -29,8 +29,10 @@ def _answer(line: str) -> str:
 
 
 def _nearest(kind: type[UnweaveError]) -> str:
-    # A plugin's own subclass of UserError is a user's error on the other side too.
-    return next(one.__name__ for one in kind.__mro__ if one.__module__ == _errors.__name__)
+    # A plugin's own subclass of UserError is a user's error on the other side too; UnknownNameError
+    # is not made from a text, and has said all in its own.
+    known = [one for one in kind.__mro__ if one.__module__ == _errors.__name__ and one is not UnknownNameError]
+    return known[0].__name__
 
 
 def _serve(requests: IO[str], answers: IO[str]) -> None:

@@ -154,7 +154,7 @@ def _loss(method: Method, learner: Learner, i: int) -> Any:
 
 def _check_finite(state: State, steps: int) -> None:
     for name, value in [*state.params.items(), *state.buffers.items()]:
-        bad = ~value.flatten(1).isfinite().all(1)
+        bad = ~value.reshape(len(value), -1).isfinite().all(1)
         if bad.any():
             raise DivergedError(
                 f"After {steps} steps `{name}` of {int(bad.sum())} of {len(bad)} models is not finite. "

@@ -22,6 +22,7 @@ _MOST_MODELS = 10_000
 
 # Far beyond any use; what is larger overflows single precision or asks for more memory than there is.
 _LARGEST = {"epochs": 10**6, "lr": 10**6, "batch_size": 2**31, "width": 2**16, "depth": 1000}
+_MOST_WEIGHTS = 10**9
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,12 @@ class Case:
             value = getattr(self.learner, name)
             if value is not None and value > largest:
                 raise SpecError(f"`learner.{name}` is {value}; expected at most {largest:,}.")
+        width, depth = self.learner.width or 0, self.learner.depth or 0
+        if width * width * depth > _MOST_WEIGHTS:
+            raise SpecError(
+                f"`learner.width` {width} and `learner.depth` {depth} make {width * width * depth:.1e} weights in "
+                f"each model; expected at most {_MOST_WEIGHTS:.0e}."
+            )
         self._check_models()
 
     def _check_models(self) -> None:

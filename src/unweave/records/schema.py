@@ -9,9 +9,7 @@ vectors; V²: squared distance of mean probability vectors).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
-
-from pydantic import JsonValue
+from typing import Any, Literal
 
 from unweave._types import Measured
 
@@ -22,7 +20,8 @@ Stage = Literal["default", "tuned_untraining", "tuned_unlearning"]
 Outcome = Literal["reached", "missed", "inconclusive", "no power", "not measured"]
 Label = Literal["untrained", "unlearned", "both", "neither", "inconclusive", "no power", "not applicable"]
 Aim = Literal["untraining", "unlearning"]
-Json = JsonValue
+Json = Any
+"""Whatever JSON can hold; written with `allow_nan=False`."""
 
 
 @dataclass(frozen=True)

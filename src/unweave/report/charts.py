@@ -103,7 +103,7 @@ def _point(row: Row, case: CaseResult) -> dict[str, Any]:
     height = height_of(row.xy)
     corners = ellipse(row.xy, row.n_models)
     return {
-        "id": row.id,
+        "id": one_line(row.id),
         "name": row_name(row),
         "symbol": symbol_of(row),
         "label": label_cell(row).text,

@@ -72,6 +72,7 @@
       const middle = (x0 + x1) / 2, half = inner / unit / 2;
       [x0, x1] = [middle - half, middle + half];
     }
+    if (squeezed && beyond) y1 = y0 + ((core - y0) * most) / (most - 58);
     height = Math.min(height, most);
     return { x0, x1, y0, y1, inner, height, squeezed, core };
   }
@@ -80,8 +81,9 @@
   function gatherLabels(points) {
     const heads = [];
     for (const p of points) {
-      const head = p.far ? null : heads.find((q) => !q.far && q.crowd.some((r) => Math.hypot(r.px - p.px, r.py - p.py) < 9));
-      if (head) head.crowd.push(p);
+      const gap = (head) => d3.min(head.crowd, (q) => Math.hypot(q.px - p.px, q.py - p.py));
+      const head = d3.least(p.far ? [] : heads.filter((one) => !one.far), gap);
+      if (head && gap(head) < 9) head.crowd.push(p);
       else heads.push({ ...p, crowd: [p] });
     }
     for (const head of heads) {
@@ -158,15 +160,16 @@
     const ends = anchors.map((name, t) => ({ t, name }));
     const step = f.inner / (f.x1 - f.x0) > 330 ? 0.25 : 0.5;
     const ticks = (a, b) => d3.range(Math.ceil(a / step) * step, b + 1e-9, step);
+    const rungs = f.squeezed ? d3.ticks(f.y0, f.core, 6) : ticks(f.y0, f.core);
     const chart = draw({
       width, height, marginLeft: margin.left, marginRight: margin.right, marginTop: margin.top, marginBottom: margin.bottom,
       x: { domain: [f.x0, f.x1], label: null }, y: { domain: [f.y0, f.y1], label: null },
       ariaLabel: `Map of ${data.name}: generality across, distance off the line upwards`,
       marks: [
         Plot.gridX(ticks(f.x0, f.x1), { stroke: line, strokeOpacity: 1 }),
-        Plot.gridY(ticks(f.y0, f.core), { stroke: line, strokeOpacity: 1 }),
+        Plot.gridY(rungs, { stroke: line, strokeOpacity: 1 }),
         Plot.axisX(ticks(f.x0, f.x1), { tickSize: 0, color: muted, label: null, tickFormat: (d) => d3.format("~g")(d) }),
-        Plot.axisY(ticks(f.y0, f.core), { tickSize: 0, color: muted, label: null, tickFormat: (d) => d3.format("~g")(d) }),
+        Plot.axisY(rungs, { tickSize: 0, color: muted, label: null, tickFormat: (d) => d3.format("~g")(d) }),
         Plot.ruleY(f.core < f.y1 ? [f.core] : [], { stroke: muted, strokeDasharray: "2,4" }),
         Plot.link([0], { x1: f.x0, x2: f.x1, y1: 0, y2: 0, stroke: muted }),
         Plot.link([0], { x1: 0, x2: 1, y1: 0, y2: 0, stroke: "var(--ink)", strokeWidth: 2.5 }),
@@ -238,12 +241,17 @@
       const x1 = (d) => (d.at.low === null ? low : clamp(d.at.low)), x2 = (d) => (d.at.high === null ? high : clamp(d.at.high));
       const open = { x1, x2, y1: "i", y2: "i", dy, stroke: color, strokeWidth: 2.2 };
       for (const [isLow, isHigh] of [[false, false], [true, false], [false, true], [true, true]]) {
-        const some = own.filter((d) => (d.at.low === null) === isLow && (d.at.high === null) === isHigh);
+        const some = own.filter((d) => (d.at.low ?? -Infinity) < low === isLow && (d.at.high ?? Infinity) > high === isHigh)
+          .filter((d) => x1(d) < x2(d));
         const ends = { markerStart: isLow ? "arrow-reverse" : "none", markerEnd: isHigh ? "arrow" : "none" };
         marks.push(Plot.link(some, { ...open, ...ends }));
       }
       marks.push(Plot.dot(own, { x: (d) => clamp(d.at.value), y: "i", dy, symbol, r: 4, fill: color, stroke: "var(--paper)", title: (d) => `${d.row.name}: ${d.row.text}` }));
     }
+    for (const [aim, side] of [["untraining", -1], ["unlearning", 1]]) marks.push(Plot.text(series.filter((d) => d.aim === aim && d.at.value > high), {
+      x: high, y: "i", dx: -10, dy: both ? 5 * side : 0, text: (d) => `${d3.format(".3~g")(d.at.value)} →`, textAnchor: "end",
+      fill: "var(--muted)", stroke: "var(--paper)", strokeWidth: 4, fontSize: 10.5,
+    }));
     const scale = bent ? { type: "symlog", constant: 0.6 } : { type: "linear" };
     node.replaceChildren(draw({
       width, height: rows.length * (both ? 25 : 20) + 34, marginLeft: left, marginRight: 14, marginTop: 6, marginBottom: 24,

@@ -51,6 +51,10 @@ def _finalize(value: object) -> object:
     return clean(value) if type(value) is str else value
 
 
+def _param(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def _indexed(text: str) -> str:
     from markupsafe import Markup, escape
 
@@ -75,6 +79,7 @@ def _template(name: str) -> Callable[..., str]:
         "symbol": symbol_of,
         "outcome": words.OUTCOME_NAMES,
         "reason": words.told_reason,
+        "param": _param,
         "group_meanings": words.GROUP_MEANINGS,
     }
     return environment.get_template(name, globals=names).render

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
@@ -24,6 +25,8 @@ _RUN_KEYS = ("methods", "out", "store", "workers")
 _ONE_OF = {"forget": ("discovery", "count", "ids")}
 """Keys of which a case has at most one: `--set` of one of them replaces the others."""
 _LARGEST_PARAMETER = 1e30  # what is larger overflows in single precision
+
+_HALF_A_FLOAT = re.compile(r"[+-]?(\.\d+|\d+\.)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -228,7 +231,8 @@ def unknown_key(key: str, known: Sequence[str]) -> SpecError:
 def _paths(kind: type, path: str) -> list[str]:
     found: list[str] = []
     for name, hint in get_type_hints(kind).items():
-        found += _paths(hint, f"{path}{name}.") if is_dataclass(hint) else [path + name]
+        inner = isinstance(hint, type) and is_dataclass(hint)
+        found += _paths(hint, f"{path}{name}.") if inner else [path + name]
     return found
 
 
@@ -282,7 +286,8 @@ def _parse(setting: str) -> tuple[list[str], Any]:
     try:
         tree = tomllib.loads(f"value = {text.strip()}")
     except (ValueError, RecursionError):
-        return keys, text.strip()
+        # TOML wants a digit on both sides of the point; on a command line .5 is a number all the same.
+        return keys, float(text) if _HALF_A_FLOAT.fullmatch(text.strip()) else text.strip()
     # More than one key comes of a line break, and is no value of this one.
     return keys, tree["value"] if len(tree) == 1 else text.strip()
 
@@ -294,8 +299,9 @@ def _make_room(keys: Sequence[str], trees: Sequence[dict[str, Any]]) -> None:
         return
     for tree in trees:
         place = tree.get(keys[0])
-        for other in others if isinstance(place, dict) else ():
-            place.pop(other, None)
+        if isinstance(place, dict):
+            for other in others:
+                place.pop(other, None)
 
 
 def _apply(

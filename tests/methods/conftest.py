@@ -1,0 +1,53 @@
+"""The toys methods are tried on, and the module of contract checks."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from unweave.learners import specify
+from unweave.learners.nets import build
+from unweave.methods import Examples
+from unweave.training.engine import many
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def contract() -> ModuleType:
+    """The checks of `method_contract.py`, which lies beside the tests and in no package."""
+    return _load("method_contract")
+
+
+def _toy(contract: ModuleType, *, wrong_labels: bool, config: dict, recipe: dict):
+    x = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+    y = x[:, :3].argmax(1)
+    if wrong_labels:
+        y[:10] = (y[:10] + 1) % 3
+    learner = build(specify("mlp", (6,), 3, config=config, recipe=recipe))
+    originals = many(learner, x, y, rows=[np.arange(40)] * 3, keys=[11, 12, 13])
+    return contract.Toy(learner, originals, Examples(x[:10], y[:10]), Examples(x[10:], y[10:]), [5, 6, 7])
+
+
+@pytest.fixture(scope="session")
+def toy(contract):
+    """Three small nets after 3 epochs: |S| = 10 in 2 batches, |D∖S| = 30 in 4."""
+    return _toy(contract, wrong_labels=False, config={"width": 8}, recipe={"epochs": 3, "batch_size": 8})
+
+
+@pytest.fixture(scope="session")
+def memorised(contract):
+    """Three nets that have learned S by heart, with labels nothing else supports."""
+    recipe = {"epochs": 60, "batch_size": 8, "lr": 0.1}
+    return _toy(contract, wrong_labels=True, config={"width": 24}, recipe=recipe)
