@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unweave import UserError
@@ -104,6 +104,7 @@ def test_every_source_names_its_origin():
     assert all(entry.declared.cite and entry.declared.shape and entry.summary for entry in SOURCES)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["x", "y", "ids"]), st.integers(0, 19), st.integers(0, 3))
 def test_one_changed_pixel_label_or_id_changes_the_fingerprint(field, row, pixel):
     part = load("digits", limit=20).train

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from unweave._errors import CorruptObjectError, SpecError, UserError
-from unweave.execute import Task, run_tasks
+from unweave.execute import Task, crew_of_workers, run_tasks
 from unweave.execute.run import WorkerError
 
 MODULE = '''
@@ -38,6 +38,12 @@ def echo(value, after=0.0):
 @task
 def environment(names):
     return [os.environ.get(name) for name in names]
+
+
+@task
+def whoami(after):
+    time.sleep(after)
+    return os.getpid()
 
 
 @task
@@ -286,6 +292,30 @@ def test_an_error_while_other_workers_die_and_restart_leaves_nothing(tmp_path: P
     with pytest.raises(UserError, match="enough"):
         run_tasks([*dying, named("refuse", kind="UserError", text="enough")], workers=3)
     assert not children()
+
+
+def test_a_crew_works_for_several_calls():
+    pids = [named("whoami", after=0.1) for _ in range(2)]
+    with crew_of_workers() as crew:
+        assert run_tasks(pids, workers=1, crew=crew) == [os.getpid()] * 2
+        assert not children(), "workers were started before there was work for them"
+        first = set(run_tasks(pids, workers=2, crew=crew))
+        assert first == children() and len(first) == 2
+        assert set(run_tasks(pids * 2, workers=2, crew=crew)) == first
+        assert first < set(run_tasks(pids * 2, workers=3, crew=crew)) == children()
+        assert run_tasks(echoes(1, 2), workers=2, crew=crew) == [1, 2]
+    assert not children()
+
+
+def test_a_crew_is_replaced_after_an_error_and_after_deaths():
+    with crew_of_workers() as crew:
+        with pytest.raises(UserError):  # the other is still at work when this ends
+            run_tasks([named("echo", value="late", after=0.3), named("misname")], workers=2, crew=crew)
+        assert not children()
+        assert run_tasks(echoes(1, 2, 3), workers=2, crew=crew) == [1, 2, 3]
+        for pid in children():
+            os.kill(pid, signal.SIGKILL)
+        assert run_tasks(echoes(4, 5, 6), workers=2, crew=crew) == [4, 5, 6]
 
 
 def test_an_error_in_the_callback_ends_the_workers(tmp_path: Path):

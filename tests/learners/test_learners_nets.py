@@ -56,9 +56,7 @@ def test_forward_pass_by_hand(depth):
         z = (z @ state.params[f"{layer}.weight"].double().T + state.params[f"{layer}.bias"]).clamp_min(0)
     torch.testing.assert_close(learner.features(state, x).double(), z, atol=1e-6, rtol=1e-5)
     z = z @ state.params[f"{depth}.weight"].double().T + state.params[f"{depth}.bias"]
-    torch.testing.assert_close(
-        learner.apply(state, x, train=False, key=None)[0].double(), z, atol=1e-6, rtol=1e-5
-    )
+    torch.testing.assert_close(learner.apply(state, x, train=False, key=None)[0].double(), z, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)

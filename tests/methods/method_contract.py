@@ -34,9 +34,7 @@ class Toy(NamedTuple):
     keys: Sequence[Key]
 
     def edit(self, build: Build) -> Edited:
-        return run(
-            build(), self.learner, self.originals, forget=self.forget, retain=self.retain, keys=self.keys
-        )
+        return run(build(), self.learner, self.originals, forget=self.forget, retain=self.retain, keys=self.keys)
 
     def only(self, k: int) -> Toy:
         """The toy with original k alone."""
@@ -136,9 +134,7 @@ def check_cost(build: Build, toy: Toy) -> None:
     edited, prepared = toy.edit(spied), build().prepare_cost
     examples = sum(seen) + (0 if prepared is None else prepared(len(toy.forget.y), len(toy.retain.y)))
     assert edited.steps == len(seen)
-    assert edited.gradient_ratio == pytest.approx(
-        examples / (toy.learner.recipe.epochs * len(toy.retain.y))
-    )
+    assert edited.gradient_ratio == pytest.approx(examples / (toy.learner.recipe.epochs * len(toy.retain.y)))
 
 
 def check_needs(build: Build, toy: Toy, needs: frozenset[str]) -> None:

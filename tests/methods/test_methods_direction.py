@@ -12,7 +12,7 @@ from unweave.learners.nets import build
 from unweave.learners.noise import key_tensor
 from unweave.methods import METHODS, Examples, Method, Net
 from unweave.methods.contract import forget_pass
-from unweave.methods.distillation import divergence
+from unweave.methods.losses import divergence
 
 
 def of(name: str, **given: float):
@@ -179,7 +179,7 @@ def test_ssd_hurts_s_more_than_the_rest(contract, memorised):
 
 
 def test_ssd_shrinks_what_only_s_uses_by_the_share_of_s(contract):
-    """A feature that is 0 outside S has F_D = F_S·|S|/|D|, so its weights shrink to λ·|S|/|D| of what they were."""
+    """A feature that is 0 outside S has F_D = F_S·|S|/|D|, so its weights shrink to λ·|S|/|D| of themselves."""
     learner = build(specify("softmax", (6,), 3))
     x = torch.randn(40, 6, generator=torch.Generator().manual_seed(1))
     x[10:, 5] = 0

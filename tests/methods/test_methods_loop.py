@@ -59,7 +59,9 @@ def test_the_plans():
     assert all(list(passes(Plan(0, 2, 3))) == [] for passes in (retain_pass, forget_pass, joint_pass))
 
 
-@pytest.mark.parametrize(("share", "epochs", "expected"), [(0.001, 30, 1), (1 / 3, 30, 10), (1.0, 4, 4), (0, 4, 0)])
+@pytest.mark.parametrize(
+    ("share", "epochs", "expected"), [(0.001, 30, 1), (1 / 3, 30, 10), (1.0, 4, 4), (0, 4, 0)]
+)
 def test_epochs_are_a_share_of_the_recipe_and_at_least_one(share, epochs, expected, toy):
     given = with_recipe(toy, epochs=epochs, batch_size=30)
     assert given.edit(lambda: METHODS.get("finetune").build(epochs=float(share), lr=0.001)).steps == expected
@@ -93,8 +95,10 @@ def visit(net, aux, batches, i, key):
 )
 def test_every_example_is_seen_once_per_epoch(passes, seen):
     learner, originals = counting(6, 10)
-    sets = {name: Examples(torch.zeros(n, 1), torch.zeros(n, dtype=torch.int64)) for name, n in
-            (("forget", 6), ("retain", 10))}
+    sets = {
+        name: Examples(torch.zeros(n, 1), torch.zeros(n, dtype=torch.int64))
+        for name, n in (("forget", 6), ("retain", 10))
+    }
     method = Method(visit, 1.0, 2.0, passes=passes)
     edited = run(method, learner, originals, **sets, keys=[1, 2])
     for name, counts in edited.state.params.items():
@@ -163,6 +167,16 @@ def test_every_pass_of_a_step_has_noise_of_its_own(toy):
         moved = edited.state.params["1.bias"] - toy.originals.params["1.bias"]
         assert (moved.abs() > 1e-3).all()
         assert len(set(moved[:, 0].tolist())) == 3  # and another one in every model
+
+
+def test_every_step_has_a_key_of_its_own(toy):
+    def step(net, aux, batches, i, key):
+        return uniform(key) * net.params["1.bias"][i]
+
+    given = with_recipe(toy, momentum=0.0, batch_size=10)
+    edited = given.edit(lambda: Method(step, 1 / 3, 1.0, passes=retain_pass))
+    moved = edited.state.params["1.bias"] - toy.originals.params["1.bias"]
+    assert edited.steps == 3 and len(set(moved.flatten().tolist())) == 9  # 3 steps of 3 models
 
 
 def test_noise_does_not_depend_on_the_stack_and_buffers_are_kept(contract, toy):

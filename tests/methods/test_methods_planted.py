@@ -14,7 +14,7 @@ from unweave.learners import Recipe
 from unweave.learners.contract import State
 from unweave.methods import METHODS, Method, Net
 from unweave.methods.contract import Plan, forget_pass, retain_pass
-from unweave.methods.distillation import divergence
+from unweave.methods.losses import divergence
 
 FROZEN = "0."
 """Prefix of the parameters that the masked toys freeze: the first layer."""

@@ -1,4 +1,4 @@
-"""The two quantities methods are made of: KL to a teacher, and importance of parameters."""
+"""The quantities methods are made of: cross-entropy, KL to a teacher, importance of parameters."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.func import grad, vmap
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
 from unweave.learners.contract import State
 from unweave.methods import Examples, Net
 from unweave.methods.dampening import importance
-from unweave.methods.distillation import divergence
+from unweave.methods.losses import cross_entropy as per_example
+from unweave.methods.losses import divergence
 
 
 def test_divergence_is_kl_row_by_row(contract):
@@ -77,6 +79,33 @@ def test_a_class_taken_out_of_the_target_costs_nothing_but_its_mass():
     target = torch.tensor([[-1e10, 0.0, 0.0]])
     student = torch.tensor([[0.0, 0.0, 0.0]])
     assert divergence(target, student).item() == pytest.approx(torch.log(torch.tensor(1.5)).item())
+
+
+# ---- cross-entropy ----
+
+
+@given(st.integers(0, 2**16), st.integers(1, 5), st.integers(2, 6))
+def test_cross_entropy_against_torch_and_under_vmap(seed, batch, classes):
+    rng = torch.Generator().manual_seed(seed)
+    logits = 5 * torch.randn(3, batch, classes, generator=rng)
+    y = torch.randint(classes, (3, batch), generator=rng)
+    expected = torch.stack(
+        [cross_entropy(one, label, reduction="none") for one, label in zip(logits, y, strict=True)]
+    )
+    found = torch.stack([per_example(one, label) for one, label in zip(logits, y, strict=True)])
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(vmap(per_example)(logits, y), expected, atol=1e-5, rtol=1e-5)
+    slope = vmap(grad(lambda one, label: per_example(one, label).sum()))(logits, y)
+    wanted = softmax(logits, -1) - torch.nn.functional.one_hot(y, classes)
+    torch.testing.assert_close(slope, wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_cross_entropy_takes_the_label_of_its_own_row():
+    logits = torch.tensor([[0.0, 2.0], [2.0, 0.0]])
+    right, wrong = torch.tensor(1 + torch.e**-2).log(), torch.tensor(1 + torch.e**2).log()
+    torch.testing.assert_close(per_example(logits, torch.tensor([1, 0])), torch.stack([right, right]))
+    torch.testing.assert_close(per_example(logits, torch.tensor([0, 0])), torch.stack([wrong, right]))
+    assert per_example(100 * logits, torch.tensor([0, 0])).tolist() == [200.0, 0.0]
 
 
 # ---- importance ----

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unweave import UserError
@@ -181,6 +181,7 @@ class TestMislabel:
         with pytest.raises(ApplicabilityError, match="`mislabel` takes no parameters"):
             _plant(digits, "mislabel", **given)
 
+    @settings(deadline=None)
     @given(st.integers(2, 12), st.integers(2, 60), st.integers(0, 2**63 - 1), st.integers(0, 5), st.floats(0, 1))
     def test_labels_are_always_wrong_and_always_classes(self, classes, n, key, shift, share):
         y = (np.arange(n) + shift) % classes

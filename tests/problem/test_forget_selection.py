@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unweave._errors import SpecError
@@ -16,6 +16,7 @@ def _select(**given):
     return select(MEMBERS, IDS, key=given.pop("key", 3), **given)
 
 
+@settings(deadline=None)
 @given(st.floats(0.02, 1), st.integers(0, 2**63 - 1), st.integers(1, 300))
 def test_discovery_selects_the_nearest_count_of_members(discovery, key, size):
     members = np.arange(7, 7 + size)
@@ -50,6 +51,7 @@ def test_a_random_set_takes_every_member_equally_often():
     assert (np.abs(hits[MEMBERS] - 80) < 5 * np.sqrt(400 * 0.2 * 0.8)).all()
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(MEMBERS.tolist()), min_size=1, max_size=50, unique=True))
 def test_explicit_ids_give_their_rows_in_order(rows):
     ids = [int(IDS[row]) for row in rows]

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unweave.problem import GROUPS, MIN_PROBES, Planted, Probes, Unseen, choose_probes, strata
@@ -30,6 +30,7 @@ def _choose(planted: Planted, forget: np.ndarray, *, limit: int = 40, key: int =
     return choose_probes(planted, forget, TEST, limit=limit, key=key)
 
 
+@settings(deadline=None)
 @given(
     n_members=st.integers(2, 200),
     share=st.floats(0.01, 1),
@@ -97,6 +98,7 @@ def test_full_discovery_and_no_unseen_leave_their_groups_out_with_a_reason():
 SIZES = st.dictionaries(st.sampled_from(GROUPS), st.integers(0, 400))
 
 
+@settings(deadline=None)
 @given(SIZES)
 def test_weights_follow_the_strata(sizes):
     weights = strata(sizes)
@@ -110,6 +112,7 @@ def test_weights_follow_the_strata(sizes):
         assert sum(weights[name] for name in stratum) == pytest.approx(1 / len(present))
 
 
+@settings(deadline=None)
 @given(st.integers(40, 400), st.floats(0, 1))
 def test_the_behaviour_stratum_is_pooled_per_example_and_its_total_independent_of_discovery(size, share):
     n_forget = min(max(20, int(share * size)), size - 20)

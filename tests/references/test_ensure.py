@@ -108,9 +108,7 @@ def test_a_world_is_trained_once(store: Store, setting: Setting, world: WorldPla
     assert hashes(store, setting, world) == before
 
 
-def test_only_what_is_missing_is_trained(
-    store: Store, setting: Setting, world: WorldPlan, trained: list[list[int]]
-):
+def test_only_the_missing_are_trained(store: Store, setting: Setting, world: WorldPlan, trained: list[list[int]]):
     ensure.ensure_models(store, setting, replace(world, keys=world.keys[1:3]))
     assert ensure.ensure_models(store, setting, world) == MODELS - 2
     assert trained == [list(world.keys[1:3]), [world.keys[0], *world.keys[3:]]]
@@ -124,9 +122,9 @@ def test_models_trained_in_parts_equal_those_of_an_undisturbed_run(
     ensure.ensure_models(whole, setting, world)
     ensure.ensure_models(parts, setting, world)
     for number in first:  # as if the run had been stopped before these
-        for file in (object_of(parts, key_of(model_fields(setting, world)[number])),):
-            file.unlink()
-            file.with_suffix(".json").unlink()
+        file = object_of(parts, key_of(model_fields(setting, world)[number]))
+        file.unlink()
+        file.with_suffix(".json").unlink()
     assert ensure.ensure_models(parts, setting, world) == len(first)
     assert hashes(parts, setting, world) == hashes(whole, setting, world)
 

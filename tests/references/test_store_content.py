@@ -80,6 +80,7 @@ def test_any_memory_layout_keeps_shape_and_values(store: Store, array: np.ndarra
     assert same(store.read(key)[0], {"a": array})
 
 
+@settings(deadline=None)
 @given(trees, st.randoms())
 def test_the_key_does_not_depend_on_the_order_of_fields(fields, rng):
     def shuffled(value):
@@ -95,6 +96,7 @@ def test_the_key_does_not_depend_on_the_order_of_fields(fields, rng):
     assert len(key_of(fields)) == 64 and set(key_of(fields)) <= set("0123456789abcdef")
 
 
+@settings(deadline=None)
 @given(trees, trees)
 def test_keys_are_equal_exactly_when_fields_are(a, b):
     assert (key_of(a) == key_of(b)) == (json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True))

@@ -37,9 +37,9 @@ class TestDefaultCases:
     def test_fresh_retrains_cover_their_anchors(self, default_result, case):
         rows = rows_of(default_result, case)
         fresh_s, fresh_b = rows["null_untrained"], rows["null_unlearned"]
-        assert covers(fresh_s.generality, 0) and covers(fresh_b.generality, 1)
-        assert covers(fresh_s.off_line_squared, 0) and covers(fresh_b.off_line_squared, 0)
-        assert covers(fresh_s.residual_untraining, 0) and covers(fresh_b.residual_unlearning, 0)
+        assert covers(fresh_s.generality, 0.0) and covers(fresh_b.generality, 1.0)
+        assert covers(fresh_s.off_line_squared, 0.0) and covers(fresh_b.off_line_squared, 0.0)
+        assert covers(fresh_s.residual_untraining, 0.0) and covers(fresh_b.residual_unlearning, 0.0)
         assert next(one for one in default_result.cases if one.name == case).null_ok
 
     def test_doing_nothing_is_one_and_neither(self, default_result, case):

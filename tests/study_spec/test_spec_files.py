@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unweave import (
@@ -33,35 +33,31 @@ def _case(folder: Path, text: str) -> Case:
     return read_spec(_write(folder, text)).cases[0]
 
 
-cases = st.builds(
-    Case,
-    name=st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_size=20),
-    seed=st.integers(0, 2**63 - 1),
-    margin=st.floats(0.001, 0.999),
-    alpha=st.floats(0.001, 0.499),
-    privacy=st.booleans(),
-    data=st.builds(DataChoice, test=st.none() | st.integers(1, 99) | st.floats(0.01, 0.9), limit=st.none()),
-    behaviour=st.builds(
-        BehaviourChoice, kind=st.sampled_from(["trigger", "mislabel"]), target=st.none() | st.integers(0, 9)
-    ),
-    forget=st.one_of(
-        st.builds(ForgetChoice, discovery=st.floats(0, 1)),
-        st.builds(ForgetChoice, count=st.integers(0, 99)),
-        st.builds(ForgetChoice, ids=st.lists(st.integers(0, 2000), max_size=9).map(tuple)),
-    ),
-    learner=st.builds(
-        LearnerChoice,
-        epochs=st.none() | st.integers(1, 99),
-        lr=st.none() | st.floats(1e-9, 9),
-        schedule=st.none() | st.sampled_from(["constant", "linear", "cosine"]),
-    ),
-    references=st.builds(ReferenceChoice, models=st.integers(3, 99), paired=st.booleans()),
-    probes=st.builds(ProbeChoice, limit=st.integers(20, 999)),
+def _table(**keys: st.SearchStrategy) -> st.SearchStrategy:
+    return st.fixed_dictionaries({}, optional=keys)
+
+
+TREES = st.fixed_dictionaries(
+    {"name": st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_size=20)},
+    optional={
+        "seed": st.integers(0, 2**63 - 1),
+        "margin": st.floats(0.001, 0.999),
+        "alpha": st.floats(0.001, 0.499),
+        "privacy": st.booleans(),
+        "data": _table(test=st.integers(1, 99) | st.floats(0.01, 0.9), limit=st.integers(2, 9999)),
+        "behaviour": _table(kind=st.text(max_size=9), size=st.integers(1, 99), target=st.integers(0, 9)),
+        "forget": _table(discovery=st.floats(0, 1), ids=st.lists(st.integers(0, 2000), max_size=9)),
+        "learner": _table(lr=st.floats(1e-9, 9), schedule=st.sampled_from(["constant", "linear", "cosine"])),
+        "references": _table(models=st.integers(3, 99), paired=st.booleans()),
+        "probes": _table(limit=st.integers(20, 999)),
+    },
 )
 
 
-@given(cases)
-def test_a_case_survives_the_way_through_a_file(tmp_path_factory, case):
+@settings(deadline=None)
+@given(TREES)
+def test_a_case_survives_the_way_through_a_file(tmp_path_factory, tree):
+    case = case_from_tree(tree)
     file = tmp_path_factory.getbasetemp() / "round-trip.toml"
     file.write_text(toml_text({"version": 1, **case_to_tree(case)}), encoding="utf-8")
     assert read_spec(file).cases == (case,)

@@ -58,10 +58,11 @@ def _say(text: str) -> None:
     print("".join(one if one.isprintable() or one in "\n\t" else "�" for one in text), file=sys.stderr)
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool) -> bool:
     if asked:
         print(f"unweave {__version__}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()

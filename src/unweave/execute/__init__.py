@@ -1,5 +1,7 @@
 """Execute: tasks as data (a registered name and JSON arguments), run here or by worker processes."""
 
+from unweave.execute.run import Crew as Crew
+from unweave.execute.run import crew_of_workers as crew_of_workers
 from unweave.execute.run import run_tasks as run_tasks
 from unweave.execute.tasks import Task as Task
 from unweave.execute.tasks import task as task

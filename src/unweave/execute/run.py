@@ -9,8 +9,8 @@ import subprocess
 import sys
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from typing import IO, Any, NamedTuple
 
 from unweave import _errors
@@ -23,11 +23,22 @@ _TRIES = 3
 Done = Callable[[int, Any], None]
 
 
+class _Worker(NamedTuple):
+    process: subprocess.Popen[bytes]
+    requests: IO[bytes]
+    answers: IO[bytes]
+
+
+Crew = list[_Worker]
+
+
 class WorkerError(UnweaveError):
     """A task failed on its own account: its traceback, or that workers died several times over it."""
 
 
-def run_tasks(tasks: Sequence[Task], *, workers: int = 1, on_done: Done | None = None) -> list[Any]:
+def run_tasks(
+    tasks: Sequence[Task], *, workers: int = 1, on_done: Done | None = None, crew: Crew | None = None
+) -> list[Any]:
     """Run tasks and return their values in the order of the tasks.
 
     With one worker they run in this process. Otherwise each worker is a process with one BLAS
@@ -37,6 +48,7 @@ def run_tasks(tasks: Sequence[Task], *, workers: int = 1, on_done: Done | None =
         tasks: What to run; tasks must not depend on each other.
         workers: Number of processes.
         on_done: Called in this thread with the number and value of each task as it ends.
+        crew: Worker processes to use again, from `crew_of_workers`; None = new ones for these tasks.
 
     Raises:
         UnweaveError: the first error of a task, after which no further task is started.
@@ -48,7 +60,12 @@ def run_tasks(tasks: Sequence[Task], *, workers: int = 1, on_done: Done | None =
             if on_done is not None:
                 on_done(number, values[-1])
         return values
-    return _run_in_processes(tasks, min(workers, len(tasks)), on_done)
+    with crew_of_workers() if crew is None else nullcontext(crew) as members:
+        try:
+            return _run_in_processes(tasks, min(workers, len(tasks)), on_done, members)
+        except BaseException:
+            _dissolve(members)  # some are at work still: their answers must not meet the next tasks
+            raise
 
 
 def _call_here(item: Task) -> Any:
@@ -60,12 +77,12 @@ def _call_here(item: Task) -> Any:
         raise WorkerError(f"Task {item.function} failed: {traceback.format_exc()}") from error
 
 
-def _run_in_processes(tasks: Sequence[Task], workers: int, on_done: Done | None) -> list[Any]:
+def _run_in_processes(tasks: Sequence[Task], workers: int, on_done: Done | None, crew: Crew) -> list[Any]:
     requests = [json.dumps({"function": one.function, "arguments": one.arguments}) for one in tasks]
     pending = deque(range(len(tasks)))
     deaths: Counter[int] = Counter()
     values: list[Any] = [None] * len(tasks)
-    with _crew() as crew, selectors.DefaultSelector() as answers:
+    with selectors.DefaultSelector() as answers:
 
         def give(worker: _Worker) -> None:
             if pending:
@@ -73,9 +90,9 @@ def _run_in_processes(tasks: Sequence[Task], workers: int, on_done: Done | None)
                 answers.register(worker.answers, selectors.EVENT_READ, (worker, number))
                 _send(worker, requests[number])
 
-        for _ in range(workers):
+        while len(crew) < workers:
             crew.append(_start())
-        for worker in crew:
+        for worker in crew[:workers]:
             give(worker)
         while answers.get_map():
             for event, _ in answers.select():
@@ -101,23 +118,25 @@ def _run_in_processes(tasks: Sequence[Task], workers: int, on_done: Done | None)
     return values
 
 
-class _Worker(NamedTuple):
-    process: subprocess.Popen[bytes]
-    requests: IO[bytes]
-    answers: IO[bytes]
-
-
 @contextmanager
-def _crew() -> Iterator[list[_Worker]]:
-    """Workers that are gone, with their pipes closed, however the block ends."""
-    crew: list[_Worker] = []
+def crew_of_workers() -> Generator[Crew]:
+    """Workers for several calls of `run_tasks`: started when needed, gone however the block ends.
+
+    A worker that has imported torch once need not do so for the next stage of a run.
+    """
+    crew: Crew = []
     try:
         yield crew
     finally:
-        for worker in crew:
-            worker.process.kill()
-        for worker in crew:
-            _dismiss(worker)
+        _dissolve(crew)
+
+
+def _dissolve(crew: Crew) -> None:
+    for worker in crew:
+        worker.process.kill()
+    while crew:
+        _dismiss(crew[-1])
+        crew.pop()
 
 
 def _start() -> _Worker:

@@ -21,6 +21,7 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
         [b], in nats, ≥ 0; 0 where the label has all probability.
 
     Example:
+        >>> import torch
         >>> round(cross_entropy(torch.zeros(1, 2), torch.tensor([1])).item(), 4)
         0.6931
     """
@@ -42,6 +43,7 @@ def divergence(teacher: Tensor, student: Tensor, *, temperature: float = 1.0) ->
     Source: Hinton, Vinyals & Dean (2015), arXiv 1503.02531, section 2.
 
     Example:
+        >>> import torch
         >>> divergence(torch.zeros(1, 2), torch.zeros(1, 2)).item()
         0.0
     """

@@ -9,7 +9,6 @@ from unweave.references.keys import digest as digest
 from unweave.references.keys import model_fields as model_fields
 from unweave.references.keys import outputs_fields as outputs_fields
 from unweave.references.keys import read_verified as read_verified
-from unweave.references.plan import STREAMS as STREAMS
 from unweave.references.plan import WORLDS as WORLDS
 from unweave.references.plan import WorldName as WorldName
 from unweave.references.plan import WorldPlan as WorldPlan

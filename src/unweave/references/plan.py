@@ -14,8 +14,6 @@ Ints = NDArray[np.int64]
 WorldName = Literal["original", "untrained", "unlearned", "null_untrained", "null_unlearned"]
 
 WORLDS: tuple[WorldName, ...] = ("original", "untrained", "unlearned", "null_untrained", "null_unlearned")
-STREAMS = ("report", "null")
-"""Seed streams: what verdicts are made of, and the fresh retrains that verdicts are held against."""
 
 
 @dataclass(frozen=True)

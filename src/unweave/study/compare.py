@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from unweave import __version__
 from unweave._errors import UserError
-from unweave.execute import Task, run_tasks
+from unweave.execute import Task, crew_of_workers, run_tasks
 from unweave.problem import Case
 from unweave.records import (
     SCHEMA,
@@ -36,6 +37,9 @@ from unweave.study.tasks import analysis_fields, method_fields
 
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total)."""
+
+Run = Callable[..., list[Any]]
+"""`run_tasks` with its workers."""
 
 DEFAULT_STORE = Path(".unweave/store")
 
@@ -137,18 +141,20 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:
     store = Store((spec.store or DEFAULT_STORE).absolute())
     store.check_writable()
     assemblies = [assemble(case) for case in spec.cases]
-    workers = spec.workers or len(os.sched_getaffinity(0))
+    workers = spec.workers or _cores()
 
-    trained, total = _ensure_worlds(store, assemblies, workers, tell)
-    failures = _ensure_methods(store, assemblies, methods, workers, tell)
-    results = _analyse(store, assemblies, methods, failures, workers, tell)
+    with crew_of_workers() as crew:
+        run = partial(run_tasks, workers=workers, crew=crew)
+        trained, total = _ensure_worlds(store, assemblies, run, tell)
+        failures = _ensure_methods(store, assemblies, methods, run, tell)
+        results = _analyse(store, assemblies, methods, failures, run, tell)
 
     provenance = Provenance(
         unweave=__version__,
         python=platform.python_version(),
         torch=version("torch"),
         numpy=version("numpy"),
-        hardware=f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, {sys.platform}",
+        hardware=f"{platform.machine()}, {_cores()} cores, {sys.platform}",
         seed=spec.cases[0].seed,
         started=started.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - clock,
@@ -160,12 +166,17 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:
     return Comparison(Result(SCHEMA, headline_result(tuple(results)), provenance, tuple(results)))
 
 
+def _cores() -> int:
+    """Cores this process may use, where the system can tell; else all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _spec_tree(spec: Spec, methods: Sequence[MethodChoice]) -> dict[str, Any]:
     listed = [{"name": one.name, **one.params} if one.params else one.name for one in methods]
     return {"version": 1, "methods": listed, "cases": [case_to_tree(case) for case in spec.cases]}
 
 
-def _ensure_worlds(store: Store, assemblies: Sequence[Assembly], workers: int, tell: Progress) -> tuple[int, int]:
+def _ensure_worlds(store: Store, assemblies: Sequence[Assembly], run: Run, tell: Progress) -> tuple[int, int]:
     """Train what is missing; returns how many models were trained, and how many there are."""
     tasks: list[Task] = []
     total = 0
@@ -175,7 +186,7 @@ def _ensure_worlds(store: Store, assemblies: Sequence[Assembly], workers: int, t
             if not store.has(key_of(outputs_fields(assembly.setting, world))):
                 tasks.append(_task("train_world", store, assembly, world=name))
     tell("train", 0, len(tasks))
-    counts = run_tasks(tasks, workers=workers, on_done=_counter("train", len(tasks), tell))
+    counts = run(tasks, on_done=_counter("train", len(tasks), tell))
     return sum(counts), total
 
 
@@ -183,7 +194,7 @@ def _ensure_methods(
     store: Store,
     assemblies: Sequence[Assembly],
     methods: Sequence[MethodChoice],
-    workers: int,
+    run: Run,
     tell: Progress,
 ) -> dict[tuple[str, str], str]:
     """Run the methods whose outputs are missing; returns the reasons of those that failed."""
@@ -195,7 +206,7 @@ def _ensure_methods(
                 tasks.append(_task("run_method", store, assembly, name=choice.name, params=choice.params))
                 about.append((assembly.case.name, choice.id))
     tell("methods", 0, len(tasks))
-    reasons = run_tasks(tasks, workers=workers, on_done=_counter("methods", len(tasks), tell))
+    reasons = run(tasks, on_done=_counter("methods", len(tasks), tell))
     return {key: reason for key, reason in zip(about, reasons, strict=True) if reason}
 
 
@@ -221,7 +232,7 @@ def _analyse(
     assemblies: Sequence[Assembly],
     methods: Sequence[MethodChoice],
     failures: dict[tuple[str, str], str],
-    workers: int,
+    run: Run,
     tell: Progress,
 ) -> list[CaseResult]:
     """Measure and judge every case; what is stored already needs no worker."""
@@ -234,5 +245,6 @@ def _analyse(
         stored += store.has(key_of(analysis_fields(assembly, methods, failed)))
     tell("measure", 0, len(tasks))
     done = _counter("measure", len(tasks), tell)
-    values = run_tasks(tasks, workers=1 if stored == len(tasks) else workers, on_done=done)
+    # What is stored is only read, which is done here sooner than a worker starts.
+    values = (run_tasks if stored == len(tasks) else run)(tasks, on_done=done)
     return [case_result_from_json(value) for value in values]

@@ -31,13 +31,13 @@ _HALF_A_FLOAT = re.compile(r"[+-]?(\.\d+|\d+\.)(e[+-]?\d+)?", re.IGNORECASE | re
 
 @dataclass(frozen=True)
 class MethodChoice:
-    """A method by name, with the parameters that differ from its defaults."""
+    """A method by name, with the parameters (floats) that differ from its defaults."""
 
     name: str
     params: dict[str, Any]
 
     def __post_init__(self) -> None:
-        """Refuse what is no finite number, whether it comes from a file or from a script."""
+        """Refuse what is no finite number, from a file or from a script; 1 is the same parameter as 1.0."""
         for key, value in self.params.items():
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not abs(value) <= _LARGEST_PARAMETER:
@@ -45,6 +45,7 @@ class MethodChoice:
                     f"`methods`: {self.name}.{key} is {shown(value)}; expected a finite number of at most "
                     f"{_LARGEST_PARAMETER:g}."
                 )
+        object.__setattr__(self, "params", {key: float(value) for key, value in self.params.items()})
 
     @property
     def id(self) -> str:
@@ -282,7 +283,7 @@ def _parse(setting: str) -> tuple[list[str], Any]:
     if not equals or not all(keys):
         raise SpecError(f"--set {shown(setting)}: expected a.b=c, such as forget.discovery=0.5.")
     if keys[0] not in _top_keys():
-        raise unknown_key(".".join(keys), _top_keys())
+        raise unknown_key(keys[0], _top_keys())
     try:
         tree = tomllib.loads(f"value = {text.strip()}")
     except (ValueError, RecursionError):

@@ -1,0 +1,101 @@
+"""`unweave list` and `unweave cases`: what there is, on the screen and as JSON."""
+
+import json
+import tomllib
+
+import pytest
+
+from unweave.study import CASES, assemble, case_to_tree, read_spec
+
+KINDS = {
+    "methods": {"family", "authors' aim", "needs", "defaults", "source"},
+    "behaviours": {"regularity", "parameters", "source"},
+    "learners": {"parameters", "recipe", "takes"},
+    "data": {"shape", "source"},
+}
+
+
+def _registry(kind):
+    from unweave.data import SOURCES
+    from unweave.learners import LEARNERS
+    from unweave.methods import METHODS
+    from unweave.problem import BEHAVIOURS
+
+    return {"methods": METHODS, "behaviours": BEHAVIOURS, "learners": LEARNERS, "data": SOURCES}[kind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_registered_thing_is_listed_with_what_it_declares(invoke, tmp_path, kind):
+    done = invoke("list", kind, "--json", "list.json")
+    assert done.exit_code == 0 and not done.stderr
+    entries = json.loads((tmp_path / "list.json").read_text())
+    assert [one["name"] for one in entries] == _registry(kind).names()
+    for one in entries:
+        assert KINDS[kind] <= set(one) and one["what"].strip() and one["name"] in done.stdout
+        assert one["what"].split()[0] in done.stdout
+
+
+def test_equations_are_printed_as_they_are(invoke):
+    from rich.markup import escape
+
+    shown = invoke("list", "methods").stdout.replace("\n", " ")
+    for entry in _registry("methods"):
+        assert entry.declared.equation.split()[0] in shown
+    assert escape("x") == "x"
+
+
+def test_cases_are_listed_with_their_notes(invoke, tmp_path):
+    done = invoke("cases", "--json", "cases.json")
+    assert done.exit_code == 0
+    trees = json.loads((tmp_path / "cases.json").read_text())
+    assert list(trees) == list(CASES)
+    for name, case in CASES.items():
+        assert (
+            trees[name] == case_to_tree(case)
+            and name in done.stdout
+            and f"{case.behaviour.kind}, 100" in done.stdout
+        )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_printed_case_is_a_spec_of_the_same_case(invoke, tmp_path, name):
+    done = invoke("cases", name, "--json", "case.json")
+    assert done.exit_code == 0
+    (tmp_path / "any.toml").write_text(done.stdout, encoding="utf-8")
+    assert read_spec(tmp_path / "any.toml").cases == (CASES[name],)
+    assert tomllib.loads(done.stdout)["version"] == 1
+    assert json.loads((tmp_path / "case.json").read_text()) == case_to_tree(CASES[name])
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        """name='it is "so" \\ 猫'""",
+        "forget.ids=[22, 24]",
+        "learner.lr=1e-5",
+        "learner.schedule=cosine",
+        "privacy=true",
+        "data.test=0.25",
+    ],
+)
+def test_a_changed_case_is_printed_with_its_changes(invoke, tmp_path, setting):
+    done = invoke("cases", "digits-trigger", "--set", setting)
+    # Other test data, other members: these ids are not among them, and the case says so.
+    assert done.exit_code == 0, done.output
+    (tmp_path / "any.toml").write_text(done.stdout, encoding="utf-8")
+    wanted = read_spec(cases=["digits-trigger"], settings=[setting]).cases
+    assert read_spec(tmp_path / "any.toml").cases == wanted != (CASES["digits-trigger"],)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_members_are_the_ids_of_b(invoke, tmp_path, name):
+    done = invoke("cases", name, "--members", "--json", "ids.json")
+    assembly = assemble(CASES[name])
+    ids = assembly.setting.ids[assembly.planted.members].tolist()
+    assert [int(one) for one in done.stdout.split()] == ids == json.loads((tmp_path / "ids.json").read_text())
+    assert len(ids) == 100
+
+
+def test_members_follow_the_settings(invoke):
+    done = invoke("cases", "digits-trigger", "--members", "--set", "behaviour.size=7", "--set", "forget.count=2")
+    assert len(done.stdout.split()) == 7
