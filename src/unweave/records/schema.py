@@ -214,7 +214,6 @@ class World:
     training_set: str
     n_training: int
     n_models: int
-    accuracy_train: float | None = None
 
 
 @dataclass(frozen=True)
