@@ -35,9 +35,7 @@ def gaussian_energy(shift: float) -> float:
 def both_distances(p, q, blocks_p, blocks_q):
     """E² and V² of every repetition; repetitions take the place of probes."""
     weights = np.eye(p.shape[1])
-    cross, within_p, within_q = (
-        pair_distances(a, b, weights=weights) for a, b in ((p, q), (p, None), (q, None))
-    )
+    cross, within_p, within_q = (pair_distances(a, b, weights=weights) for a, b in ((p, q), (p, None), (q, None)))
     e = energy(cross.norm, within_p.norm, within_q.norm, blocks_p=blocks_p, blocks_q=blocks_q)
     v = mean_shift(cross.squared, within_p.squared, within_q.squared, blocks_p=blocks_p, blocks_q=blocks_q)
     return e[:, 0], v[:, 0]
@@ -105,9 +103,7 @@ def test_inclusion_weights_delete_models():
     rng = np.random.default_rng(0)
     p, q = rng.normal(size=(5, 3, 2)), rng.normal(size=(4, 3, 2))
     third = np.full((1, 3), 1 / 3)
-    cross, within_p, within_q = (
-        pair_distances(a, b, weights=third) for a, b in ((p, q), (p, None), (q, None))
-    )
+    cross, within_p, within_q = (pair_distances(a, b, weights=third) for a, b in ((p, q), (p, None), (q, None)))
     keep_p, keep_q = np.array([1.0, 1, 0, 1, 1]), np.array([0.0, 1, 1, 1])
     found = energy(
         cross.norm, within_p.norm, within_q.norm, blocks_p=np.arange(5), blocks_q=np.arange(5, 9),

@@ -50,9 +50,7 @@ def test_dependent_samples_are_deleted_together(seed):
 
     def leave_out_energy(a, b):
         pairs = ((a, b), (a, None), (b, None))
-        c, p, q = (
-            pair_distances(outputs[x], outputs[y] if y else None, weights=third).norm[0] for x, y in pairs
-        )
+        c, p, q = (pair_distances(outputs[x], outputs[y] if y else None, weights=third).norm[0] for x, y in pairs)
         return energy(c, p, q, blocks_p=ids[a], blocks_q=ids[b],
                       weights_p=design.weights[a], weights_q=design.weights[b])  # fmt: skip
 
@@ -91,9 +89,7 @@ def test_samples_that_share_ids_through_others_form_one_stratum():
 
 def test_several_models_of_one_block_are_deleted_at_once():
     design = design_of(a=np.array([0, 0, 1, 1, 2]))
-    np.testing.assert_array_equal(
-        design.weights["a"][1:], [[0, 0, 1, 1, 1], [1, 1, 0, 0, 1], [1, 1, 1, 1, 0]]
-    )
+    np.testing.assert_array_equal(design.weights["a"][1:], [[0, 0, 1, 1, 1], [1, 1, 0, 0, 1], [1, 1, 1, 1, 0]])
     assert (design.df, design.n) == (2, 5)
 
 

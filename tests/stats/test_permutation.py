@@ -47,9 +47,7 @@ def test_size_is_nominal_where_the_laws_agree(paired):
         if paired:
             effect[1] = effect[0]
         p, q = effect + 0.5 * rng.normal(size=(2, models, 6, 2))
-        found = permutation_test(
-            pooled(p, q), ids, ids if paired else ids + models, permutations=199, rng=rng
-        )
+        found = permutation_test(pooled(p, q), ids, ids if paired else ids + models, permutations=199, rng=rng)
         for level in flags:
             flags[level] += found <= level
     for level, count in flags.items():
@@ -102,9 +100,7 @@ def test_chunks_of_permutations_change_nothing(monkeypatch):
 
 
 def test_ties_count_against_the_claim():
-    assert (
-        permutation_test(np.zeros((8, 8)), np.arange(4), np.arange(4, 8), rng=np.random.default_rng(8)) == 1
-    )
+    assert permutation_test(np.zeros((8, 8)), np.arange(4), np.arange(4, 8), rng=np.random.default_rng(8)) == 1
     # All models alike but for rounding: every partition gives the same statistic.
     d = np.full((8, 8), 0.1) * (1 - np.eye(8))
     assert permutation_test(d, np.arange(4), np.arange(4, 8), rng=np.random.default_rng(9)) == 1

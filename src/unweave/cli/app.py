@@ -44,6 +44,13 @@ def reported(debug: bool) -> Generator[None]:
     except KeyboardInterrupt:
         _say(_GO_ON)
         raise typer.Exit(130) from None
+    except typer.Exit:
+        raise
+    except Exception:
+        # Not on purpose, so not the user's doing: 1 would read as a corrupt store.
+        traceback.print_exc()
+        _say("This is a bug of unweave. Please report it with the lines above.")
+        raise typer.Exit(70) from None
     except SystemExit as stop:
         if stop.code == 143:
             _say(_GO_ON)

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 from rich.console import Console
@@ -43,13 +44,16 @@ def run_compare(
     names = None if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
     if names == []:
         raise SpecError("--methods is empty; expected names separated by commas.")
+    for option, given in (("methods", names), ("seed", seed), ("workers", workers)):
+        if given is not None and any(one.partition("=")[0].strip() == option for one in settings):
+            raise SpecError(f"Give --{option} or --set {option}=…, not both.")
     if seed is not None:
         settings = [*settings, f"seed={seed}"]
     if workers is not None:
         settings = [*settings, f"workers={workers}"]
     wanted = read_spec(spec, cases=cases, settings=settings, methods=names)
     wanted = replace(wanted, out=out or wanted.out, store=store or wanted.store)
-    folder = wanted.out or Path("runs") / datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
+    folder = wanted.out or _new_folder()
     _check(wanted)
     check_out(folder)
     if json is not None:
@@ -67,6 +71,13 @@ def run_compare(
     console = Console()
     print_result(console, study.result)
     console.print(f"\nPage: {(folder / 'report.html').absolute().as_uri()}", soft_wrap=True)
+
+
+def _new_folder() -> Path:
+    """`runs/<time>`, numbered where two runs begin in the same second: no result replaces another."""
+    stamp = datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
+    candidates = (Path("runs") / (f"{stamp}-{number}" if number else stamp) for number in count())
+    return next(folder for folder in candidates if not folder.exists())
 
 
 def _check(spec: Spec) -> None:

@@ -28,6 +28,7 @@ class Probes:
         trained: Labels as trained on (planted where planted) [n]; clean for test data.
         groups: Positions in the arrays per group, in the order of `GROUPS`; absent groups are left out.
         absent: The reason for each group that is left out.
+        population: Examples of D behind each group, before it was limited: |S| and |B∖S|.
     """
 
     x: NDArray[np.float32]
@@ -36,6 +37,7 @@ class Probes:
     trained: Ints
     groups: dict[str, Ints]
     absent: dict[str, str]
+    population: dict[str, int]
 
 
 def choose_probes(
@@ -89,6 +91,7 @@ def choose_probes(
         trained=np.concatenate([parts[name][3] for name in ordered]),
         groups=groups,
         absent=absent,
+        population={"forget": len(forget), "undiscovered": len(undiscovered)},
     )
 
 
@@ -98,7 +101,7 @@ def _sample(rows: Ints, limit: int, key: Key, name: str) -> Ints:
     return np.sort(generator(key, "probes", name).choice(rows, limit, replace=False))
 
 
-def strata(sizes: dict[str, int]) -> dict[str, float]:
+def strata(sizes: dict[str, int], population: dict[str, int] | None = None) -> dict[str, float]:
     """The weight of each probe group in overall figures; fixed strata, so that γ does not move them.
 
     1/3 behaviour (S and B∖S pooled per example), 1/3 unseen, 1/3 ordinary (mean of retain and test);
@@ -106,6 +109,8 @@ def strata(sizes: dict[str, int]) -> dict[str, float]:
 
     Args:
         sizes: Number of probes per group; absent groups are left out.
+        population: Examples behind `forget` and `undiscovered`, by which the two are pooled; None = their
+            probes. A limit on the probes must not change what an example of B weighs.
 
     Returns:
         Weight per group, summing to 1.
@@ -121,8 +126,9 @@ def strata(sizes: dict[str, int]) -> dict[str, float]:
     present = [stratum for stratum in (behaviour, unseen, ordinary) if stratum]
     weights = dict.fromkeys(sizes, 0.0)
     for stratum in present:
-        pooled = sum(enough[name] for name in stratum)
+        counts = enough if population is None or stratum is not behaviour else population
+        pooled = sum(counts[name] for name in stratum)
         for name in stratum:
-            inside = 1 / len(stratum) if stratum is ordinary else enough[name] / pooled
+            inside = 1 / len(stratum) if stratum is ordinary else counts[name] / pooled
             weights[name] = inside / len(present)
     return weights

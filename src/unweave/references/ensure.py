@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unweave._errors import DivergedError
 from unweave.learners.contract import State
 from unweave.learners.nets import build
 from unweave.references.keys import Outputs, Setting, model_fields, outputs_fields, read_verified
@@ -32,9 +33,20 @@ def ensure_models(store: Store, setting: Setting, world: WorldPlan) -> int:
             rows=[world.rows] * len(missing),
             keys=[world.keys[k] for k in missing],
         )
+    _check_finite(stacked, world)
     entries = [Entry(fields[k], _to_arrays(state), {}) for k, state in zip(missing, unstack(stacked), strict=True)]
     store.write(entries)
     return len(missing)
+
+
+def _check_finite(stacked: State, world: WorldPlan) -> None:
+    finite = torch.stack([value.flatten(1).isfinite().all(1) for value in stacked.params.values()]).all(0)
+    if not finite.all():
+        bad = int((~finite).sum())
+        raise DivergedError(
+            f"Training on {world.training_set} diverged: the weights of {bad} of {len(finite)} models are not "
+            "finite, so there is no reference to compare with. Lower `learner.lr`."
+        )
 
 
 def load_models(store: Store, setting: Setting, world: WorldPlan) -> State:

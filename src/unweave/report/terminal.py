@@ -141,7 +141,7 @@ def _print_body(console: Console, case: CaseResult, heading: str) -> None:
     for row in rows:
         if row.kind == "method":
             line = _text(console, row_name(row), "bold")
-            console.print(line.append_text(_text(console, f": {told_reason(row)}.")))
+            console.print(line.append_text(_text(console, f": {told_reason(row).rstrip('.')}.")))
     console.print()
     for note in _footnotes(case):
         console.print(_text(console, note, "dim"))

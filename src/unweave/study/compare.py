@@ -83,7 +83,7 @@ def check_out(out: Path) -> None:
 def compare(
     case: Case | Sequence[Case] | None = None,
     *,
-    methods: Sequence[str | tuple[str, dict[str, float]]] | None = None,
+    methods: str | Sequence[str | tuple[str, dict[str, float]]] | None = None,
     store: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     on_progress: Progress | None = None,
@@ -95,7 +95,7 @@ def compare(
 
     Args:
         case: One case or several; None = the two default cases.
-        methods: Names, or (name, parameters); None = all registered methods.
+        methods: A name, or names and (name, parameters); None = all registered methods.
         store: Folder of models and outputs; what it holds is not trained again.
         workers: Worker processes of one thread each; None = one per core.
         on_progress: Called as (stage, done, total).
@@ -120,6 +120,8 @@ def compare(
     # Through the same door as a file, so that a wrong value is refused here as there.
     cases = tuple(case_from_tree(case_to_tree(one)) for one in cases)
     chosen = None
+    if isinstance(methods, str):
+        methods = [methods]
     if methods is not None:
         chosen = tuple(
             MethodChoice(m, {}) if isinstance(m, str) else MethodChoice(m[0], dict(m[1])) for m in methods

@@ -67,7 +67,7 @@ def build_frame(case: Case, probes: Probes, outputs: dict[WorldName, Outputs]) -
     """Measure the worlds against each other."""
     sizes = {name: len(rows) for name, rows in probes.groups.items()}
     weights = probe_weights(probes.groups, len(probes.clean))
-    share = strata(sizes)
+    share = strata(sizes, probes.population)
     overall = np.array([share[name] for name in sizes]) @ weights
     distances = Distances(np.vstack([overall, weights]))
     blocks = _blocks(case, outputs)

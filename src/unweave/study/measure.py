@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave._random import generator
-from unweave._types import Measured, NotMeasured
+from unweave._types import Estimate, Measured, NotMeasured
 from unweave.metrics import (
     affine_weights,
     distances_by_probe,
@@ -143,9 +143,12 @@ def _group(frame: Frame, row: Sample, predicted: NDArray[np.int64], name: str) -
 
 
 def mean_over_models(row: Sample, values: Floats) -> Measured:
-    """Mean of a number per model with its interval over models."""
+    """Mean of a share per model with its interval over models, within 0…1."""
     design = design_of(row)
-    return interval(jackknife(leave_out_means(values, design.weights[row.name]), design))
+    found = interval(jackknife(leave_out_means(values, design.weights[row.name]), design))
+    # A share lies in 0…1, whatever Student's t says: cutting the interval there loses no coverage.
+    low, high = (None if end is None else min(max(end, 0.0), 1.0) for end in (found.low, found.high))
+    return Estimate(found.value, low, high, found.n)
 
 
 def _to_reference(distances: Distances, row: Sample, reference: Sample, index: int) -> Measured:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from unweave._types import Estimate, NotMeasured
 from unweave.metrics import label, off_line_in_words
 from unweave.records import Aim, CaseResult, Cost, Row, RowKind, Verdict, World
@@ -14,7 +16,7 @@ from unweave.report import case_headline
 from unweave.study.assemble import Assembly
 from unweave.study.frame import AIMS, NULL_LEVEL, REFERENCE, Frame, build_frame, forget_margins, geometry
 from unweave.study.judge import Cell, cell, unjudged, verdicts
-from unweave.study.measure import damage_of, groups_of, place, residual, tails_of
+from unweave.study.measure import damage_of, groups_of, place, predictions, residual, tails_of
 from unweave.study.samples import Sample, probabilities
 from unweave.study.spec import MethodChoice, case_to_json
 
@@ -215,12 +217,26 @@ def _warnings(frame: Frame, rows: list[Row]) -> list[str]:
                 f"The 95% interval of t of {row.name} does not hold its anchor {anchor:g}; "
                 "one in twenty such intervals misses by chance."
             )
+    found += _untrained_well(frame)
     for name in frame.groups:
         if name not in frame.judged:
             found.append(f"`{name}` has only {len(frame.probes.groups[name])} probes: shown, not judged.")
     if "undiscovered" in frame.probes.absent:
         found.append("S = B: untraining and unlearning are the same aim in this case.")
     return found
+
+
+def _untrained_well(frame: Frame) -> list[str]:
+    """A warning if the originals know little more of ordinary data than which class is most frequent."""
+    clean = frame.probes.clean[frame.probes.groups["retain"]]
+    right = float((predictions(frame.worlds["original"])[:, frame.probes.groups["retain"]] == clean).mean())
+    by_guessing = float(np.bincount(clean).max() / len(clean))
+    if right >= by_guessing + (1 - by_guessing) / 4:
+        return []
+    return [
+        f"The originals get {right:.0%} of retain right, and the most frequent class alone gives "
+        f"{by_guessing:.0%}: the recipe (`learner.lr`, `learner.epochs`) does not train this learner."
+    ]
 
 
 def covers(estimate: Estimate, value: float) -> bool:

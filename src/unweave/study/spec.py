@@ -50,7 +50,7 @@ class MethodChoice:
     @property
     def id(self) -> str:
         """The name, with the parameters in brackets where there are any."""
-        inside = ", ".join(f"{key}={value:g}" for key, value in sorted(self.params.items()))
+        inside = ", ".join(f"{key}={value:.12g}" for key, value in sorted(self.params.items()))
         return f"{self.name}({inside})" if inside else self.name
 
 
