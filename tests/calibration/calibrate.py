@@ -4,7 +4,6 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 
 from null_trials import ALPHA, MODELS, p_values
-from rich.console import Console
 from scipy.stats import binom
 
 TRIALS = 300
@@ -18,7 +17,7 @@ def main() -> int:
         found = [p for part in pool.map(p_values, starts, [CHUNK] * len(starts)) for p in part]
     flagged = sum(p <= ALPHA for p in found)
     low, high = binom.ppf([0.005, 0.995], TRIALS, ALPHA)
-    Console().print(
+    print(
         f"{flagged} of {TRIALS} null trials ({MODELS} + {MODELS} models each) flagged at {ALPHA:.0%}; "
         f"allowed {ALLOWED}, expected {low:.0f} to {high:.0f}."
     )
