@@ -22,6 +22,9 @@ ESTIMATES = [
     "behaviour_rate_unseen", "accuracy_unseen", "behaviour_rate_retain", "accuracy_retain",
     "behaviour_rate_test", "accuracy_test",
     "damage_untraining_retain", "damage_untraining_test", "damage_unlearning_retain", "damage_unlearning_test",
+    "accuracy_change_untraining_retain", "accuracy_change_untraining_test",
+    "accuracy_change_unlearning_retain", "accuracy_change_unlearning_test",
+    "excess_untraining", "excess_unlearning",
 ]  # fmt: skip
 COLUMNS = [
     *TEXT_COLUMNS[:-1],
@@ -69,6 +72,10 @@ def test_cells_parse_back_to_what_the_result_holds(results: dict[str, Result]):
                 for aim in ("untraining", "unlearning"):
                     expected[f"damage_{aim}_retain"] = getattr(row.damage, aim).energy_retain
                     expected[f"damage_{aim}_test"] = getattr(row.damage, aim).energy_test
+                    expected[f"accuracy_change_{aim}_retain"] = getattr(row.damage, aim).accuracy_retain
+                    expected[f"accuracy_change_{aim}_test"] = getattr(row.damage, aim).accuracy_test
+            for aim in ("untraining", "unlearning"):
+                expected[f"excess_{aim}"] = getattr(row, f"verdict_{aim}").excess
             for name in ESTIMATES:
                 estimate = expected.get(name)
                 for part, suffix in (("value", ""), ("low", "_low"), ("high", "_high")):

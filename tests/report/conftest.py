@@ -143,7 +143,7 @@ def make_geometry(**changes: object) -> Geometry:
 
 def make_case(name: str, rows: tuple[Row, ...], **changes: object) -> CaseResult:
     worlds = tuple(
-        World(world, f"training set {index}", count, 32, 0.98)
+        World(world, f"training set {index}", count, 32)
         for index, (world, count) in enumerate(
             [("original", 1400), ("untrained", 1380), ("unlearned", 1300), ("null_untrained", 1380)]
         )

@@ -47,7 +47,7 @@ def test_degenerate_cases_print(degenerate: CaseResult, width: int) -> None:
 def test_notes(result: Result) -> None:
     text = " ".join(printed(result, 80).split())
     assert "32% of the models, sitting wholly at the original" in text
-    assert "shown to lie within 0.030 for untraining" in text
+    assert "shown, overall and uncorrected, to lie within 0.030 for untraining" in text
     assert "† A group this small" in text
     assert "– not measured: the method failed: everything of SSD." in text
     assert "≈ 0 not distinguishable from 0." in text

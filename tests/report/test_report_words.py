@@ -85,7 +85,7 @@ def test_a_headline_for_every_pair_of_outcomes(
     for past, outcome in zip(("untrained", "unlearned"), pair, strict=True):
         subject = "method 0" if count == 1 else f"all {count} methods"
         assert (f"{subject} {past}" in text) == (outcome == "reached"), text
-    assert ("no-op" in text) == (pair[0] == "no power")
+    assert ("nothing to untrain" in text) == (pair[0] == "no power")
     assert ("nothing to unlearn" in text) == (pair[1] == "no power")
 
 
@@ -126,11 +126,11 @@ def test_no_verdict_when_fresh_retrains_miss(trigger: CaseResult) -> None:
 def test_headlines_count_and_name(trigger: CaseResult, mislabel: CaseResult) -> None:
     first = headline(trigger)
     assert "1 of 9 method settings unlearned (expansion + retrain)" in first
-    assert "untraining is a no-op there (nothing to remove)" in first
+    assert "there is nothing to untrain that this many models can show" in first
     assert "1 method giving no result" in first
     assert "2 of 8 methods untrained (fine-tuning, relabel by hand)" in headline(mislabel)
     missed = tuple(row for row in trigger.rows if row.label in ("neither", "not applicable"))
-    assert "none of 7 methods unlearned (DELETE came closest with 35% of the way left)" in headline(
+    assert "none of 7 methods unlearned; DELETE came closest with 35% of the way left" in headline(
         replace(trigger, rows=missed)
     )
 
@@ -138,7 +138,8 @@ def test_headlines_count_and_name(trigger: CaseResult, mislabel: CaseResult) -> 
 def test_undecided_methods_are_not_called_failures(trigger: CaseResult) -> None:
     rows = tuple(row for row in trigger.rows if row.label in ("neither", "inconclusive"))
     text = headline(replace(trigger, rows=rows))
-    assert "none of 8 method settings is shown to have unlearned, 1 undecided" in text
+    undecided = next(row for row in rows if row.verdict_unlearning.outcome == "inconclusive")
+    assert f"none of 8 method settings is shown to have unlearned, 1 undecided ({undecided.name}" in text
 
 
 def test_headline_says_where_the_aims_are_not_distinguishable(trigger: CaseResult) -> None:
@@ -159,7 +160,10 @@ def test_headline_of_results(trigger: CaseResult, mislabel: CaseResult) -> None:
     both = headline_result([trigger, mislabel])
     assert both == f"{headline(trigger)[:-1]}; o{headline(mislabel)[1:]}"
     many = headline_result([trigger, mislabel, trigger, replace(trigger, null_ok=False)])
-    assert many.startswith("Across 4 cases, 3 of 26 method runs unlearned and 2 untrained")
+    assert (
+        many.startswith("Across 4 cases, 3 of ")
+        and "tested runs unlearned and 2 of 8 tested runs untrained" in many
+    )
     assert "in 1 case the fresh retrains miss their anchors" in many
 
 

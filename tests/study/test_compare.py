@@ -165,3 +165,35 @@ def test_files_are_written_and_hold_no_nan(tmp_path):
     out = compare(TINY, methods=["noop"], store=tmp_path / "s", workers=1).save(tmp_path / "out")
     assert sorted(file.name for file in out.iterdir()) == ["report.html", "result.json", "rows.csv"]
     json.loads((out / "result.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+
+
+def test_the_bug_of_an_author_costs_the_authors_row_only(tmp_path, monkeypatch):
+    from unweave.methods import METHODS, Method
+
+    def broken():
+        """A method that raises."""
+
+        def step(net, aux, batches, i, key):
+            return batches["nothing"]
+
+        return Method(step, 0.5, 0.1)
+
+    entry = METHODS.get("finetune")
+    monkeypatch.setitem(METHODS._entries, "broken", type(entry)("broken", broken, entry.declared))
+    rows = compare(TINY, methods=["noop", "broken"], store=tmp_path, workers=1).result.cases[0].rows
+    by_name = {row.name: row for row in rows}
+    assert by_name["noop"].status == "ok"
+    assert by_name["broken"].status == "failed"
+    assert "raised KeyError: 'nothing' (test_compare.py" in by_name["broken"].reason
+
+
+def test_cases_by_name_and_methods_as_in_a_spec(tmp_path):
+    from unweave import UserError
+
+    with pytest.raises(UserError, match="digits-trigger"):
+        compare("digits-triger")
+    with pytest.raises(UserError, match="with a name"):
+        compare(TINY, methods=[{"alpha": 1.0}])
+    study = compare(TINY, methods=[{"name": "scrub", "alpha": 0.5}], store=tmp_path, workers=1)
+    assert study.result.cases[0].rows[-1].params["alpha"] == 0.5
+    assert repr(study).startswith("Comparison: On tiny")

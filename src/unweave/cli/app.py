@@ -136,7 +136,7 @@ def compare(
 
 @app.command()
 def cases(
-    name: Annotated[str | None, typer.Argument(help="Show one case as a spec.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A case, or a file SPEC.toml: show it as a spec.")] = None,
     members: Annotated[
         bool, typer.Option("--members", help="With a name: list the ids of the behaviour's members.")
     ] = False,

@@ -21,7 +21,12 @@ def run_cases(*, name: str | None, members: bool, settings: list[str], json: Pat
             raise SpecError("--members and --set need the name of a case; `unweave cases` lists the names.")
         _list_all(json)
         return
-    spec = read_spec(cases=[name], settings=settings)
+    file = Path(name)
+    spec = (
+        read_spec(file, settings=settings)
+        if file.suffix == ".toml"
+        else read_spec(cases=[name], settings=settings)
+    )
     for key in ("methods", "out", "store", "workers"):
         if getattr(spec, key) is not None:
             raise SpecError(f"--set of `{key}` has no effect on a case; give it to `unweave compare`.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ def write_file(path: Path, text: str) -> None:
     Raises:
         UserError: if it cannot be written.
     """
+    if str(path) == "-":
+        sys.stdout.write(text)
+        return
     try:
         if _is_special(path):  # renaming onto it would replace the device or the link itself
             path.write_text(text, encoding="utf-8")
@@ -42,6 +46,8 @@ def check_file(path: Path) -> None:
     Raises:
         UserError: with the system's reason.
     """
+    if str(path) == "-":
+        return
     try:
         if not _is_special(path):
             probe = path.parent / f".probe-{os.getpid()}"

@@ -1,9 +1,8 @@
 """Methods: post-processing algorithms U that see the original, S and D∖S, never the behaviour."""
 
-from unweave.methods import baselines as _baselines
-from unweave.methods import dampening as _dampening
-from unweave.methods import distillation as _distillation
-from unweave.methods import gradient as _gradient
+import importlib
+import pkgutil
+
 from unweave.methods.contract import METHODS as METHODS
 from unweave.methods.contract import Batch as Batch
 from unweave.methods.contract import Declared as Declared
@@ -14,4 +13,6 @@ from unweave.methods.contract import method as method
 from unweave.methods.loop import Edited as Edited
 from unweave.methods.loop import run as run
 
-del _baselines, _dampening, _distillation, _gradient  # imported to register what they hold
+# A method is registered when its file is imported: every file of this folder is.
+for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
+    importlib.import_module(_module.name)

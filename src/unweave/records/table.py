@@ -45,6 +45,10 @@ def _columns() -> list[str]:
     estimates = [*_ESTIMATES]
     estimates += [f"{what}_{group}" for group in _GROUPS for what in ("behaviour_rate", "accuracy")]
     estimates += [f"damage_{aim}_{on}" for aim in ("untraining", "unlearning") for on in ("retain", "test")]
+    estimates += [
+        f"accuracy_change_{aim}_{on}" for aim in ("untraining", "unlearning") for on in ("retain", "test")
+    ]
+    estimates += ["excess_untraining", "excess_unlearning"]
     for name in estimates:
         columns += [name, f"{name}_low", f"{name}_high"]
     return [*columns, "gradient_ratio", "n_models", "reason"]
@@ -61,6 +65,11 @@ def _line(case: str, row: Row) -> list[str]:
     for aim in ("untraining", "unlearning"):
         damage = getattr(row.damage, aim) if row.damage else None
         line += _cells(damage.energy_retain if damage else None) + _cells(damage.energy_test if damage else None)
+    for aim in ("untraining", "unlearning"):
+        damage = getattr(row.damage, aim) if row.damage else None
+        line += _cells(damage.accuracy_retain if damage else None)
+        line += _cells(damage.accuracy_test if damage else None)
+    line += _cells(row.verdict_untraining.excess) + _cells(row.verdict_unlearning.excess)
     return [*line, _number(row.cost.gradient_ratio), str(row.n_models), _text(row.reason)]
 
 

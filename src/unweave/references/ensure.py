@@ -72,6 +72,11 @@ def ensure_outputs(store: Store, setting: Setting, world: WorldPlan) -> tuple[Ou
         return Outputs(found[0]["logits"], found[1]), 0
     models, trained = _ensure_stack(store, setting, world)
     outputs = forward(setting, models)
+    if not np.isfinite(outputs).all():
+        raise DivergedError(
+            f"Training on {world.training_set} diverged: outputs of its models are not finite, so there is no "
+            "reference to compare with. Lower `learner.lr`."
+        )
     store.write([Entry(fields, {"logits": outputs}, {})])
     return Outputs(outputs, {}), trained
 

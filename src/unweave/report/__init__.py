@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from unweave.report.headlines import case_headline as case_headline
+from unweave.report.headlines import headline as headline
+from unweave.report.headlines import headline_result as headline_result
 from unweave.report.page import render_page as render_page
 from unweave.report.page import result_html as result_html
 from unweave.report.words import aim_reason as aim_reason
 from unweave.report.words import attainable_words as attainable_words
-from unweave.report.words import case_headline as case_headline
-from unweave.report.words import headline as headline
-from unweave.report.words import headline_result as headline_result
 from unweave.report.words import margin_words as margin_words
 from unweave.report.words import off_line_text as off_line_text
 from unweave.report.words import row_reason as row_reason

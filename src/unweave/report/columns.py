@@ -138,8 +138,8 @@ def verdict_columns(rows: Sequence[Row]) -> list[Column]:
             lambda row: _cell(row.generality, estimate_text(row.generality)),
         ),
         Column("off-line", "distance from that line, in units of its length", _off_line_cell),
-        Column("Δ accuracy test", f"test {meaning}", lambda row: _damage_cell(row, aim, "test")),
-        Column("Δ accuracy retain", f"retain {meaning}", lambda row: _damage_cell(row, aim, "retain")),
+        Column(f"Δ test vs {reference}", f"test {meaning}", lambda row: _damage_cell(row, aim, "test")),
+        Column(f"Δ retain vs {reference}", f"retain {meaning}", lambda row: _damage_cell(row, aim, "retain")),
         Column(
             "cost",
             "gradients taken, as a multiple of one retraining",

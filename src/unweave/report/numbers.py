@@ -117,7 +117,9 @@ def shares_text(measured: Measured) -> str:
         return DASH
     low = None if measured.low is None else 100 * measured.low
     high = None if measured.high is None else 100 * measured.high
-    return f"{share_text(measured.value)} {interval_text(low, high, 0)}"
+    text = share_text(measured.value)
+    # As many digits as the value has: "99.9% [100, 100]" would seem to exclude its own estimate.
+    return f"{text} {interval_text(low, high, 1 if '.' in text else 0)}"
 
 
 def points_text(measured: Measured) -> str:

@@ -10,6 +10,7 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 import unweave.report.columns as columns
+import unweave.report.headlines as headlines
 import unweave.report.words as words
 from unweave.records import CaseResult, Result, Row
 from unweave.report.charts import case_charts, symbol_of
@@ -163,7 +164,7 @@ def _view(case: CaseResult, charts: dict[str, Any]) -> dict[str, object]:
     ]
     return {
         "case": case,
-        "headline": one_line(case.headline) or words.headline(case),
+        "headline": one_line(case.headline) or headlines.headline(case),
         "lines": lines,
         "placed": [line for line in lines if line.row.kind != "reference"],
         "judged": [line for line in lines if line.row.kind == "method"],
@@ -203,7 +204,7 @@ def render_page(result: Result) -> str:
     licences = "\n".join(_file(f"vendor/LICENSE-{name}") for name in ("d3", "plot"))
     provenance = result.provenance
     return _template("page.html.j2")(
-        headline=one_line(result.headline) or words.headline_result(result.cases),
+        headline=one_line(result.headline) or headlines.headline_result(result.cases),
         views=[_view(case, chart) for case, chart in zip(result.cases, charts, strict=True)],
         provenance=provenance,
         schema=result.schema,
@@ -227,5 +228,5 @@ def result_html(result: Result) -> str:
         HTML for a notebook's output cell; all text from data is escaped.
     """
     views = [_view(case, {}) for case in result.cases]
-    headline = one_line(result.headline) or words.headline_result(result.cases)
+    headline = one_line(result.headline) or headlines.headline_result(result.cases)
     return _template("fragment.html.j2")(headline=headline, views=views)

@@ -18,12 +18,11 @@ from unweave.report.columns import (
     placed_rows,
     verdict_columns,
 )
+from unweave.report.headlines import headline, headline_result
 from unweave.report.numbers import ascii_text, clean, one_line
 from unweave.report.words import (
     INDISTINGUISHABLE,
     attainable_words,
-    headline,
-    headline_result,
     margin_words,
     not_drawn_words,
     null_warning,

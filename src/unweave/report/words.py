@@ -62,20 +62,20 @@ HOW_TO_READ: tuple[str, ...] = (
     "Height is the distance from that line in units of the distance between the references; a high point "
     "predicts like neither, which is not by itself damage.",
     "r_S and r_B are the shares of the way from the original to each reference that are still left: 0 is "
-    "arrived, 1 is as the original, above 1 is worse than doing nothing.",
+    "arrived, 1 is as the original, above 1 is worse than doing nothing; they are ratios of squared distances, "
+    "so half of the models left at the original count as a quarter of the way.",
     "A method reached an aim only if that share is shown to lie below the margin overall and on the aim's "
     "own probes, with accuracy on ordinary data equivalent to the reference's.",
     "Brackets and ellipses hold 95% confidence over independently trained models, given these probes; "
     "the labels allow for the number of methods and aims judged, the brackets do not.",
 )
 
-_NO_VERDICT = "the fresh retrains miss their anchors, so there is no verdict"
-_PAST: dict[Aim, str] = {"untraining": "untrained", "unlearning": "unlearned"}
-_VERB: dict[Aim, str] = {"untraining": "untrain", "unlearning": "unlearn"}
+PAST: dict[Aim, str] = {"untraining": "untrained", "unlearning": "unlearned"}
+VERB: dict[Aim, str] = {"untraining": "untrain", "unlearning": "unlearn"}
 _REFERENCE: dict[Aim, str] = {"untraining": UNTRAINED, "unlearning": UNLEARNED}
-_NO_POWER: dict[Aim, str] = {
-    "untraining": "untraining is a no-op there (nothing to remove)",
-    "unlearning": "there is nothing to unlearn there",
+NO_POWER: dict[Aim, str] = {
+    "untraining": "there is nothing to untrain that this many models can show",
+    "unlearning": "there is nothing to unlearn that this many models can show",
 }
 _STAGES = {
     "default": "",
@@ -126,13 +126,13 @@ def _left(residual: Estimate) -> str:
 
 def _missed(aim: Aim, residual: Measured) -> str:
     if not isinstance(residual, Estimate):
-        return f"did not {_VERB[aim]}"
+        return f"did not {VERB[aim]}"
     low, high = residual.low, residual.high
     if low is not None and low > 1:
         times = f"{number_text(residual.value, 1)} times the original's E² {interval_text(low, high, 1)}"
         return f"moved away from {_REFERENCE[aim]} ({times})"
     if residual.value >= 1 or high is None or high >= 1:
-        return f"did not measurably {_VERB[aim]} ({_left(residual)})"
+        return f"did not measurably {VERB[aim]} ({_left(residual)})"
     done = "next to none" if residual.value > 0.995 else share_text(1 - residual.value)
     return f"did {done} of the {aim} ({_left(residual)})"
 
@@ -154,14 +154,14 @@ def aim_reason(
         'did 69% of the unlearning (31% of the way is left [27, 35])'
     """
     if outcome == "no power":
-        return "untraining is a no-op here" if aim == "untraining" else "there is nothing to unlearn here"
+        return NO_POWER[aim]
     if outcome == "not measured":
         return f"{aim} not measured" + (f": {one_line(reason)}" if reason else "")
     if outcome == "missed":
         return _missed(aim, residual)
     left = f" ({_left(residual)})" if isinstance(residual, Estimate) else ""
     if outcome == "reached":
-        return f"{_PAST[aim]}, within the margin{left}"
+        return f"{PAST[aim]}, within the margin{left}"
     open_parts = [one_line(part.name) for part in parts if not part.holds]
     if parts and not open_parts:
         lacking = ", not shown once all methods and aims are allowed for"
@@ -170,14 +170,15 @@ def aim_reason(
     return f"{aim} undecided{left}{lacking}"
 
 
-def _unmeasured_reason(verdict: Verdict) -> str:
+def unmeasured_reason(verdict: Verdict) -> str:
+    """Why a verdict was not measured, on one line."""
     excess = verdict.excess
     return one_line(excess.not_measured if isinstance(excess, NotMeasured) else verdict.reason)
 
 
 def _verdict_clause(row: Row, aim: Aim) -> str:
     verdict, residual = verdict_of(row, aim), residual_of(row, aim)
-    reason = _unmeasured_reason(verdict)
+    reason = unmeasured_reason(verdict)
     return aim_reason(aim, verdict.outcome, residual=residual, parts=verdict.parts, reason=reason)
 
 
@@ -210,10 +211,10 @@ def row_reason(row: Row) -> str:
         clauses = ["fresh retrains, unused elsewhere: how close an ideal run comes"]
     else:
         if row.verdict_untraining.outcome == row.verdict_unlearning.outcome == "no power":
-            clauses = ["nothing to remove: the original is not told apart from either reference"]
+            clauses = ["nothing to remove that this many models can show"]
         elif row.verdict_untraining.outcome == row.verdict_unlearning.outcome == "not measured" and (
-            reason := _unmeasured_reason(row.verdict_untraining)
-        ) == _unmeasured_reason(row.verdict_unlearning):
+            reason := unmeasured_reason(row.verdict_untraining)
+        ) == unmeasured_reason(row.verdict_unlearning):
             clauses = ["neither aim was measured" + (f": {reason}" if reason else "")]
         else:
             aims: list[Aim] = ["untraining", "unlearning"]
@@ -226,121 +227,6 @@ def row_reason(row: Row) -> str:
 def told_reason(row: Row) -> str:
     """The reason a row carries, or one made from its numbers where it carries none or has no result."""
     return one_line(row.reason) if row.status == "ok" and row.reason else row_reason(row)
-
-
-def _names(rows: Sequence[Row]) -> str:
-    shown = [row_name(row) for row in rows[:3]]
-    rest = len(rows) - len(shown)
-    return ", ".join(shown) + (f" and {rest} more" if rest else "")
-
-
-def _closest(rows: Sequence[Row], aim: Aim) -> str:
-    found: list[tuple[float, Row]] = []
-    for row in rows:
-        residual = residual_of(row, aim)
-        if isinstance(residual, Estimate):
-            found.append((residual.value, row))
-    if not found:
-        return ""
-    value, row = min(found, key=lambda pair: pair[0])
-    if value > 1.005:
-        return f"closest was {row_name(row)}, at {number_text(value, 1)} times the original's E²"
-    return f"{row_name(row)} came closest with {share_text(value)} of the way left"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _noun(rows: Sequence[Row]) -> str:
-    return "method" if len({row.name for row in rows}) == len(rows) else "method setting"
-
-
-def _aim_clause(rows: Sequence[Row], aim: Aim) -> str:
-    outcomes = [verdict_of(row, aim).outcome for row in rows]
-    past = _PAST[aim]
-    if all(outcome == "not measured" for outcome in outcomes):
-        reason = _unmeasured_reason(verdict_of(rows[0], aim))
-        return f"{aim} was not measured" + (f" ({reason})" if reason else "")
-    if "no power" in outcomes and all(outcome in ("no power", "not measured") for outcome in outcomes):
-        return _NO_POWER[aim]
-    count, noun = len(rows), _noun(rows)
-    reached = [row for row, outcome in zip(rows, outcomes, strict=True) if outcome == "reached"]
-    if reached and len(reached) == count:
-        return f"all {count} {noun}s {past}" if count > 1 else f"{row_name(reached[0])} {past}"
-    if reached:
-        return f"{len(reached)} of {count} {noun}s {past} ({_names(reached)})"
-    open_rows = outcomes.count("inconclusive")
-    if count == 1:
-        residual = residual_of(rows[0], aim)
-        left = f" ({share_text(residual.value)} of the way left)" if isinstance(residual, Estimate) else ""
-        shown = f"is not shown to have {past}" if open_rows else f"did not {_VERB[aim]}"
-        return f"{row_name(rows[0])} {shown}{left}"
-    shown = f"is shown to have {past}, {open_rows} undecided" if open_rows else past
-    closest = _closest(rows, aim)
-    return f"none of {count} {noun}s {shown}" + (f" ({closest})" if closest else "")
-
-
-def _case_clause(name: str, rows: Sequence[Row], geometry: Geometry, null_ok: bool) -> str:
-    start = f"on {one_line(name)}, "
-    if not null_ok:
-        return start + _NO_VERDICT
-    methods = [row for row in rows if row.kind == "method"]
-    usable = [row for row in methods if row.status == "ok"]
-    if not methods:
-        text = "no method was compared"
-    elif not usable:
-        text = f"{_plural(len(methods), 'method')} compared, none with a result"
-    else:
-        clauses = [_aim_clause(usable, aim) for aim in ("unlearning", "untraining")]
-        text = ", and ".join(clauses)
-        if clauses[1] == clauses[0].replace("unlearning was", "untraining was"):
-            text = clauses[0].replace("unlearning was not", "neither aim was")
-        lost = len(methods) - len(usable)
-        text += f", with {_plural(lost, 'method')} giving no result" if lost else ""
-    if not geometry.drawn and isinstance(geometry.gap, Estimate):
-        text += ", and the two aims are not distinguishable"
-    return start + text
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + "."
-
-
-def case_headline(*, name: str, rows: Sequence[Row], geometry: Geometry, null_ok: bool) -> str:
-    """Say in one sentence what happened on a case.
-
-    Args:
-        name: name of the case.
-        rows: all its rows; only methods are counted.
-        geometry: distances between its worlds.
-        null_ok: whether fresh retrains sit at their anchors; if not there is no verdict to report.
-    """
-    return _sentence(_case_clause(name, rows, geometry, null_ok))
-
-
-def headline(case: CaseResult) -> str:
-    """Say in one sentence what happened on a case."""
-    return case_headline(name=case.name, rows=case.rows, geometry=case.geometry, null_ok=case.null_ok)
-
-
-def headline_result(cases: Sequence[CaseResult]) -> str:
-    """Say in one sentence what happened on all cases: each in turn up to three, then counts."""
-    if not cases:
-        return "No case was compared."
-    if len(cases) <= 3:
-        clauses = [_case_clause(case.name, case.rows, case.geometry, case.null_ok) for case in cases]
-        return _sentence("; ".join(clauses))
-    judged = [case for case in cases if case.null_ok]
-    rows = [row for case in judged for row in case.rows if row.kind == "method" and row.status == "ok"]
-    unlearned, untrained = (
-        sum(verdict_of(row, aim).outcome == "reached" for row in rows) for aim in ("unlearning", "untraining")
-    )
-    runs = _plural(len(rows), "method run")
-    text = f"across {len(cases)} cases, {unlearned} of {runs} unlearned and {untrained} untrained"
-    if len(judged) < len(cases):
-        text += f"; in {_plural(len(cases) - len(judged), 'case')} {_NO_VERDICT}"
-    return _sentence(text)
 
 
 def margin_words(margin: float) -> str:
@@ -367,8 +253,10 @@ def attainable_words(geometry: Geometry, margin: float) -> str:
     known = [(aim, value) for aim, value in found.items() if value is not None]
     if not known:
         return "The attainable margin was not measured."
-    values = " and ".join(f"{number_text(max(value, 0.0), 3)} for {aim}" for aim, value in known)
-    text = f"With this many models a fresh retrain is itself shown to lie within {values}"
+    values = " and ".join(f"{number_text(value, 3)} for {aim}" for aim, value in known)
+    text = (
+        f"With this many models a fresh retrain is itself shown, overall and uncorrected, to lie within {values}"
+    )
     beyond = [aim for aim, value in known if value > margin]
     if beyond:
         return f"{text}: a margin of {number_text(margin)} cannot be shown for {' or '.join(beyond)}."

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from unweave import __version__
-from unweave._errors import UserError
+from unweave._errors import SpecError, UserError
 from unweave.execute import Task, crew_of_workers, run_tasks
 from unweave.problem import Case
 from unweave.records import (
@@ -59,6 +59,9 @@ class Comparison:
         write_atomically(out / "report.html", render_page(self.result))
         return out
 
+    def __repr__(self) -> str:
+        return f"Comparison: {self.result.headline}"
+
     def _repr_html_(self) -> str:
         return result_html(self.result)
 
@@ -81,9 +84,9 @@ def check_out(out: Path) -> None:
 
 
 def compare(
-    case: Case | Sequence[Case] | None = None,
+    case: Case | str | Sequence[Case | str] | None = None,
     *,
-    methods: str | Sequence[str | tuple[str, dict[str, float]]] | None = None,
+    methods: str | Sequence[str | tuple[str, dict[str, float]] | dict[str, Any]] | None = None,
     store: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     on_progress: Progress | None = None,
@@ -94,8 +97,8 @@ def compare(
     each method on every original, and compares laws of outputs on the probe groups.
 
     Args:
-        case: One case or several; None = the two default cases.
-        methods: A name, or names and (name, parameters); None = all registered methods.
+        case: One case or several, or names of registered ones; None = the two default cases.
+        methods: Names, (name, parameters), or dicts with a name as in a spec; None = the default methods.
         store: Folder of models and outputs; what it holds is not trained again.
         workers: Worker processes of one thread each; None = one per core.
         on_progress: Called as (stage, done, total).
@@ -113,21 +116,31 @@ def compare(
         >>> [row.name for row in study.result.cases[0].rows if row.kind == "method"]
         ['noop']
     """
-    if case is None:
-        cases = read_spec().cases
-    else:
-        cases = (case,) if isinstance(case, Case) else tuple(case)
+    listed = () if case is None else (case,) if isinstance(case, Case | str) else tuple(case)
+    for one in listed:
+        if not isinstance(one, (Case, str)):  # pyright: ignore[reportUnnecessaryIsInstance] - scripts are not typed
+            raise SpecError(f"`case` holds {one!r}; expected an unweave.Case or the name of a registered one.")
+    found = [read_spec(cases=[one]).cases[0] if isinstance(one, str) else one for one in listed]
+    cases = tuple(found) or read_spec().cases
     # Through the same door as a file, so that a wrong value is refused here as there.
     cases = tuple(case_from_tree(case_to_tree(one)) for one in cases)
     chosen = None
     if isinstance(methods, str):
         methods = [methods]
     if methods is not None:
-        chosen = tuple(
-            MethodChoice(m, {}) if isinstance(m, str) else MethodChoice(m[0], dict(m[1])) for m in methods
-        )
+        chosen = tuple(_choice(one) for one in methods)
     spec = Spec(cases, chosen, store=None if store is None else Path(store), workers=workers)
     return run_spec(spec, on_progress=on_progress)
+
+
+def _choice(given: str | tuple[str, dict[str, float]] | dict[str, Any]) -> MethodChoice:
+    if isinstance(given, str):
+        return MethodChoice(given, {})
+    if isinstance(given, dict) and isinstance(given.get("name"), str):
+        return MethodChoice(given["name"], {key: value for key, value in given.items() if key != "name"})
+    if isinstance(given, tuple) and len(given) == 2:
+        return MethodChoice(given[0], dict(given[1]))
+    raise SpecError(f"`methods` holds {given!r}; expected a name, (name, parameters) or a dict with a name.")
 
 
 def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from unweave.metrics import (
     original_is_off_line,
     probe_weights,
 )
-from unweave.problem import MIN_PROBES, Case, Probes, strata
+from unweave.problem import AIM_GROUPS, MIN_PROBES, Case, Probes, strata
 from unweave.records import Aim, Geometry
 from unweave.references import Outputs, WorldName
 from unweave.stats import interval, jackknife, permutation_test, ratio
@@ -28,7 +29,9 @@ OVERALL = 0
 AIMS: tuple[Aim, ...] = ("untraining", "unlearning")
 REFERENCE: dict[Aim, WorldName] = {"untraining": "untrained", "unlearning": "unlearned"}
 NULL: dict[Aim, WorldName] = {"untraining": "null_untrained", "unlearning": "null_unlearned"}
+POWER_LEVEL = 0.05
 NULL_LEVEL = 0.01
+PERMUTATIONS = 999
 NO_POWER = "nothing to remove: the original is not distinguishable from the reference"
 
 
@@ -37,8 +40,9 @@ class Frame:
     """What all rows of a case share.
 
     `groups` maps a probe group to its row in the weights of `distances` (row 0 = overall); `margin_distances`
-    is the same on margins φ over the forget set, for a privacy request; `power` holds the p-values that
-    the originals differ from each reference, `null_p` those of the fresh retrains.
+    is the same on margins φ over the forget set, for a privacy request; `too_few` says why no verdict can
+    be given with this many models; `power` holds the p-values that the originals differ from each
+    reference, `null_p` those of the fresh retrains.
     """
 
     case: Case
@@ -49,6 +53,7 @@ class Frame:
     distances: Distances
     margin_worlds: dict[WorldName, Sample]
     margin_distances: Distances
+    too_few: str
     power: dict[Aim, float]
     null_p: dict[Aim, float]
     gap_clear: bool
@@ -60,7 +65,12 @@ class Frame:
 
     def has_power(self, aim: Aim) -> bool:
         """Whether the originals can be told from the aim's reference at all."""
-        return self.power[aim] <= self.case.alpha
+        return self.power[aim] <= POWER_LEVEL
+
+    @property
+    def one_aim(self) -> bool:
+        """Whether S = B, so that both references are of one training set."""
+        return self.probes.absent.get("undiscovered", "").startswith("S = B")
 
 
 def build_frame(case: Case, probes: Probes, outputs: dict[WorldName, Outputs]) -> Frame:
@@ -78,10 +88,9 @@ def build_frame(case: Case, probes: Probes, outputs: dict[WorldName, Outputs]) -
     margin_worlds: dict[WorldName, Sample] = {
         name: Sample(name, forget_margins(o.logits, probes), blocks[name]) for name, o in outputs.items()
     }
-    pairs = [(worlds["original"], worlds[REFERENCE[aim]]) for aim in AIMS]
     fresh = [(worlds[NULL[aim]], worlds[REFERENCE[aim]]) for aim in AIMS]
     gap_jack = _gap(distances, worlds)
-    return Frame(
+    frame = Frame(
         case=case,
         probes=probes,
         groups={name: row for row, name in enumerate(sizes, start=1)},
@@ -90,11 +99,15 @@ def build_frame(case: Case, probes: Probes, outputs: dict[WorldName, Outputs]) -
         distances=distances,
         margin_worlds=margin_worlds,
         margin_distances=Distances(np.full((1, len(forget)), 1 / len(forget))),
-        power={aim: _differ(distances, case, *pair) for aim, pair in zip(AIMS, pairs, strict=True)},
+        too_few=_too_few(worlds),
+        power={},
         null_p={aim: _differ(distances, case, *pair) for aim, pair in zip(AIMS, fresh, strict=True)},
         gap_clear=gap_is_clear(gap_jack.value, gap_jack.se),
         gap=interval(gap_jack),
     )
+    # Two batches of one law may look apart by luck; with S = B there is no line to draw.
+    frame = replace(frame, gap_clear=frame.gap_clear and not frame.one_aim)
+    return replace(frame, power={aim: _power(frame, aim) for aim in AIMS})
 
 
 def forget_margins(logits: NDArray[np.float32], probes: Probes) -> Floats:
@@ -120,12 +133,60 @@ def _gap(distances: Distances, worlds: dict[WorldName, Sample]):
     return jackknife(distances.shift(untrained, unlearned, design, group=OVERALL), design)
 
 
-def _differ(distances: Distances, case: Case, a: Sample, b: Sample) -> float:
-    cross = distances.pairs(a, b).norm[OVERALL]
-    within_a, within_b = distances.pairs(a, a).norm[OVERALL], distances.pairs(b, b).norm[OVERALL]
+def _differ(distances: Distances, case: Case, a: Sample, b: Sample, *, group: int = OVERALL) -> float:
+    cross = distances.pairs(a, b).norm[group]
+    within_a, within_b = distances.pairs(a, a).norm[group], distances.pairs(b, b).norm[group]
     pooled = np.block([[within_a, cross], [cross.T, within_b]])
-    rng = generator(case.seed, "permutation", a.name, b.name)
-    return permutation_test(pooled, a.blocks, b.blocks, rng=rng)
+    rng = generator(case.seed, "permutation", a.name, b.name, group)
+    return permutation_test(pooled, a.blocks, b.blocks, permutations=PERMUTATIONS, rng=rng)
+
+
+def _power(frame: Frame, aim: Aim) -> float:
+    """P-value that the originals differ from the aim's reference: overall, or where the aim must hold.
+
+    A small own group can be outvoted overall, and probabilities saturate where margins do not; so the
+    tests on the aim's own groups (and on margins, for a privacy request) count too, after Bonferroni.
+    """
+    original, reference = frame.worlds["original"], frame.reference(aim)
+    own = [
+        _differ(frame.distances, frame.case, original, reference, group=frame.groups[name])
+        for name in AIM_GROUPS[aim]
+        if name in frame.judged
+    ]
+    if frame.case.privacy and aim == "untraining":
+        worlds = frame.margin_worlds
+        own.append(_differ(frame.margin_distances, frame.case, worlds["original"], worlds["untrained"]))
+    overall = _differ(frame.distances, frame.case, original, reference)
+    return min(overall, *(len(own) * p for p in own), 1.0)
+
+
+def smallest_p(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
+    """The smallest p-value a permutation test of two samples with these blocks can give.
+
+    All swapped is as far apart as none swapped, so equal sizes have two labellings at the extreme.
+
+    Example:
+        >>> smallest_p(np.arange(3), np.arange(3, 6))
+        0.1
+    """
+    if np.array_equal(np.sort(a), np.sort(b)):
+        return max(2.0 ** (1 - len(a)), 1 / (1 + PERMUTATIONS))
+    extreme = (2 if len(a) == len(b) else 1) / math.comb(len(a) + len(b), len(a))
+    return max(extreme, 1 / (1 + PERMUTATIONS))
+
+
+def _too_few(worlds: dict[WorldName, Sample]) -> str:
+    """Why no verdict can be given with this many models, or "": what cannot come out is no finding."""
+    for aim in AIMS:
+        reference = worlds[REFERENCE[aim]].blocks
+        for world, level in ((worlds["original"], POWER_LEVEL), (worlds[NULL[aim]], NULL_LEVEL)):
+            smallest = smallest_p(world.blocks, reference)
+            if smallest > level:
+                return (
+                    f"too few models: with {len(world.blocks)} against {len(reference)} no difference "
+                    f"could be shown (smallest possible p-value {smallest:.2g}); use at least 5, or 8 paired"
+                )
+    return ""
 
 
 def geometry(frame: Frame) -> Geometry:
@@ -149,7 +210,7 @@ def geometry(frame: Frame) -> Geometry:
 
 
 def _why_no_map(frame: Frame) -> str:
-    if "undiscovered" in frame.probes.absent and frame.probes.absent["undiscovered"].startswith("S = B"):
+    if frame.one_aim:
         return "the two aims coincide here: S = B, so A(D∖S) and A(D∖B) are the same training set"
     return "the two aims are not distinguishable here: the references lie too close for this number of models"
 
@@ -186,4 +247,7 @@ def _attainable(frame: Frame, aim: Aim) -> float | None:
         design,
         level=0.90,  # its upper end is the one-sided 95% bound that a verdict uses
     )
-    return None if isinstance(residual, NotMeasured) else residual.high
+    if isinstance(residual, NotMeasured) or residual.high is None:
+        return None
+    # A lucky estimate below 0 is no precision: the bound is at least that of an estimate of 0.
+    return max(residual.high, residual.high - residual.value)

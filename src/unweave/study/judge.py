@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from unweave.metrics import conjunction, excess, outcome
 from unweave.problem import AIM_GROUPS, MIN_PROBES
 from unweave.records import Aim, Part, Verdict
 from unweave.stats import Jackknife, equivalence, holm, interval, jackknife, lower_bound, p_below
-from unweave.study.frame import NO_POWER, OVERALL, Frame
+from unweave.study.frame import AIMS, NO_POWER, OVERALL, Frame
 from unweave.study.measure import accuracy_difference
 from unweave.study.samples import Distances, Sample, design_of
 
@@ -67,6 +67,10 @@ def cell(frame: Frame, row: Sample, margins: Sample, aim: Aim) -> Cell:
         )
         parts.append(_part("margins on forget", jack, p_below(jack), case.alpha))
     for name in ("retain", "test"):
+        if name not in frame.judged:
+            count = len(frame.probes.groups[name]) if name in frame.groups else 0
+            unmeasured = f"`{name}` has {count} probes; a verdict needs at least {MIN_PROBES}"
+            continue
         difference = accuracy_difference(frame, row, aim, name)
         parts.append(
             _part(f"accuracy on {name}", difference, equivalence(difference, ACCURACY_MARGIN), case.alpha)
@@ -96,7 +100,19 @@ def verdicts(frame: Frame, cells: dict[tuple[str, Aim], Cell], *, null_ok: bool)
     tested = [key for key, one in cells.items() if one.p_value is not None and frame.has_power(key[1])]
     adjusted = holm(np.array([cells[key].p_value for key in tested], dtype=np.float64)) if tested else []
     p_holm = dict(zip(tested, (float(p) for p in adjusted), strict=True))
-    return {key: _verdict(frame, one, key[1], p_holm.get(key), null_ok) for key, one in cells.items()}
+    judged = {key: _verdict(frame, one, key[1], p_holm.get(key), null_ok) for key, one in cells.items()}
+    return _one_aim(judged) if frame.one_aim else judged
+
+
+def _one_aim(judged: dict[tuple[str, Aim], Verdict]) -> dict[tuple[str, Aim], Verdict]:
+    """Where S = B both references are one law: what was reached against one batch only is undecided."""
+    for row in {row for row, _ in judged}:
+        both = [judged[row, aim] for aim in AIMS]
+        if [one.outcome for one in both].count("reached") == 1:
+            why = "S = B, and only one of the two batches of the one reference was reached"
+            for aim, one in zip(AIMS, both, strict=True):
+                judged[row, aim] = replace(one, outcome="inconclusive", reason=why)
+    return judged
 
 
 def _verdict(frame: Frame, one: Cell, aim: Aim, p_holm: float | None, null_ok: bool) -> Verdict:
@@ -104,9 +120,15 @@ def _verdict(frame: Frame, one: Cell, aim: Aim, p_holm: float | None, null_ok: b
     if not null_ok:
         reason = "the fresh retrains miss their anchors: no verdict in this run"
         return Verdict("not measured", reason, value, one.parts, one.p_value, p_holm)
+    if frame.too_few:
+        return Verdict("not measured", frame.too_few, value, one.parts, one.p_value, p_holm)
+    if one.unmeasured and not frame.has_power(aim):
+        # What the aim is about was not looked at, so "nothing to remove" would be no finding.
+        return Verdict("not measured", one.unmeasured, value, one.parts, one.p_value, p_holm)
     alpha = frame.case.alpha
     lower = lower_bound(one.overall, level=1 - alpha)
-    decided = outcome(p_power=frame.power[aim], p_adjusted=p_holm, excess_lower=lower, alpha=alpha)
+    p_power = 0.0 if frame.has_power(aim) else 1.0  # decided at its own level, not at alpha
+    decided = outcome(p_power=p_power, p_adjusted=p_holm, excess_lower=lower, alpha=alpha)
     failed = [part.name for part in one.parts if not part.holds]
     reason = {
         "reached": "every part holds, after the correction for all methods and aims",

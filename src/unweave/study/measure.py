@@ -34,7 +34,7 @@ from unweave.study.frame import AIMS, NO_POWER, NULL, OVERALL, Frame, off_line
 from unweave.study.samples import Distances, Floats, Sample, design_of
 
 DIFFERING_LEVEL = 0.05
-# p ≥ 1/500: enough to find any share of probes above 4% (500·.05 = 25 ≥ 1/.04), at half the time of 999.
+# p ≥ 1/500: enough to find any share of a group above 4% (500·.05 = 25 ≥ 1/.04), at half the time of 999.
 PROBE_PERMUTATIONS = 499
 
 
@@ -97,7 +97,7 @@ def _weights(frame: Frame, row: Sample) -> Weights | None:
 
 def residual(frame: Frame, row: Sample, aim: Aim, *, group: int = OVERALL) -> Measured:
     """R = E²(M,R)/E²(O,R): the share of the way from the original that is still to go."""
-    if not frame.has_power(aim):
+    if not frame.too_few and not frame.has_power(aim):
         return NotMeasured(NO_POWER)
     original, reference = frame.worlds["original"], frame.reference(aim)
     design = design_of(row, original, reference)
@@ -220,4 +220,8 @@ def _differing(frame: Frame, row: Sample, reference: Sample) -> NDArray[np.bool_
     p_values = permutation_test_by_probe(
         pooled, row.blocks, reference.blocks, permutations=PROBE_PERMUTATIONS, rng=rng
     )
-    return benjamini_hochberg(p_values) <= DIFFERING_LEVEL
+    # Within each group: among a thousand probes of other groups the twenty of S could never be found.
+    differ = np.zeros(len(p_values), dtype=bool)
+    for rows in frame.probes.groups.values():
+        differ[rows] = benjamini_hochberg(p_values[rows]) <= DIFFERING_LEVEL
+    return differ

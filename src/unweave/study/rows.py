@@ -203,6 +203,8 @@ def _failed_row(choice: MethodChoice, reason: str) -> Row:
 
 def _warnings(frame: Frame, rows: list[Row]) -> list[str]:
     found: list[str] = []
+    if frame.too_few:
+        found.append(f"No verdict: {frame.too_few}.")
     for aim in AIMS:
         name = WORLD_NAMES[REFERENCE[aim]]
         if frame.null_p[aim] <= NULL_LEVEL:

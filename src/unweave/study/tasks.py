@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,9 @@ from unweave.references import (
     read_verified,
 )
 from unweave.study.assemble import Assembly, assemble
-from unweave.study.code import analysis_code
+from unweave.study.code import analysis_code, methods_code
 from unweave.study.rows import judge_case
 from unweave.study.spec import MethodChoice, case_from_tree, case_to_tree
-
-# Stands here and not in `methods`, so that a run whose outputs are all stored need not import torch.
-METHODS_VERSION = 1
-"""Enters the key of every stored output of a method; raised whenever a method changes."""
 
 
 @task
@@ -53,7 +50,7 @@ def method_fields(assembly: Assembly, choice: MethodChoice) -> dict[str, Any]:
         "method": choice.name,
         "params": choice.params,
         "seed": assembly.case.seed,
-        "version": METHODS_VERSION,
+        "code": methods_code(),
     }
 
 
@@ -97,8 +94,15 @@ def run_method(case: dict[str, Any], store: str, name: str, params: dict[str, An
                 retain=Examples(x[retain], y[retain]),
                 keys=keys,
             )
+        logits = forward(setting, edited.state)
     except DivergedError as error:
         return str(error)
+    except Exception as error:
+        # An author's bug costs the author's row, not the rows of the others.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return f"raised {type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+    if not np.isfinite(logits).all():
+        return "its models are finite, but their outputs are not. It diverged; try a smaller `lr`."
     notes = {
         "gradient_ratio": edited.gradient_ratio,
         "steps": edited.steps,
@@ -107,8 +111,7 @@ def run_method(case: dict[str, Any], store: str, name: str, params: dict[str, An
         "params": {**entry.defaults(), **params},
         "cite": entry.declared.cite,
     }
-    arrays = {"logits": forward(setting, edited.state)}
-    where.write([Entry(method_fields(assembly, choice), arrays, notes)])
+    where.write([Entry(method_fields(assembly, choice), {"logits": logits}, notes)])
     return ""
 
 

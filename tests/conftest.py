@@ -1,0 +1,3 @@
+"""What all tests share: which files are scripts and not tests."""
+
+collect_ignore = ["calibration/calibrate.py", "calibration/null_trials.py"]
