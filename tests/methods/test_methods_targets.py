@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import log_softmax, softmax
 
+from unweave._errors import SpecError
 from unweave.learners.contract import State
 from unweave.learners.noise import key_tensor
 from unweave.methods import METHODS, Batch, Examples, Method, Net
@@ -229,6 +230,11 @@ def test_npo_without_beta_is_ascent_beside_the_retained(contract, memorised):
     assert contract.gap(memorised.edit(of("npo", beta=1.0)).state, moved) > 0.2 * contract.gap(
         memorised.originals, moved
     )
+
+
+def test_npo_needs_a_beta():
+    with pytest.raises(SpecError, match="beta is 0.0"):
+        of("npo", beta=0.0)()
 
 
 def test_npo_climbs_on_s_and_keeps_the_rest(contract, memorised):

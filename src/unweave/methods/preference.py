@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from unweave._errors import SpecError
 from unweave.learners.contract import State
 from unweave.methods.contract import Aux, Batch, Examples, Method, Net, joint_pass, method
 from unweave.methods.losses import cross_entropy
@@ -53,7 +54,12 @@ def npo(*, beta: float = 1.0, retain_weight: float = 1.0, epochs: float = 1 / 6,
     never of logits. Defaults: β = 1, that of a classifier (Schoepf et al. 2025, arXiv 2505.17730, official
     code; .1 is for sums over the tokens of a text); w = 1 (Zhang et al. 2024, arXiv 2404.05868); epochs and
     rate of `neggrad_plus`, which climbs on S beside CE(D∖S) as well, as none are published for SGD.
+
+    Raises:
+        SpecError: if `beta` is not above 0.
     """
+    if not beta > 0:
+        raise SpecError(f"`methods`: npo.beta is {beta}; expected a number above 0. Near 0 it is plain ascent.")
 
     def prepare(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
         del retain, key
