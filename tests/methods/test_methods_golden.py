@@ -21,6 +21,13 @@ DEFAULTS = {
     "gradient_ascent": {"epochs": 0.166667, "lr": 0.001},
     "neggrad_plus": {"alpha": 0.95, "epochs": 0.166667, "lr": 0.1},
     "random_label": {"epochs": 0.333333, "lr": 1.0},
+    "l1_sparse": {"gamma": 1e-4, "epochs": 0.333333, "lr": 0.1},
+    "salun": {"share": 0.5, "epochs": 0.333333, "lr": 1.0},
+    "bad_teacher": {"retain_share": 0.3, "epochs": 0.25, "lr": 0.1},
+    "cf_k": {"k": 1.0, "epochs": 0.333333, "lr": 1.0},
+    "eu_k": {"k": 1.0, "epochs": 0.333333, "lr": 1.0},
+    "npo": {"beta": 1.0, "retain_weight": 1.0, "epochs": 0.166667, "lr": 0.1},
+    "max_entropy": {"forget_weight": 0.1, "retain_weight": 1.0, "epochs": 0.166667, "lr": 0.1},
 }
 # Logits of two models on the first and last example, at parameters that move this small net.
 STRONG = {
@@ -31,6 +38,13 @@ STRONG = {
     "scrub": {"epochs": 1.0, "lr": 0.1, "alpha": 0.5},
     "ssd": {"alpha": 1.2, "strength": 0.8},
     "delete": {"epochs": 1.0, "lr": 0.3},
+    "l1_sparse": {"epochs": 1.0, "gamma": 0.05},
+    "salun": {"epochs": 1.0, "lr": 0.3, "share": 0.4},
+    "bad_teacher": {"epochs": 1.0, "lr": 0.5},
+    "cf_k": {"epochs": 1.0, "lr": 0.3},
+    "eu_k": {"epochs": 1.0, "lr": 0.3},
+    "npo": {"epochs": 1.0, "beta": 0.5},
+    "max_entropy": {"epochs": 1.0, "forget_weight": 1.0},
 }
 LOGITS = {
     "noop": "0.0692 0.0355 0.5143 0.2086 -0.1453 0.0848 -0.1438 1.7671 3.0009 0.5108 1.1089 1.8153",
@@ -41,6 +55,13 @@ LOGITS = {
     "gradient_ascent": "0.0034 0.0757 0.6204 0.1618 -0.1278 0.1107 -0.7274 1.2926 3.86 0.2948 0.6111 2.5157",
     "neggrad_plus": "0.1173 0.0505 0.4266 0.2396 -0.1752 0.0462 2.0605 2.2057 0.7832 1.9601 1.1008 0.5325",
     "random_label": "0.1574 0.4674 -0.1286 0.2416 0.1616 -0.2931 0.2431 2.818 -0.1423 0.4462 0.742 0.3691",
+    "l1_sparse": "0.0625 0.1154 0.3244 0.1831 -0.1073 -0.0266 1.831 1.7067 0.3646 1.4414 1.1068 0.3073",
+    "salun": "0.188 -0.0524 0.4539 0.2468 -0.166 0.0688 0.5315 2.6233 -0.0646 1.1159 0.9249 1.008",
+    "bad_teacher": "0.3958 -0.2915 -0.0175 0.3246 -0.2248 0.0103 1.7442 2.0925 1.6234 0.5539 1.4703 1.5098",
+    "cf_k": "0.1087 0.3318 0.177 0.203 0.0151 -0.0704 2.1698 1.7785 0.6644 1.9946 1.1766 0.2553",
+    "eu_k": "0.5178 0.3717 -0.1425 0.4893 0.2313 0.0819 0.5583 0.216 -0.1794 0.5208 0.3806 -0.3526",
+    "npo": "-0.0421 0.1442 0.857 0.1663 -0.2118 0.156 -0.7881 0.6546 4.0697 1.4515 -0.7825 2.75",
+    "max_entropy": "0.0756 0.1018 0.3298 0.222 -0.1376 0.0261 2.2766 2.4485 0.5087 1.0402 1.518 0.7413",
 }
 REMEDY = (
     "This method gives something else than it did. If that is meant, record these values anew and say so in "

@@ -57,6 +57,14 @@ def test_where_s_is_one_batch_the_key_matters_by_rounding_only(name, contract, t
     assert contract.gap(first, other) <= 1e-6
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_order_of_the_tensors_does_not_matter(name, contract, toy):
+    """Models come back from the store with their tensors in any order."""
+    params = dict(reversed(toy.originals.params.items()))
+    turned = toy._replace(originals=type(toy.originals)(params, {}))
+    assert contract.same_bits(toy.edit(strong(name)).state, turned.edit(strong(name)).state)
+
+
 @pytest.mark.parametrize(("name", "given"), SETTINGS)
 def test_originals_and_data_are_untouched(name, given, contract, toy):
     contract.check_input_untouched(lambda: METHODS.get(name).build(**given), toy)
@@ -94,6 +102,14 @@ BY_HAND = {
     "scrub": (10 + 30, 6),
     "ssd": (10 + 30, 0),
     "delete": (10, 2),
+    "l1_sparse": (30, 4),
+    "salun": (10 + 10 + 30, 6),
+    # 2 + ⌈.3·4⌉ steps, each with a batch of both sets.
+    "bad_teacher": (30 + 8 + 2 + 8 + 2, 4),
+    "cf_k": (30, 4),
+    "eu_k": (30, 4),
+    "npo": (30 + 8 + 2 + 8 + 2, 4),
+    "max_entropy": (30 + 8 + 2 + 8 + 2, 4),
 }
 
 

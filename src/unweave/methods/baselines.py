@@ -24,7 +24,8 @@ def noop() -> Method:
     return Method(step=None, epochs=0.0, lr=0.0)
 
 
-def _fit_retain(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
+def fit_retain(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
+    """CE of a batch of D∖S."""
     del aux, i, key
     return cross_entropy(net(batches["retain"].x), batches["retain"].y).mean()
 
@@ -44,4 +45,4 @@ def finetune(*, epochs: float = 1 / 3, lr: float = 0.1) -> Method:
     Loss: CE(D∖S). Defaults: 10 epochs at rate .01 for a recipe of 30 epochs at .1 (Zhao et al. 2024,
     arXiv 2406.01257, official repository), as shares of the recipe.
     """
-    return Method(_fit_retain, epochs, lr, passes=retain_pass)
+    return Method(fit_retain, epochs, lr, passes=retain_pass)

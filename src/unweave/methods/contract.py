@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -11,6 +12,7 @@ from torch import Tensor
 from unweave._registry import Registry
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in
+from unweave.learners.specs import Recipe
 
 Aim = Literal["untraining", "unlearning"]
 Pass = Literal["forget", "retain", "both"]
@@ -60,6 +62,17 @@ class Plan(NamedTuple):
     epochs: int
     forget_batches: int
     retain_batches: int
+
+
+def plan_for(epochs: float, recipe: Recipe, *, n_forget: int, n_retain: int) -> Plan:
+    """The plan of a method that runs for a share of a recipe's epochs, at least one.
+
+    Example:
+        >>> plan_for(1 / 3, Recipe(lr=0.1, epochs=30, batch_size=64), n_forget=10, n_retain=100)
+        Plan(epochs=10, forget_batches=1, retain_batches=2)
+    """
+    size = recipe.batch_size
+    return Plan(max(1, round(epochs * recipe.epochs)), math.ceil(n_forget / size), math.ceil(n_retain / size))
 
 
 Prepare = Callable[[Net, Examples, Examples, Tensor], tuple[State, Aux]]

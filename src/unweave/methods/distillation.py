@@ -1,13 +1,27 @@
-"""Methods with a teacher: the original model, to be left behind on S and kept on D∖S."""
+"""Methods with a teacher: the original model, one that never learned, or the uniform law."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from unweave.learners.contract import State
-from unweave.methods.contract import Aux, Batch, Examples, Method, Net, Pass, Plan, forget_pass, method
+from unweave.methods.contract import (
+    Aux,
+    Batch,
+    Examples,
+    Method,
+    Net,
+    Pass,
+    Plan,
+    forget_pass,
+    joint_pass,
+    method,
+)
+from unweave.methods.layers import fresh
 from unweave.methods.losses import cross_entropy, divergence
 
 
@@ -97,3 +111,78 @@ def delete(*, epochs: float = 1 / 3, lr: float = 0.1) -> Method:
         return divergence(target, net(x)).mean()
 
     return Method(step, epochs, lr, prepare=_original_as_teacher, passes=forget_pass)
+
+
+@method(
+    name="bad_teacher",
+    family="distillation",
+    needs={"original", "forget", "retain"},
+    authors_aim="unlearning",
+    cite="chundawat2023badteacher",
+    equation="KL(l·T_bad + (1−l)·T_good ‖ f), l = 1 on S",
+    space={"lr": (0.01, 1.0), "epochs": (0.02, 0.5)},
+)
+def bad_teacher(*, retain_share: float = 0.3, epochs: float = 1 / 4, lr: float = 0.1) -> Method:
+    """Learn S from a net that never learned anything, and D∖S from the original.
+
+    Loss: mean over S ∪ part of D∖S of KL(l·T_bad + (1−l)·θ_o ‖ θ) with l = 1 on S and 0 on D∖S, T_bad a
+    fresh net and temperature 1 (Chundawat et al. 2023, arXiv 2205.08096, official code). An epoch is as long
+    as a pass over S and `retain_share` of D∖S, .3 in the authors' notebook; each step takes a batch of both,
+    weighted |S| to `retain_share`·|D∖S|, which is the mean over shuffled batches of the union. Defaults: a
+    quarter of the epochs at rate .1 (Goel et al. 2024, arXiv 2402.14015, with SGD: the recipe's rate on a KL
+    divided by 10 classes as well). Deviations: SGD where the authors have one epoch of Adam at 1e-4; KL is
+    summed over classes; each epoch sees another part of D∖S; T_bad is drawn from the law of the learner's
+    own start, U(−1/√fan_in, 1/√fan_in), but not by its generator.
+    """
+
+    def prepare(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
+        state, original = _original_as_teacher(net, forget, retain, key)
+        ignorant = Net(net.learner, State(fresh(net.params, key), net.buffers), train=False)
+        n_forget, n_retain = len(forget.y), retain_share * len(retain.y)
+        return state, (original, ignorant(forget.x), torch.tensor(n_forget / (n_forget + n_retain)))
+
+    def passes(plan: Plan) -> Sequence[Pass]:
+        both: list[Pass] = ["both"]
+        return both * (plan.epochs * (plan.forget_batches + math.ceil(retain_share * plan.retain_batches)))
+
+    def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
+        del i, key
+        original, ignorant, weight = aux
+        forget, retain = batches["forget"], batches["retain"]
+        lost = divergence(ignorant[forget.position], net(forget.x)).mean()
+        kept = divergence(_teach(net, original, retain.x), net(retain.x)).mean()
+        return weight * lost + (1 - weight) * kept
+
+    return Method(step, epochs, lr, prepare=prepare, passes=passes)
+
+
+@method(
+    name="max_entropy",
+    family="distillation",
+    needs={"original", "forget", "retain"},
+    authors_aim="unlearning",
+    cite="yuan2024closer",
+    equation="ME+GD: KL(f ‖ uniform) on S + CE(D∖S)",
+    space={"forget_weight": (0.01, 10.0), "lr": (0.01, 1.0), "epochs": (0.05, 0.5)},
+)
+def max_entropy(
+    *, forget_weight: float = 0.1, retain_weight: float = 1.0, epochs: float = 1 / 6, lr: float = 0.1
+) -> Method:
+    """Guess on S, with all classes equally likely, and descend on D∖S.
+
+    Loss: a·KL(softmax(z) ‖ uniform) on S + w·CE(D∖S), batches of S cycling along one pass over D∖S; the KL
+    is log C less the entropy of the prediction, and the labels of S are not read. Defaults: a = .1 and w = 1
+    (Yuan et al. 2024, arXiv 2410.08109, official configuration); epochs and rate of `neggrad_plus`, whose
+    passes are the same, as none are published for SGD. Deviation: the authors' code has the arguments of
+    their KL the other way round; here it is that of the paper.
+    """
+
+    def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
+        del aux, i, key
+        forget, retain = batches["forget"], batches["retain"]
+        guess = net(forget.x)
+        # Logits that are all equal are the uniform law.
+        lost = divergence(guess, torch.zeros_like(guess)).mean()
+        return forget_weight * lost + retain_weight * cross_entropy(net(retain.x), retain.y).mean()
+
+    return Method(step, epochs, lr, passes=joint_pass)

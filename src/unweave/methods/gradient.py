@@ -74,7 +74,8 @@ def neggrad_plus(*, alpha: float = 0.95, epochs: float = 1 / 6, lr: float = 0.1)
     return Method(step, epochs, lr, passes=joint_pass)
 
 
-def _draw_wrong_labels(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
+def draw_wrong_labels(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Tensor]:
+    """The model as it is, and y′ ≠ y for each example of S [n], uniform over the other classes."""
     del retain
     state = State(net.params, net.buffers)
     classes = net(forget.x[:1]).shape[-1]
@@ -82,7 +83,8 @@ def _draw_wrong_labels(net: Net, forget: Examples, retain: Examples, key: Tensor
     return state, (forget.y + shift) % classes
 
 
-def _fit_labels(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
+def fit_labels(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
+    """CE(S, y′) on a batch of S, with the labels of `draw_wrong_labels` in `aux`; CE(D∖S) on one of D∖S."""
     del i, key
     if "forget" in batches:
         batch = batches["forget"]
@@ -107,4 +109,4 @@ def random_label(*, epochs: float = 1 / 3, lr: float = 1.0) -> Method:
     (Zhao et al. 2024, official repository). Deviation: that code draws new labels in every batch and
     may draw the true one; here y′ never equals y and stays, as in Golatkar et al. (2020).
     """
-    return Method(_fit_labels, epochs, lr, prepare=_draw_wrong_labels, passes=forget_then_retain)
+    return Method(fit_labels, epochs, lr, prepare=draw_wrong_labels, passes=forget_then_retain)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ from unweave._errors import DivergedError, UserError
 from unweave._random import Key, derive, generator
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in, key_tensor
-from unweave.methods.contract import Batch, Examples, Method, Net, Pass, Plan, retain_pass
+from unweave.methods.contract import Batch, Examples, Method, Net, Pass, plan_for, retain_pass
 from unweave.training.engine import sgd_step, take
 
 
@@ -132,9 +131,7 @@ def _prepare(
 def _passes(method: Method, learner: Learner, n_forget: int, n_retain: int) -> Sequence[Pass]:
     if method.step is None or method.epochs <= 0:
         return []
-    size = learner.recipe.batch_size
-    epochs = max(1, round(method.epochs * learner.recipe.epochs))
-    plan = Plan(epochs, math.ceil(n_forget / size), math.ceil(n_retain / size))
+    plan = plan_for(method.epochs, learner.recipe, n_forget=n_forget, n_retain=n_retain)
     return (method.passes or retain_pass)(plan)
 
 

@@ -18,6 +18,13 @@ DEFAULT_METHODS = (
     "scrub",
     "ssd",
     "delete",
+    "l1_sparse",
+    "salun",
+    "bad_teacher",
+    "cf_k",
+    "eu_k",
+    "npo",
+    "max_entropy",
 )
 
 _MOST_EPOCHS = 1000  # a share of the recipe's epochs: a thousand trainings is a slip of the pen
