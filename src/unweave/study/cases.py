@@ -27,7 +27,7 @@ DEFAULT_CASES = ("digits-trigger", "digits-mislabel")
 CASE_NOTES: dict[str, str] = {
     "digits-trigger": "a backdoor: a bright square leads to class 0; what S taught, B∖S still teaches",
     "digits-mislabel": "random wrong labels: memorised one by one, nothing to generalise",
-    "digits-confusion": "3 and 5 are taken for each other: half memorised, half a rule",
-    "digits-class": "every 8 is the behaviour: S is part of a class that the rest still teaches",
-    "digits-subclass": "one way to write a 1, found by k-means: the other 1s teach most of it",
+    "digits-confusion": "3 and 5 are taken for each other: mostly memorised, partly a rule for new images",
+    "digits-class": "every 8 is the behaviour: what S taught, the other 8s still teach",
+    "digits-subclass": "one way to write a 1, found by k-means: the other 1s teach little of it",
 }
