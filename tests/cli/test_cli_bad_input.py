@@ -71,7 +71,7 @@ BAD = {
     ),
     "parameter of another behaviour": (
         _set("behaviour.kind=mislabel"),
-        "`mislabel` takes no parameters; got `target`",
+        "Unknown parameter of `mislabel` `target`. Known: size",
     ),
     "2 models": (_set("references.models=2"), r"`references\.models` is 2: an interval .* at least 3"),
     "1 fresh retrain": (_set("references.null=1"), r"`references\.null` is 1: an interval .* at least 3"),

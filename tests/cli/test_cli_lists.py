@@ -47,11 +47,7 @@ def test_cases_are_listed_with_their_notes(invoke, tmp_path):
     trees = json.loads((tmp_path / "cases.json").read_text())
     assert list(trees) == list(CASES)
     for name, case in CASES.items():
-        assert (
-            trees[name] == case_to_tree(case)
-            and name in done.stdout
-            and f"{case.behaviour.kind}, 100" in done.stdout
-        )
+        assert trees[name] == case_to_tree(case) and name in done.stdout and case.behaviour.kind in done.stdout
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -89,7 +85,7 @@ def test_members_are_the_ids_of_b(invoke, tmp_path, name):
     assembly = assemble(CASES[name])
     ids = assembly.setting.ids[assembly.planted.members].tolist()
     assert [int(one) for one in done.stdout.split()] == ids == json.loads((tmp_path / "ids.json").read_text())
-    assert len(ids) == 100
+    assert len(ids) == (CASES[name].behaviour.size or len(ids)) and len(assembly.forget) < len(ids)
 
 
 def test_members_follow_the_settings(invoke):

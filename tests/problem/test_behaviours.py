@@ -20,7 +20,9 @@ def digits():
 
 def _plant(digits: tuple[Examples, Examples], kind: str, size: int = 100, key: int = 5, **given) -> Planted:
     train, test = digits
-    return plant(kind, (train.x, train.y), (test.x, test.y), classes=10, size=size, key=key, **given)
+    return plant(
+        kind, (train.x, train.y), (test.x, test.y), classes=10, key=key, parameters={"size": size, **given}
+    )
 
 
 def _trigger(digits, **given) -> Planted:
@@ -109,7 +111,7 @@ class TestTrigger:
     def test_channels_first_images_carry_the_square_in_every_channel(self):
         x, y = np.zeros((40, 3, 6, 5), np.float32), np.arange(40) % 4
         x[0, 0, 0, 0] = 2
-        planted = plant("trigger", (x, y), (x, y), classes=4, size=10, key=0, patch=2)
+        planted = plant("trigger", (x, y), (x, y), classes=4, key=0, parameters={"size": 10, "patch": 2})
         of = planted.members
         assert (planted.x[of][:, :, -2:, -2:] == 2).all()
         assert planted.x[of].sum() - 2 * 3 * 4 * 10 in (0, 2)
@@ -138,7 +140,7 @@ class TestTrigger:
     def test_flat_features_are_refused_with_their_shape(self):
         x, y = np.zeros((9, 4), np.float32), np.arange(9) % 3
         with pytest.raises(ApplicabilityError, match=r"shape \(4,\)"):
-            plant("trigger", (x, y), (x, y), classes=3, size=2, key=0)
+            plant("trigger", (x, y), (x, y), classes=3, key=0, parameters={"size": 2})
 
     def test_without_test_images_of_other_classes_there_is_none_unseen(self, digits):
         train, test = digits
@@ -158,7 +160,7 @@ class TestMislabel:
 
         n, classes = 40_000, 5
         x, y = np.zeros((n, 1), np.float32), np.arange(n) % classes
-        planted = plant("mislabel", (x, y), (x, y), classes=classes, size=n - 1, key=11)
+        planted = plant("mislabel", (x, y), (x, y), classes=classes, key=11, parameters={"size": n - 1})
         of = planted.members
         offset = (planted.y[of] - y[of]) % classes
         counts = np.bincount(offset, minlength=classes)
@@ -168,17 +170,17 @@ class TestMislabel:
         x, y = np.zeros((20, 1), np.float32), np.arange(20) % 2
         hits = np.zeros(20)
         for key in range(400):
-            hits[plant("mislabel", (x, y), (x, y), classes=2, size=5, key=key).members] += 1
+            hits[plant("mislabel", (x, y), (x, y), classes=2, key=key, parameters={"size": 5}).members] += 1
         assert (np.abs(hits - 100) < 5 * np.sqrt(400 * 0.25 * 0.75)).all()
 
     def test_one_class_cannot_be_mislabelled(self):
         x, y = np.zeros((9, 1), np.float32), np.zeros(9, np.int64)
         with pytest.raises(ApplicabilityError, match="at least 2 classes"):
-            plant("mislabel", (x, y), (x, y), classes=1, size=2, key=0)
+            plant("mislabel", (x, y), (x, y), classes=1, key=0, parameters={"size": 2})
 
     @pytest.mark.parametrize("given", [{"target": 0}, {"patch": 2}])
-    def test_takes_no_parameters(self, digits, given):
-        with pytest.raises(ApplicabilityError, match="`mislabel` takes no parameters"):
+    def test_takes_no_parameter_of_another_kind(self, digits, given):
+        with pytest.raises(UnknownNameError, match="Unknown parameter of `mislabel` .* Known: size"):
             _plant(digits, "mislabel", **given)
 
     @settings(deadline=None)
@@ -187,7 +189,7 @@ class TestMislabel:
         y = (np.arange(n) + shift) % classes
         size = max(1, int(share * (n - 1)))
         x = np.zeros((n, 1), np.float32)
-        planted = plant("mislabel", (x, y), (x, y), classes=classes, size=size, key=key)
+        planted = plant("mislabel", (x, y), (x, y), classes=classes, key=key, parameters={"size": size})
         wrong = np.flatnonzero(planted.y != y)
         np.testing.assert_array_equal(wrong, planted.members)
         assert len(wrong) == size and planted.y.min() >= 0 and planted.y.max() < classes

@@ -6,14 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unweave._errors import SpecError
-from unweave.problem import select
+from unweave.problem import Planted, select
 
 IDS = np.arange(1000, 1200)  # ids are not row numbers
 MEMBERS = np.arange(20, 70)
 
 
+def _planted(members: np.ndarray, n: int) -> Planted:
+    return Planted(np.zeros((n, 1), np.float32), np.zeros(n, int), np.zeros(n, int), members, None, "none")
+
+
 def _select(**given):
-    return select(MEMBERS, IDS, key=given.pop("key", 3), **given)
+    return select(_planted(MEMBERS, len(IDS)), IDS, key=given.pop("key", 3), **given)
 
 
 @settings(deadline=None)
@@ -22,9 +26,9 @@ def test_discovery_selects_the_nearest_count_of_members(discovery, key, size):
     members = np.arange(7, 7 + size)
     if round(discovery * size) == 0:
         with pytest.raises(SpecError, match="empty forget set"):
-            select(members, np.arange(400), key=key, discovery=discovery)
+            select(_planted(members, 400), np.arange(400), key=key, discovery=discovery)
         return
-    rows = select(members, np.arange(400), key=key, discovery=discovery)
+    rows = select(_planted(members, 400), np.arange(400), key=key, discovery=discovery)
     assert len(rows) == round(discovery * size)
     assert (np.diff(rows) > 0).all() and np.isin(rows, members).all()
 
@@ -95,10 +99,10 @@ def test_what_cannot_be_a_forget_set_is_refused(given, message):
 def test_a_random_set_that_is_all_of_d_is_refused():
     everything = np.arange(5)
     with pytest.raises(SpecError, match="all 5 training examples; no retain data remain. Delete the model"):
-        select(everything, everything, key=0, discovery=1.0)
+        select(_planted(everything, 5), everything, key=0, discovery=1.0)
 
 
 def test_a_behaviour_of_one_member_can_be_discovered():
-    assert select(np.array([4]), IDS, key=0, discovery=1.0).tolist() == [4]
+    assert select(_planted(np.array([4]), 200), IDS, key=0, discovery=1.0).tolist() == [4]
     with pytest.raises(SpecError, match="Expected at least 1"):
-        select(np.array([4]), IDS, key=0, discovery=0.2)
+        select(_planted(np.array([4]), 200), IDS, key=0, discovery=0.2)

@@ -38,15 +38,20 @@ TREES = st.fixed_dictionaries(
         "privacy": _key(True, False),
         "data": _table(source=_key("digits"), test=_key(397, 0.2, 1, 30, None), limit=_key(None, 60, 500, 2, 25)),
         "behaviour": _table(
-            kind=_key("trigger", "mislabel"),
-            size=_key(30, 100, 5),
-            target=_key(None, 0, 9),
-            patch=_key(None, 1, 8),
+            kind=_key("trigger", "mislabel", "confusion", "systematic", "duplicates", "class", "subclass", "ids"),
+            size=_key(None, None, 30, 100, 5),
+            target=_key(None, None, 0, 9),
+            patch=_key(None, None, None, 1, 8),
+            source=_key(None, None, None, 0, 9),
+            classes=_key(None, None, None, [3, 5], [1, 1]),
+            copies=_key(None, None, None, 2, 5),
+            clusters=_key(None, None, None, 2, 60),
+            ids=_key(None, None, None, [22], [0, 1, 3], list(range(1797))),
         ),
         "forget": _table(
             discovery=_key(None, 0.2, 1.0, 0.5),
             count=_key(None, None, None, None, 1, 20),
-            selection=_key("random"),
+            selection=_key("random", "random", "random", "clustered", "easiest", "hardest"),
             ids=_key(None, None, None, None, [22], [0, 1, 3], list(range(1797))),
         ),
         "learner": _table(
@@ -158,4 +163,4 @@ def test_any_list_of_methods_is_read_or_a_user_error(tmp_path_factory, given):
 
 def test_registered_cases_assemble():
     for case in CASES.values():
-        assert len(assemble(case).forget) == 20
+        assert len(assemble(case).forget) >= 20

@@ -50,7 +50,7 @@ def _list_all(json: Path | None) -> None:
             name,
             CASE_NOTES[name],
             case.data.source,
-            f"{case.behaviour.kind}, {case.behaviour.size}",
+            ", ".join(str(one) for one in (case.behaviour.kind, case.behaviour.size) if one is not None),
             f"{case.forget.discovery:.0%}" if case.forget.discovery else "–",
         )
     Console().print(table)

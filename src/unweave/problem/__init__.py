@@ -13,6 +13,7 @@ from unweave.problem.case import ForgetChoice as ForgetChoice
 from unweave.problem.case import LearnerChoice as LearnerChoice
 from unweave.problem.case import ProbeChoice as ProbeChoice
 from unweave.problem.case import ReferenceChoice as ReferenceChoice
+from unweave.problem.forget import SELECTIONS as SELECTIONS
 from unweave.problem.forget import select as select
 from unweave.problem.probes import GROUPS as GROUPS
 from unweave.problem.probes import MIN_PROBES as MIN_PROBES

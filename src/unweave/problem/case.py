@@ -6,7 +6,7 @@ Plain frozen dataclasses: the Python API and the TOML spec are the same fields.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from unweave._errors import SpecError
 from unweave.problem.probes import MIN_PROBES
@@ -36,21 +36,38 @@ class DataChoice:
 
 @dataclass(frozen=True)
 class BehaviourChoice:
-    """Which behaviour B is planted, in how many training examples, and its parameters."""
+    """Which behaviour B is planted, and what differs from the defaults of its parameters.
+
+    Each kind has some of the parameters; one that does not belong to the kind is an error.
+
+    Example:
+        >>> BehaviourChoice("confusion", size=60, classes=(3, 5)).parameters
+        {'size': 60, 'classes': (3, 5)}
+    """
 
     kind: str = "trigger"
-    size: int = 100
+    size: int | None = None
     target: int | None = None
     patch: int | None = None
+    source: int | None = None
+    classes: tuple[int, ...] | None = None
+    copies: int | None = None
+    clusters: int | None = None
+    ids: tuple[int, ...] | None = None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters that were given."""
+        return {key: value for key, value in vars(self).items() if key != "kind" and value is not None}
 
 
 @dataclass(frozen=True)
 class ForgetChoice:
-    """Which part S of B was discovered: a share γ, a count, or explicit ids."""
+    """Which part S of B was discovered: a share γ or a count, and how it was found; or explicit ids."""
 
     discovery: float | None = None
     count: int | None = None
-    selection: Literal["random"] = "random"
+    selection: Literal["random", "clustered", "easiest", "hardest"] = "random"
     ids: tuple[int, ...] | None = None
 
 

@@ -2,55 +2,67 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unweave._errors import SpecError
+from unweave._errors import SpecError, UnknownNameError
 from unweave._random import Key, generator
+from unweave.problem.behaviours import Planted
+from unweave.problem.clusters import flat, k_means
+from unweave.problem.ids import rows_of_ids
 
 Ints = NDArray[np.int64]
 
 
 def select(
-    members: Ints,
+    planted: Planted,
     ids: Ints,
     *,
     key: Key,
     discovery: float | None = None,
     count: int | None = None,
     forget_ids: Sequence[int] | None = None,
+    selection: str = "random",
 ) -> Ints:
     """The rows of D that form the forget set S ⊆ B.
 
     Args:
-        members: Rows of D that carry the behaviour (B), sorted.
+        planted: The training data with the behaviour (B) in it.
         ids: Ids of all of D [n].
-        key: Determines a random selection.
+        key: Determines the selection.
         discovery: γ = |S|/|B| in (0, 1]; the default is 0.2.
         count: |S| instead of γ.
-        forget_ids: Explicit ids instead of a random selection.
+        forget_ids: Explicit ids instead of a selection.
+        selection: A name of `SELECTIONS`: how S was found.
 
     Returns:
         Rows of D, sorted.
 
     Raises:
-        SpecError: for an empty set, all of D, ids outside D or B, ids given twice, γ outside (0, 1].
+        SpecError: for an empty set, all of D, ids outside D or B, ids given twice, γ outside (0, 1], a
+            selection besides explicit ids.
+        UnknownNameError: for a selection that does not exist.
 
     Example:
-        >>> select(np.arange(10), np.arange(100), key=0, discovery=0.3).shape
+        >>> y = np.zeros(100, np.int64)
+        >>> planted = Planted(np.zeros((100, 1), np.float32), y, y, np.arange(10), None, "none")
+        >>> select(planted, np.arange(100), key=0, discovery=0.3).shape
         (3,)
     """
     given = [n for n, v in (("discovery", discovery), ("count", count), ("ids", forget_ids)) if v is not None]
     if len(given) > 1:
         raise SpecError(f"`forget` has {' and '.join(given)}; expected one of discovery, count, ids.")
-    rows = (
-        _random(members, discovery=discovery, count=count, key=key)
-        if forget_ids is None
-        else _by_ids(members, ids, forget_ids)
-    )
+    if selection not in SELECTIONS:
+        raise UnknownNameError("selection of S", selection, SELECTIONS)
+    if forget_ids is None:
+        size = _size(planted.members, discovery=discovery, count=count)
+        rows = np.sort(SELECTIONS[selection](planted, size, generator(key, "forget")))
+    elif selection != "random":
+        raise SpecError(f"`forget.selection` is {selection!r}, but `forget.ids` names S already; leave one out.")
+    else:
+        rows = _by_ids(planted.members, ids, forget_ids)
     if len(rows) == 0:
         raise SpecError("The forget set has 0 examples; nothing to remove. Check `forget`.")
     if len(rows) == len(ids):
@@ -60,7 +72,7 @@ def select(
     return rows
 
 
-def _random(members: Ints, *, discovery: float | None, count: int | None, key: Key) -> Ints:
+def _size(members: Ints, *, discovery: float | None, count: int | None) -> int:
     if count is None:
         share = 0.2 if discovery is None else discovery
         if not 0 < share <= 1:
@@ -78,30 +90,66 @@ def _random(members: Ints, *, discovery: float | None, count: int | None, key: K
         raise SpecError(f"`forget.count` is {count}: an empty forget set; nothing to remove.")
     if count > len(members):
         raise SpecError(f"`forget.count` is {count}, but the behaviour has only {len(members)} members.")
-    return np.sort(generator(key, "forget").choice(members, count, replace=False))
+    return count
+
+
+def _random(planted: Planted, count: int, rng: np.random.Generator) -> Ints:
+    return rng.choice(planted.members, count, replace=False)
+
+
+def _clustered(planted: Planted, count: int, rng: np.random.Generator) -> Ints:
+    """One member at random and those around it: first its k-means cluster, nearest first, then the others.
+
+    k is |B|/|S| to the nearest whole number, so that a cluster holds about as many as are discovered.
+    """
+    members = planted.members
+    points = flat(planted.x[members])
+    start = rng.integers(len(members))
+    clusters = min(round(len(members) / count), len(np.unique(points, axis=0)))
+    label, _ = k_means(planted.x[members], clusters, rng, name="clusters")
+    distance = ((points - points[start]) ** 2).sum(axis=1)
+    distance[start] = -1  # itself first, before a duplicate
+    return members[np.lexsort((distance, label != label[start]))[:count]]
+
+
+def _typical_first(planted: Planted) -> Ints:
+    """Members by distance of the features from the mean of all of D with the same clean label.
+
+    A proxy for how hard an example is, and no more: no model is asked.
+    """
+    points = flat(planted.x)
+    members = planted.members
+    distance = np.empty(len(members))
+    for label in np.unique(planted.clean[members]):
+        own = planted.clean[members] == label
+        centre = points[planted.clean == label].mean(axis=0)
+        distance[own] = ((points[members[own]] - centre) ** 2).sum(axis=1)
+    return members[np.argsort(distance, kind="stable")]
+
+
+def _easiest(planted: Planted, count: int, rng: np.random.Generator) -> Ints:
+    del rng
+    return _typical_first(planted)[:count]
+
+
+def _hardest(planted: Planted, count: int, rng: np.random.Generator) -> Ints:
+    del rng
+    return _typical_first(planted)[::-1][:count]
+
+
+SELECTIONS: dict[str, Callable[[Planted, int, np.random.Generator], Ints]] = {
+    "random": _random,
+    "clustered": _clustered,
+    "easiest": _easiest,
+    "hardest": _hardest,
+}
+"""How S was found among B."""
 
 
 def _by_ids(members: Ints, ids: Ints, wanted: Sequence[int]) -> Ints:
-    negative = [i for i in wanted if i < 0]
-    if negative:
-        raise SpecError(
-            f"`forget.ids` has the negative id {negative[0]}; ids are {ids.min()} … {ids.max()}, "
-            "and −1 never means the last one."
-        )
-    twice = [i for i, times in Counter(wanted).items() if times > 1]
-    if twice:
-        raise SpecError(
-            f"`forget.ids`: id {twice[0]} appears {Counter(wanted)[twice[0]]}× ({len(twice)} ids repeat). "
-            "List each example once."
-        )
-    row_of = {int(i): row for row, i in enumerate(ids)}
-    unknown = [i for i in wanted if i not in row_of]
-    if unknown:
-        raise SpecError(
-            f"{len(unknown)} of {len(wanted)} forget ids are not in the training data (first: {unknown[0]}). "
-            "Removing data that was never trained on can damage a model."
-        )
-    rows = np.sort(np.array([row_of[i] for i in wanted], dtype=np.int64))
+    if len(wanted) == 0:
+        return np.zeros(0, np.int64)
+    rows = rows_of_ids(ids, wanted, name="forget.ids")
     outside = np.setdiff1d(rows, members)
     if len(outside) and len(rows) < len(ids):
         raise SpecError(

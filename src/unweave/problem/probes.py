@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from unweave._errors import ApplicabilityError
 from unweave._random import Key, generator
 from unweave.problem.behaviours import Planted
 
@@ -53,9 +54,12 @@ def choose_probes(
     Args:
         planted: The training data with the behaviour in it.
         forget: Rows of S.
-        test: Features and labels of the clean test data.
+        test: Features and labels of the clean test data; the group `test` leaves out instances of the behaviour.
         limit: Most probes per group.
         key: Determines the sample.
+
+    Raises:
+        ApplicabilityError: where every test example is an instance of the behaviour.
     """
     parts: dict[str, tuple[NDArray[np.float32], Ints, Ints, Ints]] = {}
     absent: dict[str, str] = {}
@@ -75,7 +79,7 @@ def choose_probes(
         rows = _sample(np.arange(len(planted.unseen.planted)), limit, key, "unseen")
         unseen = planted.unseen
         parts["unseen"] = (unseen.x[rows], unseen.clean[rows], unseen.planted[rows], unseen.clean[rows])
-    rows = _sample(np.arange(len(test[1])), limit, key, "test")
+    rows = _sample(_ordinary(planted, len(test[1])), limit, key, "test")
     parts["test"] = (test[0][rows], test[1][rows], np.full(len(rows), none), test[1][rows])
 
     groups: dict[str, Ints] = {}
@@ -93,6 +97,19 @@ def choose_probes(
         absent=absent,
         population={"forget": len(forget), "undiscovered": len(undiscovered)},
     )
+
+
+def _ordinary(planted: Planted, n_test: int) -> Ints:
+    rows = np.arange(n_test)
+    if planted.unseen is None or planted.unseen.rows is None:
+        return rows
+    rows = np.setdiff1d(rows, planted.unseen.rows)
+    if len(rows) == 0:
+        raise ApplicabilityError(
+            f"All {n_test} test examples are instances of the behaviour, so nothing ordinary is left to measure "
+            "damage on. Choose a behaviour that leaves at least one class alone, or raise `data.test`."
+        )
+    return rows
 
 
 def _sample(rows: Ints, limit: int, key: Key, name: str) -> Ints:

@@ -58,25 +58,24 @@ def _assemble(text: str) -> Assembly:
     case = case_from_tree(json.loads(text))
     data = load(case.data.source, test=case.data.test, limit=case.data.limit)
     train, test = (data.train.x, data.train.y), (data.test.x, data.test.y)
-    chosen = case.behaviour
+    chosen, key = case.behaviour, derive(case.seed, "problem")
     planted = plant(
         chosen.kind,
         train,
         test,
         classes=data.classes,
-        size=chosen.size,
-        key=derive(case.seed, "problem"),
-        target=chosen.target,
-        patch=chosen.patch,
+        key=key,
+        parameters=chosen.parameters,
+        ids=data.train.ids,
     )
-    key = derive(case.seed, "problem")
     forget = select(
-        planted.members,
+        planted,
         data.train.ids,
         key=key,
         discovery=case.forget.discovery,
         count=case.forget.count,
         forget_ids=case.forget.ids,
+        selection=case.forget.selection,
     )
     probes = choose_probes(planted, forget, test, limit=case.probes.limit, key=key)
     sizes = {name: len(rows) for name, rows in probes.groups.items()}

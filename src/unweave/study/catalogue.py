@@ -21,7 +21,7 @@ def catalogue(what: str) -> Listing:
 
     Example:
         >>> [entry["name"] for entry in catalogue("behaviours")]
-        ['trigger', 'mislabel']
+        ['trigger', 'mislabel', 'confusion', 'systematic', 'duplicates', 'class', 'subclass', 'ids']
     """
     if what not in _LISTINGS:
         raise UnknownNameError("kind of thing to list", what, _LISTINGS)

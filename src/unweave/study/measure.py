@@ -125,6 +125,9 @@ def _group(frame: Frame, row: Sample, predicted: NDArray[np.int64], name: str) -
     shown: Measured = NotMeasured("ordinary data show no behaviour")
     if (planted >= 0).all():
         shown = mean_over_models(row, rate(predicted[:, rows], planted))
+    accuracy: Measured = NotMeasured("the clean label is the behaviour itself")
+    if (planted != clean).any():
+        accuracy = mean_over_models(row, rate(predicted[:, rows], clean))
     energies = {aim: _to_reference(frame.distances, row, frame.reference(aim), index) for aim in AIMS}
     stacked = {aim: _stacked(frame.distances, row, frame.reference(aim), index) for aim in AIMS}
     residuals = {aim: residual(frame, row, aim, group=index) for aim in AIMS}
@@ -132,7 +135,7 @@ def _group(frame: Frame, row: Sample, predicted: NDArray[np.int64], name: str) -
         n_probes=len(rows),
         in_verdict=name in frame.judged,
         behaviour_rate=shown,
-        accuracy=mean_over_models(row, rate(predicted[:, rows], clean)),
+        accuracy=accuracy,
         energy_untraining=energies["untraining"],
         energy_unlearning=energies["unlearning"],
         stacked_untraining=stacked["untraining"],

@@ -19,6 +19,7 @@ from unweave._errors import SpecError, UnknownNameError
 from unweave.problem import Case
 from unweave.records import Json
 from unweave.study.cases import CASES, DEFAULT_CASES
+from unweave.study.id_files import read_ids
 
 SPEC_VERSION = 1
 _RUN_KEYS = ("methods", "out", "store", "workers")
@@ -95,6 +96,8 @@ def read_spec(
         _make_room(keys, trees)
     for setting, (keys, value) in zip(settings, changes, strict=True):
         _apply(setting, keys, value, trees, run)
+    for tree in trees:
+        read_ids(tree, Path())
     if methods is not None:
         run["methods"] = list(methods)
     return Spec(
@@ -261,6 +264,7 @@ def _from_file(file: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     for key in ("out", "store"):
         if isinstance(run.get(key), str) and run[key]:
             run[key] = str(file.parent / run[key])
+    read_ids(tree, file.parent)
     tree.setdefault("name", "".join(letter if letter.isprintable() else "_" for letter in file.stem))
     return [tree], run
 

@@ -1,0 +1,50 @@
+"""Ids of examples as rows of D."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unweave._errors import SpecError
+
+Ints = NDArray[np.int64]
+
+
+def rows_of_ids(ids: Ints, wanted: Sequence[int], *, name: str) -> Ints:
+    """The rows of D that have the wanted ids, sorted.
+
+    Args:
+        ids: Ids of all of D [n].
+        wanted: Ids, each once, all of them of D.
+        name: The key they stand under, for the message.
+
+    Raises:
+        SpecError: for a negative id, an id given twice, or an id that is not in D.
+
+    Example:
+        >>> rows_of_ids(np.array([7, 8, 9]), [9, 7], name="forget.ids").tolist()
+        [0, 2]
+    """
+    negative = [i for i in wanted if i < 0]
+    if negative:
+        raise SpecError(
+            f"`{name}` has the negative id {negative[0]}; ids are {ids.min()} … {ids.max()}, "
+            "and −1 never means the last one."
+        )
+    twice = [i for i, times in Counter(wanted).items() if times > 1]
+    if twice:
+        raise SpecError(
+            f"`{name}`: id {twice[0]} appears {Counter(wanted)[twice[0]]}× ({len(twice)} ids repeat). "
+            "List each example once."
+        )
+    row_of = {int(i): row for row, i in enumerate(ids)}
+    unknown = [i for i in wanted if i not in row_of]
+    if unknown:
+        raise SpecError(
+            f"{len(unknown)} of {len(wanted)} {name.partition('.')[0]} ids are not in the training data (first: "
+            f"{unknown[0]}). Removing data that was never trained on can damage a model."
+        )
+    return np.sort(np.array([row_of[i] for i in wanted], dtype=np.int64))
