@@ -130,7 +130,7 @@ def test_headlines_count_and_name(trigger: CaseResult, mislabel: CaseResult) -> 
     assert "1 method giving no result" in first
     assert "2 of 8 methods untrained (fine-tuning, relabel by hand)" in headline(mislabel)
     missed = tuple(row for row in trigger.rows if row.label in ("neither", "not applicable"))
-    assert "none of 7 methods unlearned; DELETE came closest with 35% of the way left" in headline(
+    assert "none of 7 methods unlearned, DELETE closest with 35% of the way left" in headline(
         replace(trigger, rows=missed)
     )
 

@@ -28,8 +28,8 @@ def _closest(rows: Sequence[Row], aim: Aim) -> str:
         return ""
     value, row = min(found, key=lambda pair: pair[0])
     if value > 1.005:
-        return f"closest was {row_name(row)}, at {number_text(value, 1)} times the original's E²"
-    return f"{row_name(row)} came closest with {share_text(value)} of the way left"
+        return f"{row_name(row)} closest at {number_text(value, 1)} times the original's E²"
+    return f"{row_name(row)} closest with {share_text(value)} of the way left"
 
 
 def _plural(count: int, noun: str) -> str:
@@ -68,7 +68,7 @@ def _aim_clause(rows: Sequence[Row], aim: Aim) -> str:
     shown += f", {len(undecided)} undecided ({_names(undecided)})" if undecided else ""
     shown += f", {len(unmeasured)} not measured ({_names(unmeasured)})" if unmeasured else ""
     closest = _closest(rows, aim)
-    return f"none of {count} {noun}s {shown}" + (f"; {closest}" if closest else "")
+    return f"none of {count} {noun}s {shown}" + (f", {closest}" if closest else "")
 
 
 def _case_clause(name: str, rows: Sequence[Row], geometry: Geometry, null_ok: bool) -> str:
