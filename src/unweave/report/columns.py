@@ -167,15 +167,20 @@ def group_heads(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def group_columns(rows: Sequence[Row], what: str) -> list[Column]:
-    """One column per probe group: `what` is `behaviour` (rate) or `accuracy`."""
+    """One column per probe group where any row has a number: `what` is `behaviour` (rate) or `accuracy`.
+
+    A column of dashes says nothing; where no group has a number all are kept, each dash with its reason.
+    """
     meanings = {
         "behaviour": "share of outputs that show the behaviour",
         "accuracy": "share with the clean label",
     }
-    heads = group_heads(rows)
-    return [
-        Column(head, meanings[what], partial(_group_cell, name=name, what=what)) for name, head in heads.items()
-    ]
+    columns = {
+        name: Column(head, meanings[what], partial(_group_cell, name=name, what=what))
+        for name, head in group_heads(rows).items()
+    }
+    told = [column for column in columns.values() if any(not column.cell(row).why for row in rows)]
+    return told or list(columns.values())
 
 
 def _measurements(row: Row) -> dict[str, Measured]:

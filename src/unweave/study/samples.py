@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -67,21 +67,17 @@ class Distances:
 
     def energy(self, a: Sample, b: Sample, design: Design, *, group: int, kind: Kind = "norm") -> Floats:
         """E² between two samples on one group, for every leave-out of the design [1+L]."""
-        cross, within_a, within_b = (getattr(self.pairs(*pair), kind)[group] for pair in ((a, b), (a, a), (b, b)))
-        return energy(
-            cross,
-            within_a,
-            within_b,
-            blocks_p=a.blocks,
-            blocks_q=b.blocks,
-            weights_p=design.weights[a.name],
-            weights_q=design.weights[b.name],
-        )
+        return self._distance(energy, kind, a, b, design, group)
 
     def shift(self, a: Sample, b: Sample, design: Design, *, group: int) -> Floats:
         """V² between two samples on one group, for every leave-out of the design [1+L]."""
-        cross, within_a, within_b = (self.pairs(*pair).squared[group] for pair in ((a, b), (a, a), (b, b)))
-        return mean_shift(
+        return self._distance(mean_shift, "squared", a, b, design, group)
+
+    def _distance(
+        self, distance: Callable[..., Floats], kind: Kind, a: Sample, b: Sample, design: Design, group: int
+    ) -> Floats:
+        cross, within_a, within_b = (getattr(self.pairs(*pair), kind)[group] for pair in ((a, b), (a, a), (b, b)))
+        return distance(
             cross,
             within_a,
             within_b,
