@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 
+Ids = NDArray[np.int64] | NDArray[np.str_]
+"""Ids of examples: whole numbers, or texts where the data's own ids are texts."""
+
+
 @dataclass(frozen=True)
 class Examples:
-    """Features `x` float32 [n, ...], labels `y` int64 [n] in 0…classes−1, and unique ids [n]."""
+    """Features `x` float32 [n, ...], labels `y` int64 [n] in 0…classes−1, and unique ids [n].
+
+    `columns` are the columns of a table as they were read, each [n], by name; empty for what is no table.
+    """
 
     x: NDArray[np.float32]
     y: NDArray[np.int64]
-    ids: NDArray[np.int64]
+    ids: Ids
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of examples."""
@@ -23,13 +33,37 @@ class Examples:
 
 
 @dataclass(frozen=True)
+class Encoding:
+    """Which features of a table a learner standardises, on the training set of its own world.
+
+    A missing number stands in `x` as 0, with 1 in an indicator feature of its own.
+
+    Attributes:
+        numeric: Positions of the numbers: (x − mean)/sd over the world's known values; missing = 0.
+        missing: For each of them the position of its indicator, or −1 where none is missing.
+        category: Positions of the 0/1 features; one that is 0 in the whole world stays 0 everywhere.
+    """
+
+    numeric: tuple[int, ...]
+    missing: tuple[int, ...]
+    category: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """A training and a test part with the number of classes, and where they come from."""
+    """A training and a test part with the number of classes, and where they come from.
+
+    `labels` are the names of the classes where they have any; `encoding` says how a table is standardised;
+    `warnings` are what a reader of the results should know about these data.
+    """
 
     name: str
     train: Examples
     test: Examples
     classes: int
+    labels: tuple[str, ...] = ()
+    encoding: Encoding | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def fingerprint(x: NDArray[np.float32], y: NDArray[np.int64], ids: NDArray[np.int64]) -> str:

@@ -27,11 +27,21 @@ _MOST_WEIGHTS = 10**9
 
 @dataclass(frozen=True)
 class DataChoice:
-    """Which data: a registered source, the size of its test part, a limit on training examples."""
+    """Which data: a source, its file or folder, the test part, and a limit on training examples.
+
+    `test` is a count, a share, or the file of the test part; `label`, `id_column`, `group` and `split` name
+    columns of a table; `fingerprint` pins the data: other data are refused.
+    """
 
     source: str = "digits"
-    test: float | int | None = None
+    path: str | None = None
+    test: float | int | str | None = None
+    label: str | None = None
+    id_column: str | None = None
+    group: str | None = None
+    split: str | None = None
     limit: int | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,11 +59,15 @@ class BehaviourChoice:
     size: int | None = None
     target: int | None = None
     patch: int | None = None
+    shape: str | None = None
+    place: str | None = None
+    column: str | None = None
+    where: str | int | float | tuple[str | int | float, ...] | None = None
     source: int | None = None
     classes: tuple[int, ...] | None = None
     copies: int | None = None
     clusters: int | None = None
-    ids: tuple[int, ...] | None = None
+    ids: tuple[int | str, ...] | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -63,19 +77,29 @@ class BehaviourChoice:
 
 @dataclass(frozen=True)
 class ForgetChoice:
-    """Which part S of B was discovered: a share γ or a count, and how it was found; or explicit ids."""
+    """Which part S of B was discovered: a share γ or a count, and how it was found; or explicit ids.
+
+    `outside`: S are new instances of the behaviour that were never trained on; `allow_unknown`: ids that are
+    not in the training data are dropped and listed, not refused.
+    """
 
     discovery: float | None = None
     count: int | None = None
     selection: Literal["random", "clustered", "easiest", "hardest"] = "random"
-    ids: tuple[int, ...] | None = None
+    ids: tuple[int | str, ...] | None = None
+    outside: bool = False
+    allow_unknown: bool = False
 
 
 @dataclass(frozen=True)
 class LearnerChoice:
-    """Which learner A, with what of its recipe and architecture differs from the default."""
+    """Which learner A, with what of its recipe and architecture differs from the default.
+
+    `factory` is a function of the user's own file, `model.py:make`, in place of a registered learner.
+    """
 
     name: str = "mlp"
+    factory: str | None = None
     epochs: int | None = None
     lr: float | None = None
     batch_size: int | None = None
@@ -84,6 +108,7 @@ class LearnerChoice:
     schedule: Literal["constant", "linear", "cosine"] | None = None
     width: int | None = None
     depth: int | None = None
+    trees: int | None = None
 
 
 @dataclass(frozen=True)
