@@ -20,7 +20,7 @@ def _strict(text: str):
 
 def test_a_comparison_writes_three_files_and_the_json_asked_for(finished):
     out = finished / "out"
-    assert sorted(file.name for file in out.iterdir()) == ["report.html", "result.json", "rows.csv"]
+    assert sorted(file.name for file in out.iterdir()) == ["report.html", "result.json", "rows.csv", "table.md"]
     assert (finished / "again.json").read_text() == (out / "result.json").read_text()
     page = (out / "report.html").read_text()
     assert page.startswith("<!doctype html>") or page.lower().startswith("<!doctype html>")

@@ -163,7 +163,7 @@ def test_a_privacy_request_adds_the_margins_of_s(tmp_path):
 
 def test_files_are_written_and_hold_no_nan(tmp_path):
     out = compare(TINY, methods=["noop"], store=tmp_path / "s", workers=1).save(tmp_path / "out")
-    assert sorted(file.name for file in out.iterdir()) == ["report.html", "result.json", "rows.csv"]
+    assert sorted(file.name for file in out.iterdir()) == ["report.html", "result.json", "rows.csv", "table.md"]
     json.loads((out / "result.json").read_text(), parse_constant=lambda name: pytest.fail(name))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from unweave.report.headlines import case_headline as case_headline
 from unweave.report.headlines import headline as headline
 from unweave.report.headlines import headline_result as headline_result
+from unweave.report.markdown import markdown_table as markdown_table
 from unweave.report.page import render_page as render_page
 from unweave.report.page import result_html as result_html
 from unweave.report.words import aim_reason as aim_reason

@@ -29,7 +29,7 @@ from unweave.records import (
     write_atomically,
 )
 from unweave.references import Store, key_of, outputs_fields
-from unweave.report import headline_result, render_page, result_html
+from unweave.report import headline_result, markdown_table, render_page, result_html
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.methods import DEFAULT_METHODS, check_methods
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
@@ -51,11 +51,16 @@ class Comparison:
     result: Result
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write `result.json`, `rows.csv` and `report.html`, each whole or not at all; return the folder."""
+        """Write `result.json`, `rows.csv`, `table.md` and `report.html`, each whole or not at all.
+
+        Returns:
+            The folder.
+        """
         out = Path(folder)
         check_out(out)
         write_atomically(out / "result.json", result_to_json(self.result))
         write_atomically(out / "rows.csv", rows_csv(self.result))
+        write_atomically(out / "table.md", markdown_table(self.result))
         write_atomically(out / "report.html", render_page(self.result))
         return out
 
