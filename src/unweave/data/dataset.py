@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-
 Ids = NDArray[np.int64] | NDArray[np.str_]
 """Ids of examples: whole numbers, or texts where the data's own ids are texts."""
 
