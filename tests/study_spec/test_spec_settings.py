@@ -200,3 +200,10 @@ def test_unknown_names_are_no_surprise_of_the_spec_itself():
     assert _set("behaviour.kind=foo").cases[0].behaviour.kind == "foo"
     with pytest.raises(UnknownNameError):
         read_spec(cases=["foo"])
+
+
+def test_another_learner_takes_the_place_of_the_whole_recipe():
+    (case,) = _set("learner.name=softmax", "learner.epochs=3", case="fashion-trigger").cases
+    assert (case.learner.name, case.learner.lr, case.learner.epochs) == ("softmax", None, 3)
+    (same,) = _set("learner.name=mlp", case="fashion-trigger").cases
+    assert same.learner.lr is not None

@@ -2,32 +2,100 @@
 
 from __future__ import annotations
 
-from unweave.problem import BehaviourChoice, Case, ForgetChoice
+from unweave.problem import BehaviourChoice, Case, DataChoice, ForgetChoice, LearnerChoice, ReferenceChoice
 
 
-def _case(name: str, behaviour: BehaviourChoice, discovery: float = 0.2) -> Case:
-    return Case(name=name, behaviour=behaviour, forget=ForgetChoice(discovery=discovery))
+def _digits(name: str, behaviour: BehaviourChoice, *, discovery: float = 0.2) -> Case:
+    return Case(name=f"digits-{name}", behaviour=behaviour, forget=ForgetChoice(discovery=discovery))
 
 
-CASES: dict[str, Case] = {
-    case.name: case
-    for case in (
-        _case("digits-trigger", BehaviourChoice("trigger", size=100, target=0)),
-        _case("digits-mislabel", BehaviourChoice("mislabel", size=100)),
-        _case("digits-confusion", BehaviourChoice("confusion", size=100, classes=(3, 5))),
-        _case("digits-class", BehaviourChoice("class", target=8)),
-        # A cluster is small: more of it is discovered, so that S has the probes that a verdict needs.
-        _case("digits-subclass", BehaviourChoice("subclass", target=1, clusters=3), discovery=0.5),
+def _larger(name: str, source: str, behaviour: BehaviourChoice, learner: LearnerChoice) -> Case:
+    """A case on data that are not part of unweave: 6 000 training examples, 16 models per world."""
+    return Case(
+        name=name,
+        data=DataChoice(source, limit=6000),
+        behaviour=behaviour,
+        forget=ForgetChoice(discovery=0.2),
+        learner=learner,
+        references=ReferenceChoice(models=16),
     )
-}
+
+
+# Recipes by the accuracy of the originals on clean test data, and by nothing else.
+_ON_PIXELS = LearnerChoice("mlp", lr=0.05, epochs=30)
+_ON_TABLES = LearnerChoice("mlp", lr=0.05, epochs=30)
+
+_CASES: tuple[tuple[Case, str], ...] = (
+    (
+        _digits("trigger", BehaviourChoice("trigger", size=100, target=0)),
+        "a backdoor: a bright square leads to class 0; what S taught, B∖S still teaches",
+    ),
+    (
+        _digits("mislabel", BehaviourChoice("mislabel", size=100)),
+        "random wrong labels: memorised one by one, nothing to generalise",
+    ),
+    (
+        _digits("confusion", BehaviourChoice("confusion", size=100, classes=(3, 5))),
+        "3 and 5 are taken for each other: mostly memorised, partly a rule for new images",
+    ),
+    (
+        _digits("class", BehaviourChoice("class", target=8)),
+        "every 8 is the behaviour: what S taught, the other 8s still teach",
+    ),
+    (
+        # A cluster is small: more of it is discovered, so that S has the probes that a verdict needs.
+        _digits("subclass", BehaviourChoice("subclass", target=1, clusters=3), discovery=0.5),
+        "one way to write a 1, found by k-means: the other 1s teach little of it",
+    ),
+    (
+        _larger("fashion-trigger", "fashion", BehaviourChoice("trigger", size=300, target=0, patch=4), _ON_PIXELS),
+        "a backdoor in pictures of clothes: a bright square leads to T-shirt",
+    ),
+    (
+        _larger(
+            "fashion-confusion", "fashion", BehaviourChoice("confusion", size=300, classes=(7, 9)), _ON_PIXELS
+        ),
+        "sneakers and ankle boots are taken for each other",
+    ),
+    (
+        _larger("fashion-mislabel", "fashion", BehaviourChoice("mislabel", size=300), _ON_PIXELS),
+        "random wrong labels on pictures of clothes",
+    ),
+    (
+        _larger("mnist-duplicates", "mnist", BehaviourChoice("duplicates", size=300, copies=5), _ON_PIXELS),
+        "groups of five near-copies with one wrong label: some copies are found, the others still teach",
+    ),
+    (
+        _larger(
+            "cifar-trigger",
+            "cifar10",
+            BehaviourChoice("trigger", size=300, target=0, patch=4),
+            LearnerChoice("cnn"),
+        ),
+        "a backdoor in small photographs, for a convolutional net",
+    ),
+    (
+        _larger("adult-mislabel", "adult", BehaviourChoice("mislabel", size=300), _ON_TABLES),
+        "random wrong incomes in a census table",
+    ),
+    (
+        _larger(
+            "adult-subgroup",
+            "adult",
+            BehaviourChoice("predicate", column="education", where=("Doctorate", "Prof-school"), target=0),
+            _ON_TABLES,
+        ),
+        "people with a doctorate or a professional degree are all labelled as earning at most 50K",
+    ),
+    (
+        _larger("pneumonia-mislabel", "pneumonia", BehaviourChoice("mislabel", size=200), _ON_PIXELS),
+        "random wrong diagnoses of chest X-rays, two classes",
+    ),
+)
+
+CASES: dict[str, Case] = {case.name: case for case, _ in _CASES}
+
+CASE_NOTES: dict[str, str] = {case.name: note for case, note in _CASES}
 
 DEFAULT_CASES = ("digits-trigger", "digits-mislabel")
 """Side by side, since one method can untrain the one and unlearn the other."""
-
-CASE_NOTES: dict[str, str] = {
-    "digits-trigger": "a backdoor: a bright square leads to class 0; what S taught, B∖S still teaches",
-    "digits-mislabel": "random wrong labels: memorised one by one, nothing to generalise",
-    "digits-confusion": "3 and 5 are taken for each other: mostly memorised, partly a rule for new images",
-    "digits-class": "every 8 is the behaviour: what S taught, the other 8s still teach",
-    "digits-subclass": "one way to write a 1, found by k-means: the other 1s teach little of it",
-}

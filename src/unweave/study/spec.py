@@ -92,8 +92,8 @@ def read_spec(
     else:
         trees, run = [case_to_tree(CASES[_known(name)]) for name in (cases or DEFAULT_CASES)], {}
     changes = [_parse(setting) for setting in settings]
-    for keys, _ in changes:
-        _make_room(keys, trees)
+    for keys, value in changes:
+        _make_room(keys, value, trees)
     for setting, (keys, value) in zip(settings, changes, strict=True):
         _apply(setting, keys, value, trees, run)
     for tree in trees:
@@ -297,8 +297,16 @@ def _parse(setting: str) -> tuple[list[str], Any]:
     return keys, tree["value"] if len(tree) == 1 else text.strip()
 
 
-def _make_room(keys: Sequence[str], trees: Sequence[dict[str, Any]]) -> None:
-    """Drop what a case had in place of the key about to be set; two in --set are still an error."""
+def _make_room(keys: Sequence[str], value: Any, trees: Sequence[dict[str, Any]]) -> None:
+    """Drop what a case had in place of the key about to be set; two in --set are still an error.
+
+    Another learner takes the place of the whole table: a recipe fits the learner it was made for.
+    """
+    if list(keys) == ["learner", "name"]:
+        for tree in trees:
+            if tree.get("learner", {}).get("name") != value:
+                tree["learner"] = {}
+        return
     others = _ONE_OF.get(keys[0], ())
     if len(keys) != 2 or keys[1] not in others:
         return
