@@ -38,7 +38,10 @@ BAD = {
     "negative id": (_set("forget.ids=[-1]"), "negative id -1; ids are 0 … 1796, and −1 never means the last"),
     "float id": (_set("forget.ids=[22.0]"), r"`forget\.ids` holds 22\.0; expected a whole number"),
     "bool id": (_set("forget.ids=[true]"), r"`forget\.ids` holds True; expected a whole number"),
-    "text id": (_set('forget.ids=["22"]'), r"`forget\.ids` holds '22'; expected a whole number"),
+    "text id": (
+        _set('forget.ids=["22"]'),
+        r"`forget\.ids` holds '22', but the ids of these data are whole numbers",
+    ),
     "huge id": (
         _set("forget.ids=[1" + "0" * 40 + "]"),
         r"`forget\.ids` holds 10.*; expected a whole number below",

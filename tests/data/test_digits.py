@@ -80,10 +80,12 @@ def test_impossible_splits_are_refused(test):
         load("digits", test=test)
 
 
-def test_limit_keeps_the_first_training_examples_and_the_whole_test_part():
+def test_limit_keeps_a_random_part_of_the_training_examples_and_the_whole_test_part():
     whole, some = load("digits"), load("digits", limit=50)
-    np.testing.assert_array_equal(some.train.ids, whole.train.ids[:50])
-    np.testing.assert_array_equal(some.train.x, whole.train.x[:50])
+    rows = np.searchsorted(whole.train.ids, some.train.ids)
+    np.testing.assert_array_equal(whole.train.ids[rows], some.train.ids)
+    np.testing.assert_array_equal(whole.train.x[rows], some.train.x)
+    assert (np.diff(some.train.ids) > 0).all() and some.train.ids[-1] > 1000
     assert len(some.train) == 50 and len(some.test) == 397
     assert len(load("digits", limit=10**12).train) == 1400
 

@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import date
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -161,6 +162,7 @@ def test_any_list_of_methods_is_read_or_a_user_error(tmp_path_factory, given):
         assert all(math.isfinite(value) for choice in choices for value in choice.params.values())
 
 
-def test_registered_cases_assemble():
-    for case in CASES.values():
-        assert len(assemble(case).forget) >= 20
+@pytest.mark.parametrize("name", CASES)
+def test_registered_cases_assemble(name, need_data):
+    need_data(CASES[name].data.source)
+    assert len(assemble(CASES[name]).forget) >= 20

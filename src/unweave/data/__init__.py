@@ -1,7 +1,12 @@
 """Data: sources of examples with stable ids and fingerprints. Imports no other room."""
 
+from unweave.data import files as files
+from unweave.data import folders as folders
 from unweave.data.dataset import Dataset as Dataset
+from unweave.data.dataset import Encoding as Encoding
 from unweave.data.dataset import Examples as Examples
+from unweave.data.dataset import Ids as Ids
 from unweave.data.dataset import fingerprint as fingerprint
+from unweave.data.dataset import row_prints as row_prints
 from unweave.data.sources import SOURCES as SOURCES
 from unweave.data.sources import load as load

@@ -34,13 +34,13 @@ class DataChoice:
     """
 
     source: str = "digits"
-    path: str | None = None
     test: float | int | str | None = None
+    limit: int | None = None
+    path: str | None = None
     label: str | None = None
     id_column: str | None = None
     group: str | None = None
     split: str | None = None
-    limit: int | None = None
     fingerprint: str | None = None
 
 
@@ -99,7 +99,6 @@ class LearnerChoice:
     """
 
     name: str = "mlp"
-    factory: str | None = None
     epochs: int | None = None
     lr: float | None = None
     batch_size: int | None = None
@@ -109,6 +108,8 @@ class LearnerChoice:
     width: int | None = None
     depth: int | None = None
     trees: int | None = None
+    channels: int | None = None
+    factory: str | None = None
 
 
 @dataclass(frozen=True)

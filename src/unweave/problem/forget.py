@@ -11,19 +11,19 @@ from unweave._errors import SpecError, UnknownNameError
 from unweave._random import Key, generator
 from unweave.problem.behaviours import Planted
 from unweave.problem.clusters import flat, k_means
-from unweave.problem.ids import rows_of_ids
+from unweave.problem.ids import Ids, rows_of_ids
 
 Ints = NDArray[np.int64]
 
 
 def select(
     planted: Planted,
-    ids: Ints,
+    ids: Ids,
     *,
     key: Key,
     discovery: float | None = None,
     count: int | None = None,
-    forget_ids: Sequence[int] | None = None,
+    forget_ids: Sequence[int | str] | None = None,
     selection: str = "random",
 ) -> Ints:
     """The rows of D that form the forget set S ⊆ B.
@@ -146,7 +146,7 @@ SELECTIONS: dict[str, Callable[[Planted, int, np.random.Generator], Ints]] = {
 """How S was found among B."""
 
 
-def _by_ids(members: Ints, ids: Ints, wanted: Sequence[int]) -> Ints:
+def _by_ids(members: Ints, ids: Ids, wanted: Sequence[int | str]) -> Ints:
     if len(wanted) == 0:
         return np.zeros(0, np.int64)
     rows = rows_of_ids(ids, wanted, name="forget.ids")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 from unweave._errors import SpecError
 
 Ints = NDArray[np.int64]
+Ids = NDArray[Any]
+"""int64, or texts of any width [n]."""
 
 
-def rows_of_ids(ids: Ints, wanted: Sequence[int], *, name: str) -> Ints:
+def rows_of_ids(ids: Ids, wanted: Sequence[int | str], *, name: str) -> Ints:
     """The rows of D that have the wanted ids, sorted.
 
     Args:
@@ -22,13 +25,20 @@ def rows_of_ids(ids: Ints, wanted: Sequence[int], *, name: str) -> Ints:
         name: The key they stand under, for the message.
 
     Raises:
-        SpecError: for a negative id, an id given twice, or an id that is not in D.
+        SpecError: for a negative id, an id given twice, a text where the ids are numbers, or an id that is
+            not in D.
 
     Example:
         >>> rows_of_ids(np.array([7, 8, 9]), [9, 7], name="forget.ids").tolist()
         [0, 2]
     """
-    negative = [i for i in wanted if i < 0]
+    if ids.dtype.kind == "U":
+        wanted = [str(i) for i in wanted]  # an id that is all digits may have been read as a number
+    elif other := [i for i in wanted if isinstance(i, str)]:
+        raise SpecError(
+            f"`{name}` holds {other[0][:40]!r}, but the ids of these data are whole numbers, such as {ids[0]}."
+        )
+    negative = [i for i in wanted if isinstance(i, int) and i < 0]
     if negative:
         raise SpecError(
             f"`{name}` has the negative id {negative[0]}; ids are {ids.min()} … {ids.max()}, "
@@ -40,7 +50,7 @@ def rows_of_ids(ids: Ints, wanted: Sequence[int], *, name: str) -> Ints:
             f"`{name}`: id {twice[0]} appears {Counter(wanted)[twice[0]]}× ({len(twice)} ids repeat). "
             "List each example once."
         )
-    row_of = {int(i): row for row, i in enumerate(ids)}
+    row_of = {i: row for row, i in enumerate(ids.tolist())}
     unknown = [i for i in wanted if i not in row_of]
     if unknown:
         raise SpecError(

@@ -31,7 +31,7 @@ class Setting(NamedTuple):
     learner: LearnerSpec
     x: NDArray[np.float32]
     y: NDArray[np.int64]
-    ids: NDArray[np.int64]
+    ids: NDArray[Any]
     fingerprint: str
     probes: NDArray[np.float32]
 
@@ -45,6 +45,8 @@ class Outputs(NamedTuple):
 
 def digest(array: NDArray[Any]) -> str:
     """SHA-256 of an array's type, shape and bytes."""
+    if array.dtype.kind == "U":  # how wide numpy stores texts depends on the longest one
+        return hashlib.sha256(b"\0".join(one.encode() for one in ["text", *array.tolist()])).hexdigest()
     head = f"{array.dtype.str}{array.shape}".encode()
     return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
 

@@ -56,7 +56,10 @@ def assemble(case: Case) -> Assembly:
 def _assemble(text: str) -> Assembly:
     # Cached by content: a worker meets the same case in each of its tasks.
     case = case_from_tree(json.loads(text))
-    data = load(case.data.source, test=case.data.test, limit=case.data.limit)
+    data = load(
+        case.data.source,
+        **{key: value for key, value in vars(case.data).items() if key not in ("source", "fingerprint")},
+    )
     train, test = (data.train.x, data.train.y), (data.test.x, data.test.y)
     chosen, key = case.behaviour, derive(case.seed, "problem")
     planted = plant(
@@ -67,6 +70,7 @@ def _assemble(text: str) -> Assembly:
         key=key,
         parameters=chosen.parameters,
         ids=data.train.ids,
+        columns=(data.train.columns, data.test.columns),
     )
     forget = select(
         planted,

@@ -1,4 +1,4 @@
-"""Ids that a spec keeps in a file of their own, one id a line."""
+"""What a spec keeps in files of their own: ids, one a line, and data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from unweave._errors import SpecError
 
 _TABLES = ("behaviour", "forget")
-_ID = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_ID = re.compile(r"-?\d{1,18}", re.ASCII)
 
 
 def read_ids(tree: dict[str, Any], folder: Path) -> None:
@@ -20,7 +20,7 @@ def read_ids(tree: dict[str, Any], folder: Path) -> None:
         folder: What the names are relative to.
 
     Raises:
-        SpecError: for a file that cannot be read, or a line in it that is no id.
+        SpecError: for a file that cannot be read.
     """
     for table in _TABLES:
         place = tree.get(table)
@@ -28,21 +28,35 @@ def read_ids(tree: dict[str, Any], folder: Path) -> None:
             place["ids"] = _read(place["ids"], folder, f"{table}.ids")
 
 
-def _read(name: str, folder: Path, key: str) -> list[int]:
+def place_paths(tree: dict[str, Any], folder: Path) -> None:
+    """Make the paths of data and of a learner's factory relative to the working directory.
+
+    Args:
+        tree: A case as nested dictionaries; changed in place.
+        folder: What its paths are relative to.
+    """
+    data, learner = tree.get("data"), tree.get("learner")
+    if isinstance(data, dict):
+        for key in ("path", "test"):
+            if isinstance(data.get(key), str) and data[key]:
+                data[key] = str(folder / data[key])
+        kind, colon, path = str(data.get("source", "")).partition(":")
+        if colon:
+            data["source"] = f"{kind}:{folder / path}"
+    if isinstance(learner, dict) and isinstance(learner.get("factory"), str):
+        learner["factory"] = str(folder / learner["factory"])
+
+
+def _read(name: str, folder: Path, key: str) -> list[int | str]:
     # Not every text is a name: [1, 2 without its bracket arrives here as well.
     shown = repr(name) if len(name) <= 60 else repr(name)[:60] + "…"
-    wanted = f"`{key}` is {shown}; expected a list of whole numbers, such as [1, 2, 3], or a file of one id a line"
+    wanted = f"`{key}` is {shown}; expected a list of ids, such as [1, 2, 3], or a file of one id a line"
     try:
         lines = (folder / name).read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise SpecError(f"{wanted} ({error.strerror}).") from None
     except ValueError:  # no name at all, or no text in it
         raise SpecError(f"{wanted} (this is no text file).") from None
-    ids: list[int] = []
-    for number, line in enumerate(lines, start=1):
-        text = line.strip()
-        if text and not _ID.fullmatch(text):
-            raise SpecError(f"`{key}`: line {number} of {name} is {text[:40]!r}; expected one id, a whole number.")
-        if text:
-            ids.append(int(text))
-    return ids
+    texts = [line.strip() for line in lines if line.strip()]
+    # 007 is no number: read as one it would come back as another id.
+    return [int(one) if _ID.fullmatch(one) and str(int(one)) == one else one for one in texts]

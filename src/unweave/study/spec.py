@@ -19,7 +19,7 @@ from unweave._errors import SpecError, UnknownNameError
 from unweave.problem import Case
 from unweave.records import Json
 from unweave.study.cases import CASES, DEFAULT_CASES
-from unweave.study.id_files import read_ids
+from unweave.study.id_files import place_paths, read_ids
 
 SPEC_VERSION = 1
 _RUN_KEYS = ("methods", "out", "store", "workers")
@@ -158,7 +158,7 @@ _EXPECTED = {
     "int_from_float": "a whole number",
     "float_type": "a number, without quotes",
     "bool_type": "true or false",
-    "tuple_type": "a list of whole numbers, such as [1, 2, 3]",
+    "tuple_type": "a list, such as [1, 2, 3]",
 }
 
 
@@ -173,7 +173,7 @@ def _as_spec_error(first: Any) -> SpecError:
         kind = get_type_hints(kind)[part]
     expected = _EXPECTED.get(first["type"]) or first.get("ctx", {}).get("expected")
     said = f"expected {expected}" if expected else first["msg"].lower()
-    verb = "holds" if isinstance(first["loc"][-1], int) else "is"
+    verb = "holds" if any(isinstance(part, int) for part in first["loc"]) else "is"
     return SpecError(f"`{'.'.join(place)}` {verb} {shown(first['input'])}; {said}.")
 
 
@@ -265,6 +265,7 @@ def _from_file(file: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         if isinstance(run.get(key), str) and run[key]:
             run[key] = str(file.parent / run[key])
     read_ids(tree, file.parent)
+    place_paths(tree, file.parent)
     tree.setdefault("name", "".join(letter if letter.isprintable() else "_" for letter in file.stem))
     return [tree], run
 

@@ -62,7 +62,7 @@ def subclass(*, target: int = 0, clusters: int = 3) -> Make:
     return make
 
 
-def by_ids(*, ids: tuple[int, ...] = ()) -> Make:
+def by_ids(*, ids: tuple[int | str, ...] = ()) -> Make:
     """The examples of the given ids are the behaviour, with labels as they are.
 
     An output shows it where it predicts the label that was trained on. What else is of their kind is not

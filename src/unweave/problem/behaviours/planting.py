@@ -12,20 +12,28 @@ from numpy.typing import NDArray
 from unweave._errors import SpecError
 from unweave._random import Key, generator
 from unweave._registry import Registry
+from unweave.problem.ids import Ids
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+Columns = Mapping[str, NDArray[Any]]
 
 
 class Ground(NamedTuple):
-    """What a behaviour is planted in: the data as they come, with ids of D, and the number of classes."""
+    """What a behaviour is planted in: the data as they come, with ids of D, and the number of classes.
+
+    `columns` and `columns_test` are those of a table as they were read, by name: float64 with NaN for a missing
+    number, or texts with "" for a missing one.
+    """
 
     x: Floats
     y: Ints
-    ids: Ints
+    ids: Ids
     x_test: Floats
     y_test: Ints
     classes: int
+    columns: Columns
+    columns_test: Columns
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,8 @@ def plant(
     classes: int,
     key: Key,
     parameters: Mapping[str, Any] | None = None,
-    ids: Ints | None = None,
+    ids: Ids | None = None,
+    columns: tuple[Columns, Columns] | None = None,
 ) -> Planted:
     """Plant a registered behaviour.
 
@@ -115,6 +124,7 @@ def plant(
         key: Determines the members and their labels.
         parameters: What differs from the defaults of this behaviour (`size`, `target`, …).
         ids: Ids of D [n]; None = 0 … n−1.
+        columns: Columns of D and of the test data, where they are tables.
 
     Raises:
         UnknownNameError: for a kind that is not registered, or a parameter this kind does not have.
@@ -129,7 +139,7 @@ def plant(
     entry = BEHAVIOURS.get(kind)
     ids = np.arange(len(train[1])) if ids is None else ids
     make: Make = entry.build(**(parameters or {}))
-    return make(Ground(*train, ids, *test, classes), generator(key, "behaviour"))
+    return make(Ground(*train, ids, *test, classes, *(columns or ({}, {}))), generator(key, "behaviour"))
 
 
 def choose(candidates: Ints, size: int, n: int, rng: np.random.Generator) -> Ints:

@@ -1,0 +1,328 @@
+"""Tables: columns of numbers and of texts, made into features; CSV and Parquet files."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unweave._errors import SpecError
+from unweave.data.arrays import rows_by_name
+from unweave.data.dataset import Dataset, Encoding, Examples, Ids
+from unweave.data.sources import Wanted, limited, split_rows
+
+Ints = NDArray[np.int64]
+Column = NDArray[Any]
+"""float64 with NaN for a missing number, or texts with "" for a missing one [n]."""
+
+Columns = Mapping[str, Column]
+
+MISSING = ("", "?", "NA", "N/A", "nan", "NaN", "null", "NULL", "None")
+"""Texts that stand for a missing value."""
+
+_WHOLE = re.compile(r"0|[1-9]\d{0,17}", re.ASCII)
+_FEW_TEXTS = 50
+_MOST_CLASSES = 1000
+
+
+def csv_columns(file: Path, *, header: Sequence[str] | None = None) -> dict[str, list[str]]:
+    """The columns of a CSV file as texts; `.tsv` is split at tabs, `.gz` is unpacked.
+
+    Args:
+        file: UTF-8 with or without a byte order mark, any line ends, one line of names first.
+        header: Names where the file has none.
+
+    Raises:
+        SpecError: for a file that cannot be read, an empty one, a line of another length, names that repeat.
+    """
+    try:
+        raw = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        text = raw.decode("utf-8-sig")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise SpecError(f"Cannot read the table {file}: {reason}.") from None
+    delimiter = "\t" if ".tsv" in file.suffixes else ","
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    rows: list[list[str]] = []
+    try:
+        for row in lines:
+            if not row:
+                continue
+            rows.append(row)
+            expected = len(header or rows[0])
+            if len(row) != expected:
+                raise SpecError(
+                    f"{file}, line {lines.line_num}: {len(row)} values, expected {expected} as in the first line. "
+                    "A comma inside a text needs quotes."
+                )
+    except csv.Error as error:
+        raise SpecError(f"{file}, line {lines.line_num}: {error}.") from None
+    names = list(header) if header is not None else [name.strip() for name in (rows.pop(0) if rows else [])]
+    if not rows:
+        raise SpecError(f"The table {file} has no rows; expected a line of names and a line for each example.")
+    _check_names(names, file)
+    return dict(
+        zip(names, ([value.strip() for value in column] for column in zip(*rows, strict=True)), strict=True)
+    )
+
+
+def _check_names(names: Sequence[str], file: Path) -> None:
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice or not all(names):
+        what = f"the name {twice[0]!r} more than once" if twice else "a column without a name"
+        raise SpecError(f"The table {file} has {what}; expected a first line of different names.")
+
+
+def parquet_columns(file: Path) -> dict[str, list[str]]:
+    """The columns of a Parquet file as texts.
+
+    Raises:
+        SpecError: for a file that cannot be read, or where pyarrow is not installed.
+    """
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ImportError:
+        raise SpecError("Reading Parquet needs pyarrow: install unweave with the extra [tables].") from None
+    try:
+        table: Any = parquet.read_table(file)
+    except (OSError, arrow.ArrowException) as error:
+        raise SpecError(f"Cannot read the table {file}: {str(error).splitlines()[0].rstrip('.')}.") from None
+    return arrow_columns(table, file)
+
+
+def arrow_columns(table: Any, file: Path) -> dict[str, list[str]]:
+    """The columns of an Arrow table as texts; numbers keep all their digits."""
+    names = list(table.column_names)
+    _check_names(names, file)
+    if table.num_rows == 0:
+        raise SpecError(f"The table {file} has no rows.")
+    return {name: [_text(one) for one in table.column(name).to_pylist()] for name in names}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    return repr(value) if isinstance(value, float) else str(value).strip()
+
+
+def typed(texts: Sequence[str]) -> Column:
+    """A column of numbers where every value that is there is a finite number, else of texts.
+
+    Example:
+        >>> typed(["1", "?", "2.5"]).tolist(), typed(["a", "?"]).tolist()
+        ([1.0, nan, 2.5], ['a', ''])
+    """
+    known = ["" if one in MISSING else one for one in texts]
+    numbers = _numbers(known)
+    if numbers is None or not np.isfinite(numbers).any():
+        return np.array(known, dtype=np.str_)
+    return numbers
+
+
+def _numbers(texts: Sequence[str]) -> NDArray[np.float64] | None:
+    if any("_" in one for one in texts):  # Python reads 1_000 as a number; in a table it is a name
+        return None
+    try:
+        numbers = np.array([one or "nan" for one in texts], dtype=np.float64)
+    except ValueError:
+        return None
+    missing = np.array([not one for one in texts], dtype=bool)
+    return numbers if np.isfinite(numbers[~missing]).all() else None
+
+
+class Table(NamedTuple):
+    """A table in two parts of the same columns."""
+
+    train: dict[str, Column]
+    test: dict[str, Column]
+
+
+def tabular(name: str, train: dict[str, list[str]], test: dict[str, list[str]] | None, wanted: Wanted) -> Dataset:
+    """Examples of a table.
+
+    Args:
+        name: Of the data.
+        train: Columns as texts: the training part, or all where `test` is None.
+        test: Columns of the test part.
+        wanted: Names of the columns of labels, ids, groups and split, and how to split.
+    """
+    label = wanted.label
+    if label is None or label not in train:
+        raise SpecError(_no_column("label", label, train))
+    if test is not None and list(test) != list(train):
+        odd = [one for one in [*train, *test] if (one in train) != (one in test)]
+        what = f"`{odd[0]}` is in one of them only" if odd else "they come in another order"
+        raise SpecError(f"The columns of the training and the test file differ: {what}.")
+    for key in ("id_column", "group", "split"):
+        column = getattr(wanted, key)
+        if column is not None and column not in train:
+            raise SpecError(_no_column(key, column, train))
+        if column is not None and column == label:
+            raise SpecError(f"`data.{key}` and `data.label` are both {column!r}; expected two columns.")
+    parts, ids = _split(train, test, wanted)
+    kept = limited(np.arange(len(ids[0])), wanted.limit)
+    labels = _labels(parts, label)
+    special = {label, wanted.id_column, wanted.group, wanted.split}
+    columns = {one for one in train if one not in special}
+    table = Table(*({one: part[one] for one in train if one in columns} for part in _typed(parts)))
+    table = Table({one: values[kept] for one, values in table.train.items()}, table.test)
+    x_train, x_test, encoding, warnings = encode(table)
+    return Dataset(
+        name,
+        Examples(x_train, labels[1][0][kept], ids[0][kept], table.train),
+        Examples(x_test, labels[1][1], ids[1], table.test),
+        len(labels[0]),
+        labels[0],
+        encoding,
+        tuple(warnings),
+    )
+
+
+def _no_column(key: str, column: str | None, table: Mapping[str, Any]) -> str:
+    said = "is missing" if column is None else f"is {column!r}, which is no column"
+    return f"`data.{key}` {said}; the table has {', '.join(table)}."
+
+
+def _rows_of(table: Mapping[str, list[str]], wanted: Wanted) -> tuple[Ints, Ints]:
+    if wanted.split is not None:
+        if wanted.test is not None:
+            raise SpecError("`data.split` and `data.test` are both given; expected one way to split.")
+        return rows_by_name(np.array(table[wanted.split], dtype=np.str_), f"data.split, column {wanted.split}")
+    groups = None if wanted.group is None else np.array(table[wanted.group], dtype=np.str_)
+    return split_rows(len(next(iter(table.values()))), wanted.test, groups=groups)
+
+
+def _split(
+    train: dict[str, list[str]], test: dict[str, list[str]] | None, wanted: Wanted
+) -> tuple[tuple[dict[str, list[str]], dict[str, list[str]]], tuple[Ids, Ids]]:
+    # By id before the split, so that the order of the rows in the file has no part in it.
+    train = _by_id(train, wanted)
+    ids = _ids(train, wanted, 0)
+    if test is not None:
+        if wanted.split is not None or wanted.group is not None:
+            raise SpecError(
+                "`data.split` and `data.group` split one table; here the test part has a file of its own."
+            )
+        test = _by_id(test, wanted)
+        return (train, test), (ids, _ids(test, wanted, len(ids)))
+    rows = _rows_of(train, wanted)
+    first, second = ({name: [values[row] for row in part] for name, values in train.items()} for part in rows)
+    return (first, second), (ids[rows[0]], ids[rows[1]])
+
+
+def _by_id(table: dict[str, list[str]], wanted: Wanted) -> dict[str, list[str]]:
+    if wanted.id_column is None:
+        return table
+    order = np.argsort(as_ids(table[wanted.id_column], wanted.id_column), kind="stable")
+    return {name: [values[row] for row in order] for name, values in table.items()}
+
+
+def _ids(part: Mapping[str, list[str]], wanted: Wanted, begin: int) -> Ids:
+    if wanted.id_column is None:
+        return np.arange(begin, begin + len(part[str(wanted.label)]))
+    return as_ids(part[wanted.id_column], wanted.id_column)
+
+
+def as_ids(texts: Sequence[str], column: str) -> Ids:
+    """Ids of a column: whole numbers where all are, else texts.
+
+    Raises:
+        SpecError: for a row without an id.
+    """
+    missing = [row for row, one in enumerate(texts) if one in MISSING]
+    if missing:
+        raise SpecError(
+            f"`data.id_column`: {len(missing)} rows have no {column} (first: row {missing[0]}); each example "
+            "needs an id of its own."
+        )
+    if all(_WHOLE.fullmatch(one) for one in texts):
+        return np.array([int(one) for one in texts], dtype=np.int64)
+    return np.array(texts, dtype=np.str_)
+
+
+def _labels(parts: Sequence[Mapping[str, list[str]]], label: str) -> tuple[tuple[str, ...], tuple[Ints, Ints]]:
+    for part, name in zip(parts, ("training", "test"), strict=True):
+        missing = [row for row, one in enumerate(part[label]) if one in MISSING]
+        if missing:
+            raise SpecError(
+                f"{len(missing)} rows of the {name} part have no {label} (first: row {missing[0]}); an example "
+                "without a label cannot be trained on. Leave these rows out."
+            )
+    both = [*parts[0][label], *parts[1][label]]
+    numbers = _numbers(both)
+    if numbers is not None and (numbers != np.floor(numbers)).any():
+        first = numbers[np.flatnonzero(numbers != np.floor(numbers))[0]]
+        raise SpecError(f"`data.label`: {label} holds {first:g}; expected classes, not numbers to predict.")
+    names = sorted(set(both)) if numbers is None else sorted(set(both), key=lambda one: (float(one), one))
+    if len(names) > _MOST_CLASSES:
+        raise SpecError(
+            f"`data.label`: {label} has {len(names)} different values; expected at most {_MOST_CLASSES} classes."
+        )
+    place = {name: number for number, name in enumerate(names)}
+    first, second = (np.array([place[one] for one in part[label]], dtype=np.int64) for part in parts)
+    return tuple(names), (first, second)
+
+
+def _typed(parts: Sequence[Mapping[str, list[str]]]) -> tuple[dict[str, Column], dict[str, Column]]:
+    train, test = parts
+    n = len(next(iter(train.values())))
+    # Both parts together: a text among the test values makes the column one of texts.
+    columns = {name: typed([*values, *test[name]]) for name, values in train.items()}
+    return {name: one[:n] for name, one in columns.items()}, {name: one[n:] for name, one in columns.items()}
+
+
+def encode(table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32], Encoding, list[str]]:
+    """Features of a table: numbers in units of the training part, 0/1 for each text.
+
+    A number becomes (v − mean)/sd over the known values of the training part; this is a change of units, which
+    a learner undoes when it standardises on the training set of its own world. A missing number is 0, with an
+    indicator that is 1. A text becomes one feature per value of the training part, in the order of the
+    alphabet; a missing one is a value like others; one that only the test part has is all 0. A column of
+    more different texts than half of its rows (and than 50) is left out.
+
+    Returns:
+        x of the training part [n, d], x of the test part [m, d], which features are what, and warnings.
+    """
+    train: list[NDArray[Any]] = []
+    test: list[NDArray[Any]] = []
+    numeric: list[int] = []
+    missing: list[int] = []
+    category: list[int] = []
+    warnings: list[str] = []
+    for name, values in table.train.items():
+        others = table.test[name]
+        if values.dtype.kind == "f":
+            known = values[np.isfinite(values)]
+            mean, spread = (known.mean(), known.std()) if len(known) else (0.0, 0.0)
+            numeric.append(len(train))
+            for part, column in ((train, values), (test, others)):
+                part.append(np.nan_to_num((column - mean) / (spread or 1.0)))
+            gaps = np.isnan(values).any()
+            missing.append(len(train) if gaps else -1)
+            if gaps:
+                train.append(np.isnan(values))
+                test.append(np.isnan(others))
+            continue
+        known = np.unique(values)
+        if len(known) > max(_FEW_TEXTS, len(values) / 2):
+            warnings.append(f"The column {name} has {len(known)} different texts in {len(values)} rows: left out.")
+            continue
+        for one in known:
+            category.append(len(train))
+            train.append(values == one)
+            test.append(others == one)
+    if not train:
+        raise SpecError("The table has no column that could be a feature, besides labels, ids, groups and split.")
+    x_train, x_test = (np.stack(part, axis=1).astype(np.float32) for part in (train, test))
+    return x_train, x_test, Encoding(tuple(numeric), tuple(missing), tuple(category)), warnings
