@@ -46,7 +46,15 @@ class StackedGradient(Protocol):
 class Learner:
     """A training algorithm A: architecture, recipe, and the functions that make and run one model.
 
-    `stacked_gradient` is optional: where it is None the engine differentiates `apply` under `vmap`.
+    Attributes:
+        spec: Name, parameters, recipe.
+        init: The untrained model of a key.
+        apply: The forward pass.
+        features: What the last layer sees.
+        stacked_gradient: Optional; where it is None the engine differentiates `apply` under `vmap`.
+        stacked: False where models run faster, or only, one by one.
+        fit_inputs: Buffers that depend on the features of the training set [n, ...], found before training.
+        encode: Features as the net takes them, from these buffers; `apply` does it itself.
     """
 
     spec: LearnerSpec
@@ -54,6 +62,9 @@ class Learner:
     apply: Apply
     features: Callable[[State, Tensor], Tensor]
     stacked_gradient: StackedGradient | None = None
+    stacked: bool = True
+    fit_inputs: Callable[[Tensor], Params] | None = None
+    encode: Callable[[Params, Tensor], Tensor] | None = None
 
     @property
     def recipe(self) -> Recipe:

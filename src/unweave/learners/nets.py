@@ -1,8 +1,10 @@
-"""The nets that come with unweave: softmax regression and the multilayer perceptron."""
+"""The nets that come with unweave, by name: dense ones here, convolutional ones in a file of their own."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -10,7 +12,10 @@ from torch.nn.functional import linear, relu
 
 from unweave._random import Key, derive
 from unweave.learners.contract import Learner, Params, State
+from unweave.learners.convolution import cnn, resnet9
+from unweave.learners.inputs import standardised
 from unweave.learners.specs import LearnerSpec
+from unweave.learners.start import uniform_layer
 
 
 def build(spec: LearnerSpec) -> Learner:
@@ -22,8 +27,21 @@ def build(spec: LearnerSpec) -> Learner:
         >>> learner.init(0).params["0.weight"].shape
         torch.Size([2, 4])
     """
+    learner = _NETS[spec.name](spec)
+    return learner if spec.encoding is None else standardised(learner, spec.encoding)
+
+
+def dense(spec: LearnerSpec) -> Learner:
+    """Linear layers with relu between them on flattened features; no hidden layer is softmax regression."""
     depth = spec.config.get("depth", 0)
     sizes = [math.prod(spec.shape), *[spec.config.get("width", 0)] * depth, spec.classes]
+
+    def init(key: Key) -> State:
+        rng = torch.Generator().manual_seed(derive(key, "init"))
+        params: Params = {}
+        for number, (before, after) in enumerate(pairwise(sizes)):
+            params[f"{number}.weight"], params[f"{number}.bias"] = uniform_layer(rng, (after, before))
+        return State(params, {})
 
     def features(state: State, x: Tensor) -> Tensor:
         z = x.flatten(1)
@@ -39,22 +57,15 @@ def build(spec: LearnerSpec) -> Learner:
     def gradient(params: Params, x: Tensor, y: Tensor) -> Params:
         return dense_gradient(params, x, y, depth=depth)
 
-    return Learner(spec, lambda key: _layers(sizes, key), apply, features, gradient)
+    return Learner(spec, init, apply, features, gradient)
 
 
-def _dense(rng: torch.Generator, fan_in: int, fan_out: int) -> tuple[Tensor, Tensor]:
-    # U(−1/√fan_in, 1/√fan_in) for weights and biases: the default of torch.nn.Linear.
-    bound = 1 / math.sqrt(fan_in)
-    weight = torch.empty(fan_out, fan_in).uniform_(-bound, bound, generator=rng)
-    return weight, torch.empty(fan_out).uniform_(-bound, bound, generator=rng)
-
-
-def _layers(sizes: list[int], key: Key) -> State:
-    rng = torch.Generator().manual_seed(derive(key, "init"))
-    params: Params = {}
-    for number, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
-        params[f"{number}.weight"], params[f"{number}.bias"] = _dense(rng, fan_in, fan_out)
-    return State(params, {})
+_NETS: dict[str, Callable[[LearnerSpec], Learner]] = {
+    "mlp": dense,
+    "softmax": dense,
+    "cnn": cnn,
+    "resnet9": resnet9,
+}
 
 
 def dense_gradient(params: Params, x: Tensor, y: Tensor, *, depth: int) -> Params:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
-from unweave._errors import SpecError, UnknownNameError
+from unweave._errors import ApplicabilityError, SpecError, UnknownNameError
 from unweave._registry import Registry
+from unweave.data import Encoding
 
 Schedule = Literal["constant", "linear", "cosine"]
 
@@ -44,27 +45,53 @@ class Recipe:
         return self.lr * (1 - share if self.schedule == "linear" else (1 + math.cos(math.pi * share)) / 2)
 
 
+NO_RECIPE = Recipe(lr=0.0, epochs=0)
+"""Of a learner that takes no gradient steps."""
+
+
 @dataclass(frozen=True)
 class LearnerSpec:
-    """A learner for examples of one shape: name, parameters, recipe; `nets.build` makes it run."""
+    """A learner for examples of one shape: name, parameters, recipe; `nets.build` makes it run.
+
+    `encoding` says which features of a table are standardised on the training set of each world.
+    """
 
     name: str
     config: dict[str, Any]
     recipe: Recipe
     shape: tuple[int, ...]
     classes: int
+    encoding: Encoding | None = None
 
     def identity(self) -> dict[str, Any]:
         """Everything that makes two learners the same: enters the key of each stored model."""
-        return {**asdict(self), "shape": list(self.shape)}
+        found = {**asdict(self), "shape": list(self.shape)}
+        if self.encoding is None:  # so that the key of a model is what it was before there were tables
+            del found["encoding"]
+        return found
+
+    @property
+    def opaque(self) -> bool:
+        """Whether its models can only be trained and asked, as those of scikit-learn."""
+        return self.recipe == NO_RECIPE
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What a learner declares: its default recipe and the data it takes."""
+    """What a learner declares: its default recipe, the data it takes, and how few pixels an image may have."""
 
     recipe: Recipe
     takes: str
+    pixels: int = 0
+
+    def check(self, name: str, shape: tuple[int, ...]) -> None:
+        """Refuse examples that are no images, or too small ones, where images are needed."""
+        image = len(shape) in (2, 3)
+        if self.pixels and not (image and min(shape[-2:]) >= self.pixels):
+            raise ApplicabilityError(
+                f"The learner `{name}` takes images of at least {self.pixels}×{self.pixels} pixels, [height, width] "
+                f"or [colours, height, width]; the examples have shape {list(shape)}. `mlp` takes any shape."
+            )
 
 
 LEARNERS: Registry[Declared] = Registry("learner")
@@ -77,6 +104,7 @@ def specify(
     *,
     recipe: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
+    encoding: Encoding | None = None,
 ) -> LearnerSpec:
     """A registered learner for examples of one shape, checked.
 
@@ -86,6 +114,7 @@ def specify(
         classes: Number of classes.
         recipe: Fields of `Recipe` to replace in the learner's default.
         config: Parameters of the learner, such as `width`.
+        encoding: What a table standardises.
 
     Raises:
         UnknownNameError: for a learner, parameter or field of a recipe that does not exist.
@@ -100,9 +129,18 @@ def specify(
     for field in recipe or {}:
         if field not in known:
             raise UnknownNameError("field of a recipe", field, known)
+    built = entry.build(**(config or {}))
+    entry.declared.check(name, shape)
+    if entry.declared.recipe == NO_RECIPE:
+        if recipe:
+            raise SpecError(
+                f"`learner.{next(iter(recipe))}` is given, but the learner `{name}` has no recipe: it takes no "
+                "gradient steps."
+            )
+        return LearnerSpec(name, built, NO_RECIPE, shape, classes, encoding)
     changed = replace(entry.declared.recipe, **(recipe or {}))
     _check_recipe(changed)
-    return LearnerSpec(name, entry.build(**(config or {})), changed, shape, classes)
+    return LearnerSpec(name, built, changed, shape, classes, encoding)
 
 
 def _check_recipe(recipe: Recipe) -> None:
@@ -135,5 +173,44 @@ def softmax() -> dict[str, int]:
     return {}
 
 
-LEARNERS.add("mlp", mlp, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), "features of any shape"))
-LEARNERS.add("softmax", softmax, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), "features of any shape"))
+def cnn(*, channels: int = 16) -> dict[str, int]:
+    """Convolutional net: two convolutions 3×3 of `channels` and twice as many, each pooled, and a linear layer."""
+    if channels < 1:
+        raise SpecError(f"`learner.channels` is {channels}; expected at least 1.")
+    return {"channels": channels}
+
+
+def resnet9(*, width: int = 16) -> dict[str, int]:
+    """ResNet-9 with batch normalisation, from `width` to 8·`width` channels (64 is that of public records)."""
+    if width < 1:
+        raise SpecError(f"`learner.width` is {width}; expected at least 1.")
+    return {"width": width}
+
+
+def forest(*, trees: int = 100) -> dict[str, int]:
+    """Random forest of scikit-learn: `trees` trees on bootstrap samples; opaque, no gradients."""
+    if trees < 1:
+        raise SpecError(f"`learner.trees` is {trees}; expected at least 1.")
+    return {"trees": trees}
+
+
+def boosting() -> dict[str, int]:
+    """Histogram gradient boosting of scikit-learn with its defaults; opaque, no gradients."""
+    return {}
+
+
+def logistic() -> dict[str, int]:
+    """Logistic regression of scikit-learn (lbfgs, C = 1), the same for every seed; opaque, no gradients."""
+    return {}
+
+
+_ANY, _IMAGES = "features of any shape", "images of at least 8×8 pixels"
+LEARNERS.add("mlp", mlp, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), _ANY))
+LEARNERS.add("softmax", softmax, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), _ANY))
+LEARNERS.add("cnn", cnn, Declared(Recipe(lr=0.05, epochs=10, schedule="linear"), _IMAGES, 8))
+LEARNERS.add(
+    "resnet9", resnet9, Declared(Recipe(lr=0.05, epochs=10, weight_decay=5e-4, schedule="linear"), _IMAGES, 8)
+)
+LEARNERS.add("forest", forest, Declared(NO_RECIPE, _ANY))
+LEARNERS.add("boosting", boosting, Declared(NO_RECIPE, _ANY))
+LEARNERS.add("logistic", logistic, Declared(NO_RECIPE, _ANY))

@@ -49,8 +49,10 @@ def fresh(params: Params, key: Tensor) -> Params:
     Returns:
         New tensors with the shapes of `params`.
 
+    A layer of one weight and one bias per channel (a normalisation) starts at 1 and 0.
+
     Raises:
-        ApplicabilityError: for a layer without such a matrix.
+        ApplicabilityError: for another layer without such a matrix.
 
     Example:
         >>> from unweave.learners.noise import key_tensor
@@ -61,6 +63,9 @@ def fresh(params: Params, key: Tensor) -> Params:
     drawn: Params = {}
     for number, layer in enumerate(layers(params)):
         matrices = [params[name] for name in layer if params[name].ndim > 1]
+        if not matrices and {name.rpartition(".")[2] for name in layer} <= {"weight", "bias"}:
+            drawn |= {name: torch.full_like(params[name], float(name.endswith("weight"))) for name in layer}
+            continue
         if not matrices:
             raise ApplicabilityError(
                 f"The layer of `{layer[0]}` has no matrix of weights: no fan-in to draw it anew by."
@@ -70,6 +75,20 @@ def fresh(params: Params, key: Tensor) -> Params:
             noise = uniform(fold_in(fold_in(key, number), place), *params[name].shape)
             drawn[name] = (2 * noise - 1) * bound
     return {name: drawn[name] for name in params}
+
+
+def fresh_statistics(buffers: Params) -> Params:
+    """Running statistics as before any training: means and counts 0, variances 1; other buffers as they are.
+
+    Example:
+        >>> fresh_statistics({"1.running_var": torch.tensor([4.0])})["1.running_var"].tolist()
+        [1.0]
+    """
+    start = {"running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
+    return {
+        name: torch.full_like(value, start[last]) if (last := name.rpartition(".")[2]) in start else value
+        for name, value in buffers.items()
+    }
 
 
 def _train_last(name: str, *, k: float, epochs: float, lr: float, anew: bool) -> Method:
@@ -93,8 +112,14 @@ def _open_last(k: int, *, anew: bool) -> Prepare:
         last = {name: net.params[name] for layer in layers(net.params)[-k:] for name in layer}
         start = fresh(last, key) if anew else last
         params = {name: start.get(name, value) for name, value in net.params.items()}
-        mask = {name: torch.full_like(value, float(name in last)) for name, value in net.params.items()}
-        return State(params, net.buffers), mask
+        opened = {name.rpartition(".")[0] for name in last}
+        of_layers = {name: value for name, value in net.buffers.items() if name.rpartition(".")[0] in opened}
+        buffers = net.buffers | (fresh_statistics(of_layers) if anew else {})
+        mask = {
+            name: torch.full_like(value, float(name.rpartition(".")[0] in opened))
+            for name, value in (net.params | net.buffers).items()
+        }
+        return State(params, buffers), mask
 
     return prepare
 

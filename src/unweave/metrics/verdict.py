@@ -76,7 +76,7 @@ def outcome(
     return "inconclusive"
 
 
-def label(untraining: Outcome, unlearning: Outcome) -> Label:
+def label(untraining: Outcome, unlearning: Outcome | None) -> Label:
     """Label of a row from its outcomes for both aims.
 
     Any aim reached names the label; else anything open makes it inconclusive; `neither` needs an aim that
@@ -84,7 +84,8 @@ def label(untraining: Outcome, unlearning: Outcome) -> Label:
 
     Args:
         untraining: outcome against A(D∖S).
-        unlearning: outcome against A(D∖B).
+        unlearning: outcome against A(D∖B); None where the behaviour is not declared, so that only the other
+            aim is judged.
 
     Returns:
         The label.
@@ -94,11 +95,11 @@ def label(untraining: Outcome, unlearning: Outcome) -> Label:
     >>> label("reached", "missed"), label("no power", "missed"), label("no power", "no power")
     ('untrained', 'neither', 'no power')
     """
-    outcomes = (untraining, unlearning)
+    outcomes = {untraining, untraining if unlearning is None else unlearning}
     if untraining == "reached":
         return "both" if unlearning == "reached" else "untrained"
     if unlearning == "reached":
         return "unlearned"
     if "inconclusive" in outcomes or "not measured" in outcomes:
         return "inconclusive"
-    return "no power" if outcomes == ("no power", "no power") else "neither"
+    return "no power" if outcomes == {"no power"} else "neither"

@@ -52,6 +52,11 @@ def select(
         (3,)
     """
     given = [n for n, v in (("discovery", discovery), ("count", count), ("ids", forget_ids)) if v is not None]
+    if not planted.known and forget_ids is None:
+        raise SpecError(
+            "`behaviour.kind` is unknown, so nothing but S is known: name its examples in `forget.ids`, as a list "
+            "or a file."
+        )
     if len(given) > 1:
         raise SpecError(f"`forget` has {' and '.join(given)}; expected one of discovery, count, ids.")
     if selection not in SELECTIONS:
@@ -62,7 +67,7 @@ def select(
     elif selection != "random":
         raise SpecError(f"`forget.selection` is {selection!r}, but `forget.ids` names S already; leave one out.")
     else:
-        rows = _by_ids(planted.members, ids, forget_ids)
+        rows = _by_ids(planted.members if planted.known else np.arange(len(ids)), ids, forget_ids)
     if len(rows) == 0:
         raise SpecError("The forget set has 0 examples; nothing to remove. Check `forget`.")
     if len(rows) == len(ids):

@@ -64,11 +64,13 @@ def choose_probes(
     parts: dict[str, tuple[NDArray[np.float32], Ints, Ints, Ints]] = {}
     absent: dict[str, str] = {}
     undiscovered = np.setdiff1d(planted.members, forget)
-    ordinary = np.setdiff1d(np.arange(len(planted.y)), planted.members)
+    # Where B is not known, what is ordinary is all that is not in S.
+    ordinary = np.setdiff1d(np.arange(len(planted.y)), np.union1d(planted.members, forget))
     none = np.int64(-1)
     for name, rows in (("forget", forget), ("undiscovered", undiscovered), ("retain", ordinary)):
         if len(rows) == 0:
-            absent[name] = "S = B: nothing is undiscovered" if name == "undiscovered" else "no examples"
+            nothing = "S = B: nothing is undiscovered" if planted.known else planted.why_no_unseen
+            absent[name] = nothing if name == "undiscovered" else "no examples"
             continue
         rows = _sample(rows, limit, key, name)
         shown = np.full(len(rows), none) if name == "retain" else planted.y[rows]

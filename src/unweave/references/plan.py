@@ -34,7 +34,7 @@ class WorldPlan:
 
 
 def plan(
-    n: int, forget: Ints, members: Ints, *, models: int, null: int, paired: bool, seed: int
+    n: int, forget: Ints, members: Ints | None, *, models: int, null: int, paired: bool, seed: int
 ) -> dict[WorldName, WorldPlan]:
     """The worlds of a comparison: A(D), A(D∖S), A(D∖B), and a fresh batch of both references.
 
@@ -44,7 +44,7 @@ def plan(
     Args:
         n: Number of training examples |D|.
         forget: Rows of S.
-        members: Rows of B.
+        members: Rows of B; None where the behaviour is not declared: then there is no world D∖B.
         models: Models per world (K).
         null: Fresh retrains per aim.
         paired: Whether model k of the three worlds shares its key.
@@ -56,13 +56,13 @@ def plan(
         ([0, 3, 4, 5, 6, 7, 8, 9], 3)
     """
     everything = np.arange(n)
-    sets = {
-        "original": ("D", everything),
-        "untrained": ("D∖S", np.setdiff1d(everything, forget)),
-        "unlearned": ("D∖B", np.setdiff1d(everything, members)),
-    }
+    sets = {"original": ("D", everything), "untrained": ("D∖S", np.setdiff1d(everything, forget))}
+    if members is not None:
+        sets["unlearned"] = ("D∖B", np.setdiff1d(everything, members))
     worlds: dict[WorldName, WorldPlan] = {}
     for name in WORLDS:
+        if name.removeprefix("null_") not in sets:
+            continue
         fresh = name.startswith("null_")
         training_set, rows = sets[name.removeprefix("null_")]
         path = ("null", name) if fresh else ("report", "paired" if paired else name)

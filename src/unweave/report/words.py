@@ -34,7 +34,7 @@ LABEL_MEANINGS: dict[Label, str] = {
     "untrained": f"reached {UNTRAINED}, the model trained without the forget set, within the margin",
     "unlearned": f"reached {UNLEARNED}, the model that never met the behaviour, within the margin",
     "both": "reached both references within the margin",
-    "neither": "reached neither reference",
+    "neither": "reached neither reference (where B is not declared: not the one that was measured)",
     "inconclusive": "the intervals do not decide at this number of models",
     "no power": "the original already sits at the reference: nothing to remove, so nothing to judge",
     "not applicable": "a reference or an original, not a method; or a method without a result",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +61,16 @@ class Frame:
     gap_clear: bool
     gap: Measured
 
+    @property
+    def aims(self) -> tuple[Aim, ...]:
+        """The aims that have a reference: without a declared behaviour there is no A(D∖B)."""
+        return aims_of(self.worlds)
+
+    @property
+    def not_declared(self) -> str:
+        """Why nothing about unlearning is measured, or ""."""
+        return "" if "unlearning" in self.aims else self.probes.absent["undiscovered"]
+
     def reference(self, aim: Aim) -> Sample:
         """The models of the aim's ideal."""
         return self.worlds[REFERENCE[aim]]
@@ -71,6 +83,11 @@ class Frame:
     def one_aim(self) -> bool:
         """Whether S = B, so that both references are of one training set."""
         return self.probes.absent.get("undiscovered", "").startswith("S = B")
+
+
+def aims_of(worlds: Mapping[WorldName, Any]) -> tuple[Aim, ...]:
+    """The aims whose reference is among the worlds."""
+    return tuple(aim for aim in AIMS if REFERENCE[aim] in worlds)
 
 
 def build_frame(case: Case, probes: Probes, outputs: dict[WorldName, Outputs]) -> Frame:
@@ -88,8 +105,9 @@ def build_frame(case: Case, probes: Probes, outputs: dict[WorldName, Outputs]) -
     margin_worlds: dict[WorldName, Sample] = {
         name: Sample(name, forget_margins(o.logits, probes), blocks[name]) for name, o in outputs.items()
     }
-    fresh = [(worlds[NULL[aim]], worlds[REFERENCE[aim]]) for aim in AIMS]
-    gap_jack = _gap(distances, worlds)
+    aims = aims_of(worlds)
+    fresh = [(worlds[NULL[aim]], worlds[REFERENCE[aim]]) for aim in aims]
+    gap_jack = _gap(distances, worlds) if "unlearning" in aims else None
     frame = Frame(
         case=case,
         probes=probes,
@@ -101,13 +119,13 @@ def build_frame(case: Case, probes: Probes, outputs: dict[WorldName, Outputs]) -
         margin_distances=Distances(np.full((1, len(forget)), 1 / len(forget))),
         too_few=_too_few(worlds),
         power={},
-        null_p={aim: _differ(distances, case, *pair) for aim, pair in zip(AIMS, fresh, strict=True)},
-        gap_clear=gap_is_clear(gap_jack.value, gap_jack.se),
-        gap=interval(gap_jack),
+        null_p={aim: _differ(distances, case, *pair) for aim, pair in zip(aims, fresh, strict=True)},
+        gap_clear=gap_jack is not None and gap_is_clear(gap_jack.value, gap_jack.se),
+        gap=NotMeasured(probes.absent["undiscovered"]) if gap_jack is None else interval(gap_jack),
     )
     # Two batches of one law may look apart by luck; with S = B there is no line to draw.
     frame = replace(frame, gap_clear=frame.gap_clear and not frame.one_aim)
-    return replace(frame, power={aim: _power(frame, aim) for aim in AIMS})
+    return replace(frame, power={aim: _power(frame, aim) for aim in aims})
 
 
 def forget_margins(logits: NDArray[np.float32], probes: Probes) -> Floats:
@@ -177,7 +195,7 @@ def smallest_p(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
 
 def _too_few(worlds: dict[WorldName, Sample]) -> str:
     """Why no verdict can be given with this many models, or "": what cannot come out is no finding."""
-    for aim in AIMS:
+    for aim in aims_of(worlds):
         reference = worlds[REFERENCE[aim]].blocks
         for world, level in ((worlds["original"], POWER_LEVEL), (worlds[NULL[aim]], NULL_LEVEL)):
             smallest = smallest_p(world.blocks, reference)
@@ -191,25 +209,26 @@ def _too_few(worlds: dict[WorldName, Sample]) -> str:
 
 def geometry(frame: Frame) -> Geometry:
     """How far the worlds lie from each other, and what can be told apart at this number of models."""
-    worlds, distances = frame.worlds, frame.distances
-    original, untrained, unlearned = worlds["original"], worlds["untrained"], worlds["unlearned"]
-    why = "" if frame.gap_clear else _why_no_map(frame)
+    why = "" if frame.gap_clear else why_no_map(frame)
     return Geometry(
         gap=frame.gap,
         drawn=frame.gap_clear,
         why_not=why,
         height_squared=height_squared(frame) if frame.gap_clear else NotMeasured(why),
-        energy_original_untrained=_energy(distances, original, untrained),
-        energy_original_unlearned=_energy(distances, original, unlearned),
-        energy_untrained_unlearned=_energy(distances, untrained, unlearned),
+        energy_original_untrained=_energy(frame, "original", "untrained"),
+        energy_original_unlearned=_energy(frame, "original", "unlearned"),
+        energy_untrained_unlearned=_energy(frame, "untrained", "unlearned"),
         p_untraining=frame.power["untraining"],
-        p_unlearning=frame.power["unlearning"],
+        p_unlearning=frame.power.get("unlearning"),
         attainable_untraining=_attainable(frame, "untraining"),
         attainable_unlearning=_attainable(frame, "unlearning"),
     )
 
 
-def _why_no_map(frame: Frame) -> str:
+def why_no_map(frame: Frame) -> str:
+    """Why there is no line between two references to place a row on."""
+    if frame.not_declared:
+        return frame.not_declared
     if frame.one_aim:
         return "the two aims coincide here: S = B, so A(D∖S) and A(D∖B) are the same training set"
     return "the two aims are not distinguishable here: the references lie too close for this number of models"
@@ -231,13 +250,16 @@ def off_line(frame: Frame) -> bool:
     return frame.gap_clear and original_is_off_line(height_squared(frame))
 
 
-def _energy(distances: Distances, a: Sample, b: Sample) -> Measured:
+def _energy(frame: Frame, one: WorldName, other: WorldName) -> Measured:
+    if "unlearned" in (one, other) and frame.not_declared:
+        return NotMeasured(frame.not_declared)
+    a, b = frame.worlds[one], frame.worlds[other]
     design = design_of(a, b)
-    return interval(jackknife(distances.energy(a, b, design, group=OVERALL), design))
+    return interval(jackknife(frame.distances.energy(a, b, design, group=OVERALL), design))
 
 
 def _attainable(frame: Frame, aim: Aim) -> float | None:
-    if not frame.has_power(aim):
+    if aim not in frame.aims or not frame.has_power(aim):
         return None
     original, reference, fresh = frame.worlds["original"], frame.reference(aim), frame.worlds[NULL[aim]]
     design = design_of(original, reference, fresh)

@@ -31,7 +31,7 @@ from unweave.stats import (
     ratio,
 )
 from unweave.study.frame import AIMS, NO_POWER, NULL, OVERALL, Frame, off_line
-from unweave.study.samples import Distances, Floats, Sample, design_of
+from unweave.study.samples import Floats, Kind, Sample, design_of
 
 DIFFERING_LEVEL = 0.05
 # p ≥ 1/500: enough to find any share of a group above 4% (500·.05 = 25 ≥ 1/.04), at half the time of 999.
@@ -51,7 +51,7 @@ class Place:
 def place(frame: Frame, row: Sample) -> Place:
     """The row on the map, or the reason why there is no map."""
     if not frame.gap_clear:
-        why = NotMeasured("the two aims are not distinguishable here")
+        why = NotMeasured(frame.not_declared or "the two aims are not distinguishable here")
         return Place(why, why, None, None)
     untrained, unlearned = frame.worlds["untrained"], frame.worlds["unlearned"]
     design = design_of(row, untrained, unlearned)
@@ -97,6 +97,8 @@ def _weights(frame: Frame, row: Sample) -> Weights | None:
 
 def residual(frame: Frame, row: Sample, aim: Aim, *, group: int = OVERALL) -> Measured:
     """R = E²(M,R)/E²(O,R): the share of the way from the original that is still to go."""
+    if aim not in frame.aims:
+        return NotMeasured(frame.not_declared)
     if not frame.too_few and not frame.has_power(aim):
         return NotMeasured(NO_POWER)
     original, reference = frame.worlds["original"], frame.reference(aim)
@@ -128,8 +130,8 @@ def _group(frame: Frame, row: Sample, predicted: NDArray[np.int64], name: str) -
     accuracy: Measured = NotMeasured("the clean label is the behaviour itself")
     if (planted != clean).any():
         accuracy = mean_over_models(row, rate(predicted[:, rows], clean))
-    energies = {aim: _to_reference(frame.distances, row, frame.reference(aim), index) for aim in AIMS}
-    stacked = {aim: _stacked(frame.distances, row, frame.reference(aim), index) for aim in AIMS}
+    energies = {aim: _to_reference(frame, row, aim, index) for aim in AIMS}
+    stacked = {aim: _to_reference(frame, row, aim, index, kind="stacked") for aim in AIMS}
     residuals = {aim: residual(frame, row, aim, group=index) for aim in AIMS}
     return Group(
         n_probes=len(rows),
@@ -154,18 +156,14 @@ def mean_over_models(row: Sample, values: Floats) -> Measured:
     return Estimate(found.value, low, high, found.n)
 
 
-def _to_reference(distances: Distances, row: Sample, reference: Sample, index: int) -> Measured:
+def _to_reference(frame: Frame, row: Sample, aim: Aim, index: int, *, kind: Kind = "norm") -> Measured:
+    if aim not in frame.aims:
+        return NotMeasured(frame.not_declared)
+    reference = frame.reference(aim)
     if row.name == reference.name:
         return NotMeasured("the reference itself")
     design = design_of(row, reference)
-    return interval(jackknife(distances.energy(row, reference, design, group=index), design))
-
-
-def _stacked(distances: Distances, row: Sample, reference: Sample, index: int) -> Measured:
-    if row.name == reference.name:
-        return NotMeasured("the reference itself")
-    design = design_of(row, reference)
-    return interval(jackknife(distances.energy(row, reference, design, group=index, kind="stacked"), design))
+    return interval(jackknife(frame.distances.energy(row, reference, design, group=index, kind=kind), design))
 
 
 def accuracy_difference(frame: Frame, row: Sample, aim: Aim, name: str) -> Jackknife:
@@ -185,12 +183,14 @@ def damage_of(frame: Frame, row: Sample) -> Damage:
 
 
 def _damage(frame: Frame, row: Sample, aim: Aim) -> AimDamage:
-    reference, fresh = frame.reference(aim), frame.worlds[NULL[aim]]
+    if aim not in frame.aims:
+        return AimDamage(*[NotMeasured(frame.not_declared)] * 6)
+    fresh = frame.worlds[NULL[aim]]
     names: Sequence[str] = ("retain", "test")
-    energies = [_to_reference(frame.distances, row, reference, frame.groups[name]) for name in names]
-    nulls = [_to_reference(frame.distances, fresh, reference, frame.groups[name]) for name in names]
+    energies = [_to_reference(frame, row, aim, frame.groups[name]) for name in names]
+    nulls = [_to_reference(frame, fresh, aim, frame.groups[name]) for name in names]
     accuracies: list[Measured] = [NotMeasured("the reference itself")] * 2
-    if row.name != reference.name:
+    if row.name != frame.reference(aim).name:
         accuracies = [interval(accuracy_difference(frame, row, aim, name)) for name in names]
     return AimDamage(*energies, *nulls, *accuracies)
 
@@ -201,6 +201,8 @@ def tails_of(frame: Frame, row: Sample) -> AimTail:
 
 
 def _tails(frame: Frame, row: Sample, aim: Aim) -> dict[str, Tail]:
+    if aim not in frame.aims:
+        return {}
     reference, fresh = frame.reference(aim), frame.worlds[NULL[aim]]
     if row.name == reference.name:
         return {}

@@ -14,7 +14,7 @@ from unweave.records import Aim, CaseResult, Cost, Row, RowKind, Verdict, World
 from unweave.references import Outputs, WorldName, WorldPlan
 from unweave.report import case_headline
 from unweave.study.assemble import Assembly
-from unweave.study.frame import AIMS, NULL_LEVEL, REFERENCE, Frame, build_frame, forget_margins, geometry
+from unweave.study.frame import NULL_LEVEL, REFERENCE, Frame, build_frame, forget_margins, geometry
 from unweave.study.judge import Cell, cell, unjudged, verdicts
 from unweave.study.measure import damage_of, groups_of, place, predictions, residual, tails_of
 from unweave.study.samples import Sample, probabilities
@@ -60,12 +60,12 @@ def judge_case(
     cells: dict[tuple[str, Aim], Cell] = {
         (name, aim): cell(frame, samples[name], Sample(name, forget_margins(one.logits, probes), blocks), aim)
         for name, one in ran.items()
-        for aim in AIMS
+        for aim in frame.aims
     }
     judged = verdicts(frame, cells, null_ok=null_ok)
     for choice, one in methods:
         if isinstance(one, Outputs):
-            both: dict[Aim, Verdict] = {aim: judged[choice.id, aim] for aim in AIMS}
+            both: dict[Aim, Verdict] = {aim: judged[choice.id, aim] for aim in frame.aims}
             rows.append(_method_row(frame, choice, samples[choice.id], one, both))
         else:
             rows.append(_failed_row(choice, one))
@@ -76,7 +76,7 @@ def judge_case(
         margin=case.margin,
         alpha=case.alpha,
         null_ok=null_ok,
-        warnings=tuple(_warnings(frame, rows)),
+        warnings=tuple(_warnings(assembly, frame, rows)),
         geometry=shape,
         worlds=tuple(
             World(name, one.training_set, len(one.rows), len(one.keys)) for name, one in assembly.worlds.items()
@@ -89,9 +89,9 @@ def _describe(assembly: Assembly) -> dict[str, Any]:
     described: dict[str, Any] = dict(case_to_json(assembly.case))
     described["sizes"] = {
         "D": len(assembly.setting.y),
-        "B": len(assembly.planted.members),
+        "B": len(assembly.planted.members) if assembly.planted.known else None,
         "S": len(assembly.forget),
-        "discovery": len(assembly.forget) / len(assembly.planted.members),
+        "discovery": len(assembly.forget) / len(assembly.planted.members) if assembly.planted.known else None,
     }
     described["learner_full"] = json.loads(json.dumps(assembly.setting.learner.identity()))
     described["absent_groups"] = dict(assembly.probes.absent)
@@ -156,7 +156,7 @@ def _method_row(
     frame: Frame, choice: MethodChoice, sample: Sample, outputs: Outputs, both: Mapping[Aim, Verdict]
 ) -> Row:
     notes = outputs.notes
-    untraining, unlearning = both["untraining"], both["unlearning"]
+    untraining, unlearning = both["untraining"], both.get("unlearning")
     return Row(
         id=choice.id,
         name=choice.id,
@@ -165,9 +165,9 @@ def _method_row(
         status="ok",
         reason="",
         params=notes["params"],
-        label=label(untraining.outcome, unlearning.outcome),
+        label=label(untraining.outcome, None if unlearning is None else unlearning.outcome),
         verdict_untraining=untraining,
-        verdict_unlearning=unlearning,
+        verdict_unlearning=unlearning or unjudged(frame.not_declared),
         cost=Cost(notes["gradient_ratio"], notes["seconds"], notes["peak_memory_bytes"]),
         cite=notes["cite"],
         **_measured(frame, sample),
@@ -201,11 +201,11 @@ def _failed_row(choice: MethodChoice, reason: str) -> Row:
     )
 
 
-def _warnings(frame: Frame, rows: list[Row]) -> list[str]:
+def _warnings(assembly: Assembly, frame: Frame, rows: list[Row]) -> list[str]:
     found: list[str] = []
     if frame.too_few:
         found.append(f"No verdict: {frame.too_few}.")
-    for aim in AIMS:
+    for aim in frame.aims:
         name = WORLD_NAMES[REFERENCE[aim]]
         if frame.null_p[aim] <= NULL_LEVEL:
             found.append(
@@ -219,11 +219,17 @@ def _warnings(frame: Frame, rows: list[Row]) -> list[str]:
                 f"The 95% interval of t of {row.name} does not hold its anchor {anchor:g}; "
                 "one in twenty such intervals misses by chance."
             )
+    found += assembly.data.warnings
     found += _untrained_well(frame)
     for name in frame.groups:
         if name not in frame.judged:
             found.append(f"`{name}` has only {len(frame.probes.groups[name])} probes: shown, not judged.")
-    if "undiscovered" in frame.probes.absent:
+    if frame.not_declared:
+        found.append(
+            "Only S is known (`behaviour.kind` is unknown), so untraining alone is judged. Declare the behaviour to "
+            "have unlearning measured."
+        )
+    if frame.one_aim:
         found.append("S = B: untraining and unlearning are the same aim in this case.")
     return found
 

@@ -15,6 +15,7 @@ from unweave._random import Key, derive
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in, key_tensor
 from unweave.training.batches import epoch_orders
+from unweave.training.loop import fit
 
 
 def stack(states: Sequence[State]) -> State:
@@ -46,8 +47,9 @@ def many(
 ) -> State:
     """Train K models at once; replica k equals `fit(…, rows=rows[k], key=keys[k])` up to rounding.
 
-    Weights differ from `fit` by at most a few 1e-6 (another order of summation); a replica's result
-    does not depend on which others it was stacked with.
+    A learner that is not stacked is trained by `fit`, one model after the other. Weights of the others differ
+    from those of `fit` by at most a few 1e-6 (another order of summation); a replica's result does not depend
+    on which others it was stacked with.
 
     Args:
         learner: Architecture and recipe.
@@ -64,13 +66,15 @@ def many(
     Raises:
         ValueError: if the training sets differ in size.
     """
+    if not learner.stacked:
+        return stack([fit(learner, x, y, rows=r, key=k) for r, k in zip(rows, keys, strict=True)])
     recipe, n_rows = learner.recipe, len(rows[0])
     if any(len(r) != n_rows for r in rows):
         raise ValueError(f"Expected training sets of one size, got {sorted({len(r) for r in rows})}.")
     device = x.device
     start = stack([learner.init(key) for key in keys])
     params = {name: value.to(device) for name, value in start.params.items()}
-    buffers = {name: value.to(device) for name, value in start.buffers.items()}
+    buffers = {name: value.to(device) for name, value in start.buffers.items()} | _inputs(learner, x, rows)
     noise = key_tensor([derive(key, "noise") for key in keys], device)
     orders = np.stack([epoch_orders(len(x), r, recipe.epochs, k) for r, k in zip(rows, keys, strict=True)])
     table = torch.from_numpy(orders).to(device)  # (K, epochs, n_rows)
@@ -88,7 +92,7 @@ def many(
             batch = table[:, epoch, begin : begin + recipe.batch_size]
             xb, yb = take(x, batch), take(y, batch)
             if by_hand is not None:
-                grads = by_hand(params, xb, yb)
+                grads = by_hand(params, xb if learner.encode is None else learner.encode(buffers, xb), yb)
             else:
                 grads, buffers = differentiate(params, buffers, xb, yb, fold_in(noise, step))
             sgd_step(params, grads, velocity, lr=recipe.rate(step, total), learner=learner, first=step == 0)
@@ -96,6 +100,18 @@ def many(
         if on_epoch is not None:
             on_epoch(epoch)
     return State(params, buffers)
+
+
+def _inputs(learner: Learner, x: Tensor, rows: Sequence[NDArray[np.int64]]) -> Params:
+    """Buffers that depend on each replica's training set, stacked; a set that several share is read once."""
+    if learner.fit_inputs is None:
+        return {}
+    found: dict[int, Params] = {}
+    for one in rows:
+        if id(one) not in found:
+            found[id(one)] = learner.fit_inputs(x[torch.from_numpy(one).to(x.device)])
+    first = found[id(rows[0])]
+    return {name: torch.stack([found[id(one)][name] for one in rows]) for name in first}
 
 
 def take(source: Tensor, index: Tensor) -> Tensor:

@@ -39,6 +39,8 @@ def fit(learner: Learner, x: Tensor, y: Tensor, *, rows: NDArray[np.int64], key:
     state = learner.init(key)
     params = {name: value.to(x.device).requires_grad_() for name, value in state.params.items()}
     buffers = {name: value.to(x.device) for name, value in state.buffers.items()}
+    if learner.fit_inputs is not None:
+        buffers |= learner.fit_inputs(x[torch.from_numpy(rows).to(x.device)])
     optimiser = torch.optim.SGD(
         list(params.values()), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )

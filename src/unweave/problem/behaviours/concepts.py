@@ -85,6 +85,23 @@ def by_ids(*, ids: tuple[int | str, ...] = ()) -> Make:
     return make
 
 
+NOT_DECLARED = "behaviour not declared"
+
+
+def unknown() -> Make:
+    """Only the forget set is known (`forget.ids`), not the behaviour that it shows: untraining alone is judged.
+
+    Labels stay as they are. B, and with it A(D∖B), undiscovered and unseen instances, are not measured. This is
+    the usual case of a request to delete records.
+    """
+
+    def make(ground: Ground, rng: np.random.Generator) -> Planted:
+        del rng
+        return Planted(ground.x, ground.y, ground.y, np.zeros(0, np.int64), None, NOT_DECLARED, known=False)
+
+    return make
+
+
 def _of_class(target: int, ground: Ground) -> Ints:
     check_class(target, "target", ground.classes)
     members = np.flatnonzero(ground.y == target)

@@ -58,9 +58,10 @@ class Planted:
         x: Features of all of D after planting [n, ...].
         y: Labels of all of D after planting [n].
         clean: The labels that are right for these features [n].
-        members: Rows of D that carry the behaviour (B), sorted.
+        members: Rows of D that carry the behaviour (B), sorted; none where it is not known.
         unseen: New instances, or None.
         why_no_unseen: The reason where there are none, else "".
+        known: Whether B is known; if not, only S is.
     """
 
     x: Floats
@@ -69,6 +70,7 @@ class Planted:
     members: Ints
     unseen: Unseen | None
     why_no_unseen: str
+    known: bool = True
 
 
 Make = Callable[[Ground, np.random.Generator], Planted]
@@ -77,10 +79,23 @@ Make = Callable[[Ground, np.random.Generator], Planted]
 
 @dataclass(frozen=True)
 class Declared:
-    """What a behaviour declares: its regularity and where it was described."""
+    """What a behaviour declares, in words: for the listing and the table in the docs.
 
+    Attributes:
+        members: Which examples of D carry it (B).
+        label: The label that shows it: what members were trained on.
+        unseen: What its new instances are; "" where there are none.
+        regularity: How much it is a rule, and not memorised example by example.
+        cite: Where it was described.
+        heals: Whether the clean label is another than the planted one.
+    """
+
+    members: str
+    label: str
+    unseen: str
     regularity: str
     cite: str
+    heals: bool
 
 
 BEHAVIOURS: Registry[Declared] = Registry("behaviour")
