@@ -108,6 +108,10 @@ def compare(
     workers: Annotated[
         int | None, typer.Option(help="Worker processes; default: one per core.", metavar="N")
     ] = None,
+    trust_code: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file of your own code that `learner.factory` may run; repeatable.", metavar="FILE"),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", metavar="N")] = None,
     json: Json = None,
     quiet: Quiet = False,
@@ -128,6 +132,7 @@ def compare(
             out=out,
             store=store,
             workers=workers,
+            trusted=trust_code or [],
             seed=seed,
             json=json,
             quiet=quiet,

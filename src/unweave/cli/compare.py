@@ -19,6 +19,7 @@ from unweave.report import print_result
 from unweave.study import Spec, assemble, check_out, read_spec, run_spec
 from unweave.study.compare import Progress as Tell
 from unweave.study.methods import check_methods
+from unweave.study.trust import check_trust, try_learner
 
 _STAGES = {
     "train": "training references",
@@ -36,6 +37,7 @@ def run_compare(
     out: Path | None,
     store: Path | None,
     workers: int | None,
+    trusted: list[Path],
     seed: int | None,
     json: Path | None,
     quiet: bool,
@@ -52,7 +54,7 @@ def run_compare(
     if workers is not None:
         settings = [*settings, f"workers={workers}"]
     wanted = read_spec(spec, cases=cases, settings=settings, methods=names)
-    wanted = replace(wanted, out=out or wanted.out, store=store or wanted.store)
+    wanted = replace(wanted, out=out or wanted.out, store=store or wanted.store, trusted=tuple(trusted))
     folder = wanted.out or _new_folder()
     _check(wanted)
     check_out(folder)
@@ -84,8 +86,9 @@ def _check(spec: Spec) -> None:
     """Refuse bad input before any folder is made; the run itself meets what is assembled here again."""
     if spec.methods is not None:
         check_methods(spec.methods)
+    check_trust(spec.cases, spec.trusted)
     for case in spec.cases:
-        assemble(case)
+        try_learner(assemble(case))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from unweave._random import Key, derive
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.convolution import cnn, resnet9
 from unweave.learners.inputs import standardised
+from unweave.learners.own import module
 from unweave.learners.specs import LearnerSpec
 from unweave.learners.start import uniform_layer
 
@@ -65,6 +66,7 @@ _NETS: dict[str, Callable[[LearnerSpec], Learner]] = {
     "softmax": dense,
     "cnn": cnn,
     "resnet9": resnet9,
+    "module": module,
 }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from unweave._errors import ApplicabilityError, SpecError, UnknownNameError
@@ -53,7 +55,8 @@ NO_RECIPE = Recipe(lr=0.0, epochs=0)
 class LearnerSpec:
     """A learner for examples of one shape: name, parameters, recipe; `nets.build` makes it run.
 
-    `encoding` says which features of a table are standardised on the training set of each world.
+    `encoding` says which features of a table are standardised on the training set of each world; `file` is
+    where the code of a user's own learner is (its digest is in `config`).
     """
 
     name: str
@@ -62,10 +65,12 @@ class LearnerSpec:
     shape: tuple[int, ...]
     classes: int
     encoding: Encoding | None = None
+    file: str = ""
 
     def identity(self) -> dict[str, Any]:
         """Everything that makes two learners the same: enters the key of each stored model."""
         found = {**asdict(self), "shape": list(self.shape)}
+        del found["file"]  # the same code is the same learner wherever it lies
         if self.encoding is None:  # so that the key of a model is what it was before there were tables
             del found["encoding"]
         return found
@@ -89,12 +94,15 @@ class Declared:
         image = len(shape) in (2, 3)
         if self.pixels and not (image and min(shape[-2:]) >= self.pixels):
             raise ApplicabilityError(
-                f"The learner `{name}` takes images of at least {self.pixels}×{self.pixels} pixels, [height, width] "
-                f"or [colours, height, width]; the examples have shape {list(shape)}. `mlp` takes any shape."
+                f"The learner `{name}` takes images of at least {self.pixels}×{self.pixels} pixels, [height, "
+                f"width] or [colours, height, width]; the examples have shape {list(shape)}. `mlp` takes any."
             )
 
 
 LEARNERS: Registry[Declared] = Registry("learner")
+
+
+_OWN = ("module", "classifier")
 
 
 def specify(
@@ -105,6 +113,7 @@ def specify(
     recipe: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
     encoding: Encoding | None = None,
+    factory: str | None = None,
 ) -> LearnerSpec:
     """A registered learner for examples of one shape, checked.
 
@@ -115,6 +124,7 @@ def specify(
         recipe: Fields of `Recipe` to replace in the learner's default.
         config: Parameters of the learner, such as `width`.
         encoding: What a table standardises.
+        factory: For `module` and `classifier`: `file.py:function`; the file is read, not run.
 
     Raises:
         UnknownNameError: for a learner, parameter or field of a recipe that does not exist.
@@ -130,6 +140,14 @@ def specify(
         if field not in known:
             raise UnknownNameError("field of a recipe", field, known)
     built = entry.build(**(config or {}))
+    file = ""
+    if (factory is None) is (name in _OWN):
+        raise SpecError(
+            f"`learner.factory` is {'missing' if factory is None else repr(factory)}: `file.py:function` is what "
+            f"the learners {' and '.join(_OWN)} need, and only they."
+        )
+    if factory is not None:
+        file, built = _own_code(factory)
     entry.declared.check(name, shape)
     if entry.declared.recipe == NO_RECIPE:
         if recipe:
@@ -137,10 +155,23 @@ def specify(
                 f"`learner.{next(iter(recipe))}` is given, but the learner `{name}` has no recipe: it takes no "
                 "gradient steps."
             )
-        return LearnerSpec(name, built, NO_RECIPE, shape, classes, encoding)
+        return LearnerSpec(name, built, NO_RECIPE, shape, classes, encoding, file)
     changed = replace(entry.declared.recipe, **(recipe or {}))
     _check_recipe(changed)
-    return LearnerSpec(name, built, changed, shape, classes, encoding)
+    return LearnerSpec(name, built, changed, shape, classes, encoding, file)
+
+
+def _own_code(factory: str) -> tuple[str, dict[str, Any]]:
+    file, _, function = factory.rpartition(":")
+    if not file or not function.isidentifier():
+        raise SpecError(
+            f"`learner.factory` is {factory!r}; expected a file and a function of it, as model.py:make."
+        )
+    try:
+        source = Path(file).read_bytes()
+    except (OSError, ValueError) as error:
+        raise SpecError(f"`learner.factory`: cannot read {file}: {getattr(error, 'strerror', error)}.") from None
+    return file, {"function": function, "sha256": hashlib.sha256(source).hexdigest()}
 
 
 def _check_recipe(recipe: Recipe) -> None:
@@ -174,7 +205,7 @@ def softmax() -> dict[str, int]:
 
 
 def cnn(*, channels: int = 16) -> dict[str, int]:
-    """Convolutional net: two convolutions 3×3 of `channels` and twice as many, each pooled, and a linear layer."""
+    """Convolutional net: layers of `channels` and twice as many, each halving the image, and a linear layer."""
     if channels < 1:
         raise SpecError(f"`learner.channels` is {channels}; expected at least 1.")
     return {"channels": channels}
@@ -204,6 +235,16 @@ def logistic() -> dict[str, int]:
     return {}
 
 
+def module() -> dict[str, Any]:
+    """Your own `torch.nn.Module`, made by `learner.factory`, `file.py:function`; trained one by one."""
+    return {}
+
+
+def classifier() -> dict[str, Any]:
+    """Your own classifier of scikit-learn, made by `learner.factory`, `file.py:function`; opaque, no gradients."""
+    return {}
+
+
 _ANY, _IMAGES = "features of any shape", "images of at least 8×8 pixels"
 LEARNERS.add("mlp", mlp, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), _ANY))
 LEARNERS.add("softmax", softmax, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), _ANY))
@@ -214,3 +255,5 @@ LEARNERS.add(
 LEARNERS.add("forest", forest, Declared(NO_RECIPE, _ANY))
 LEARNERS.add("boosting", boosting, Declared(NO_RECIPE, _ANY))
 LEARNERS.add("logistic", logistic, Declared(NO_RECIPE, _ANY))
+LEARNERS.add("module", module, Declared(Recipe(lr=0.05, epochs=10), "what its forward takes"))
+LEARNERS.add("classifier", classifier, Declared(NO_RECIPE, _ANY))

@@ -12,6 +12,7 @@ from unweave._errors import DivergedError
 from unweave.learners.contract import State
 from unweave.learners.nets import build
 from unweave.references.keys import Outputs, Setting, model_fields, outputs_fields, read_verified
+from unweave.references.opaque import ensure_opaque_outputs
 from unweave.references.plan import WorldPlan
 from unweave.references.store import Arrays, Entry, Store, key_of
 from unweave.training.engine import many, stack, unstack
@@ -24,18 +25,15 @@ def ensure_models(store: Store, setting: Setting, world: WorldPlan) -> int:
     missing = [k for k, one in enumerate(fields) if not store.has(key_of(one))]
     if not missing:
         return 0
-    x, y = torch.from_numpy(setting.x), torch.from_numpy(setting.y)
-    with one_thread():
-        stacked = many(
-            build(setting.learner),
-            x,
-            y,
-            rows=[world.rows] * len(missing),
-            keys=[world.keys[k] for k in missing],
+    x, y, learner = torch.from_numpy(setting.x), torch.from_numpy(setting.y), build(setting.learner)
+    # What is trained one by one is also stored one by one: a run that is stopped loses one model.
+    for some in [missing] if learner.stacked else [[k] for k in missing]:
+        with one_thread():
+            stacked = many(learner, x, y, rows=[world.rows] * len(some), keys=[world.keys[k] for k in some])
+        _check_finite(stacked, world)
+        store.write(
+            [Entry(fields[k], _to_arrays(state), {}) for k, state in zip(some, unstack(stacked), strict=True)]
         )
-    _check_finite(stacked, world)
-    entries = [Entry(fields[k], _to_arrays(state), {}) for k, state in zip(missing, unstack(stacked), strict=True)]
-    store.write(entries)
     return len(missing)
 
 
@@ -66,6 +64,8 @@ def _ensure_stack(store: Store, setting: Setting, world: WorldPlan) -> tuple[Sta
 
 def ensure_outputs(store: Store, setting: Setting, world: WorldPlan) -> tuple[Outputs, int]:
     """The outputs of a world, and how many models had to be trained for them."""
+    if setting.learner.opaque:
+        return ensure_opaque_outputs(store, setting, world)
     fields = outputs_fields(setting, world)
     found = read_verified(store, key_of(fields))
     if found is not None:

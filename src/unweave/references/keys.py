@@ -59,9 +59,14 @@ def model_fields(setting: Setting, world: WorldPlan) -> list[Fields]:
         "data": setting.fingerprint,
         "training_ids": digest(setting.ids[world.rows]),
         "training_version": TRAINING_VERSION,
-        "torch": version("torch"),
+        **_library(setting.learner),
     }
     return [{**shared, "key": key} for key in world.keys]
+
+
+def _library(learner: LearnerSpec) -> Fields:
+    name = "scikit-learn" if learner.opaque else "torch"
+    return {name: version(name)}
 
 
 def outputs_fields(setting: Setting, world: WorldPlan) -> Fields:

@@ -13,7 +13,7 @@ from unweave._errors import SpecError
 from unweave._random import derive
 from unweave.data import Dataset, fingerprint, load
 from unweave.learners import specify
-from unweave.problem import MIN_PROBES, Case, Planted, Probes, choose_probes, plant, select, strata
+from unweave.problem import MIN_PROBES, Case, LearnerChoice, Planted, Probes, choose_probes, plant, select, strata
 from unweave.references import Setting, WorldName, WorldPlan, plan
 from unweave.study.spec import case_from_tree, case_to_tree
 
@@ -89,12 +89,13 @@ def _assemble(text: str) -> Assembly:
             "nothing could be judged. Raise `data.limit`, `data.test` or `behaviour.size`."
         )
     learner = specify(
-        case.learner.name,
+        _learner_name(case),
         data.train.x.shape[1:],
         data.classes,
         recipe=_given(case.learner, _RECIPE),
         config=_given(case.learner, _CONFIG),
         encoding=data.encoding,
+        factory=case.learner.factory,
     )
     ids = data.train.ids
     setting = Setting(learner, planted.x, planted.y, ids, fingerprint(planted.x, planted.y, ids), probes.x)
@@ -108,6 +109,12 @@ def _assemble(text: str) -> Assembly:
         seed=case.seed,
     )
     return Assembly(case, data, planted, forget, probes, setting, worlds)
+
+
+def _learner_name(case: Case) -> str:
+    # A factory makes a module unless said otherwise; `mlp` is the name of who said nothing.
+    chosen = case.learner
+    return "module" if chosen.factory is not None and chosen.name == LearnerChoice().name else chosen.name
 
 
 def _given(choice: Any, names: tuple[str, ...]) -> dict[str, Any]:

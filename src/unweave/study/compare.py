@@ -34,6 +34,7 @@ from unweave.study.assemble import Assembly, assemble
 from unweave.study.methods import DEFAULT_METHODS, check_methods
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
 from unweave.study.tasks import analysis_fields, method_fields
+from unweave.study.trust import check_trust, try_learner
 
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total)."""
@@ -94,6 +95,7 @@ def compare(
     methods: str | Sequence[str | tuple[str, dict[str, float]] | dict[str, Any]] | None = None,
     store: str | os.PathLike[str] | None = None,
     workers: int | None = None,
+    trust_code: Sequence[str | os.PathLike[str]] = (),
     on_progress: Progress | None = None,
 ) -> Comparison:
     """Say for each method whether it untrained or unlearned, with intervals.
@@ -106,6 +108,7 @@ def compare(
         methods: Names, (name, parameters), or dicts with a name as in a spec; None = the default methods.
         store: Folder of models and outputs; what it holds is not trained again.
         workers: Worker processes of one thread each; None = one per core.
+        trust_code: Files of your own code that a case may run (`learner.factory`).
         on_progress: Called as (stage, done, total).
 
     Returns:
@@ -134,7 +137,8 @@ def compare(
         methods = [methods]
     if methods is not None:
         chosen = tuple(_choice(one) for one in methods)
-    spec = Spec(cases, chosen, store=None if store is None else Path(store), workers=workers)
+    trusted = tuple(Path(file) for file in trust_code)
+    spec = Spec(cases, chosen, store=None if store is None else Path(store), workers=workers, trusted=trusted)
     return run_spec(spec, on_progress=on_progress)
 
 
@@ -158,9 +162,12 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:
     methods = tuple(MethodChoice(n, {}) for n in DEFAULT_METHODS) if spec.methods is None else spec.methods
     if spec.methods is not None:
         check_methods(methods)
+    check_trust(spec.cases, spec.trusted)
     store = Store((spec.store or DEFAULT_STORE).absolute())
     store.check_writable()
     assemblies = [assemble(case) for case in spec.cases]
+    for assembly in assemblies:
+        try_learner(assembly)
     workers = spec.workers or _cores()
 
     with crew_of_workers() as crew:

@@ -36,6 +36,9 @@ _KINDS: dict[WorldName, RowKind] = {
 }
 
 
+NEEDS_GRADIENTS = "it needs gradients, and the models of scikit-learn have none"
+
+
 def judge_case(
     assembly: Assembly,
     worlds: Mapping[WorldName, Outputs],
@@ -181,7 +184,7 @@ def _failed_row(choice: MethodChoice, reason: str) -> Row:
         name=choice.id,
         kind="method",
         stage="default",
-        status="failed",
+        status="refused" if reason == NEEDS_GRADIENTS else "failed",
         reason=reason,
         params=dict(choice.params),
         label="not applicable",
@@ -226,8 +229,8 @@ def _warnings(assembly: Assembly, frame: Frame, rows: list[Row]) -> list[str]:
             found.append(f"`{name}` has only {len(frame.probes.groups[name])} probes: shown, not judged.")
     if frame.not_declared:
         found.append(
-            "Only S is known (`behaviour.kind` is unknown), so untraining alone is judged. Declare the behaviour to "
-            "have unlearning measured."
+            "Only S is known (`behaviour.kind` is unknown), so untraining alone is judged. Declare the behaviour "
+            "to have unlearning measured."
         )
     if frame.one_aim:
         found.append("S = B: untraining and unlearning are the same aim in this case.")

@@ -57,13 +57,17 @@ class MethodChoice:
 
 @dataclass(frozen=True)
 class Spec:
-    """A whole run: cases, methods (None = all that apply), and where things go (None = default)."""
+    """A whole run: cases, methods (None = all that apply), and where things go (None = default).
+
+    `trusted` are the files of code that may be run.
+    """
 
     cases: tuple[Case, ...]
     methods: tuple[MethodChoice, ...] | None = None
     out: Path | None = None
     store: Path | None = None
     workers: int | None = None
+    trusted: tuple[Path, ...] = ()
 
 
 def read_spec(

@@ -18,7 +18,6 @@ from unweave.problem.behaviours.planting import (
     choose,
 )
 
-
 SHAPES: dict[str, Callable[[int], NDArray[np.bool_]]] = {
     "square": lambda side: np.ones((side, side), dtype=bool),
     "frame": lambda side: np.pad(np.zeros((max(side - 2, 0),) * 2, dtype=bool), 1, constant_values=True)[
