@@ -8,7 +8,7 @@ from unweave import Case, LearnerChoice, ReferenceChoice, compare
 from unweave.problem import BehaviourChoice, ForgetChoice, ProbeChoice
 from unweave.records import Result
 from unweave.study import DEFAULT_METHODS, read_spec, run_spec
-from unweave.study.rows import covers
+from unweave.study.warnings import covers
 
 TINY = Case(
     name="tiny",

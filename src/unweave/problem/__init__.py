@@ -15,6 +15,8 @@ from unweave.problem.case import ProbeChoice as ProbeChoice
 from unweave.problem.case import ReferenceChoice as ReferenceChoice
 from unweave.problem.forget import SELECTIONS as SELECTIONS
 from unweave.problem.forget import select as select
+from unweave.problem.ids import known_ids as known_ids
+from unweave.problem.outside import draw_outside as draw_outside
 from unweave.problem.probes import GROUPS as GROUPS
 from unweave.problem.probes import MIN_PROBES as MIN_PROBES
 from unweave.problem.probes import Probes as Probes

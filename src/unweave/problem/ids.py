@@ -12,8 +12,23 @@ from numpy.typing import NDArray
 from unweave._errors import SpecError
 
 Ints = NDArray[np.int64]
+_REMEDY = {"forget.ids": "`forget.allow_unknown` (--allow-unknown) drops and lists them."}
 Ids = NDArray[Any]
 """int64, or texts of any width [n]."""
+
+
+def known_ids(ids: Ids, wanted: Sequence[int | str]) -> tuple[tuple[int | str, ...], tuple[int | str, ...]]:
+    """The wanted ids that are in D, and those that are not, in their order.
+
+    Example:
+        >>> known_ids(np.array([7, 8]), [8, 9])
+        ((8,), (9,))
+    """
+    there = set(ids.tolist())
+    texts = ids.dtype.kind == "U"
+    inside = [(str(one) if texts else one) in there for one in wanted]
+    known = tuple(one for one, is_known in zip(wanted, inside, strict=True) if is_known)
+    return known, tuple(one for one, is_known in zip(wanted, inside, strict=True) if not is_known)
 
 
 def rows_of_ids(ids: Ids, wanted: Sequence[int | str], *, name: str) -> Ints:
@@ -55,6 +70,6 @@ def rows_of_ids(ids: Ids, wanted: Sequence[int | str], *, name: str) -> Ints:
     if unknown:
         raise SpecError(
             f"{len(unknown)} of {len(wanted)} {name.partition('.')[0]} ids are not in the training data (first: "
-            f"{unknown[0]}). Removing data that was never trained on can damage a model."
+            f"{unknown[0]}). Removing data that was never trained on can damage a model. {_REMEDY.get(name, '')}".strip()
         )
     return np.sort(np.array([row_of[i] for i in wanted], dtype=np.int64))

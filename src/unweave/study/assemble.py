@@ -10,10 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave._errors import SpecError
-from unweave._random import derive
-from unweave.data import Dataset, fingerprint, load
+from unweave._random import Key, derive
+from unweave.data import Dataset, Ids, fingerprint, load
 from unweave.learners import specify
-from unweave.problem import MIN_PROBES, Case, LearnerChoice, Planted, Probes, choose_probes, plant, select, strata
+from unweave.problem import (
+    MIN_PROBES,
+    Case,
+    LearnerChoice,
+    Planted,
+    Probes,
+    choose_probes,
+    draw_outside,
+    known_ids,
+    plant,
+    select,
+    strata,
+)
 from unweave.references import Setting, WorldName, WorldPlan, plan
 from unweave.study.spec import case_from_tree, case_to_tree
 
@@ -32,6 +44,7 @@ class Assembly(NamedTuple):
         probes: Probes of all groups.
         setting: What all models share.
         worlds: Training sets and keys.
+        dropped: Ids of S that are not in D, where that was allowed.
     """
 
     case: Case
@@ -41,6 +54,7 @@ class Assembly(NamedTuple):
     probes: Probes
     setting: Setting
     worlds: dict[WorldName, WorldPlan]
+    dropped: tuple[int | str, ...]
 
 
 def assemble(case: Case) -> Assembly:
@@ -72,15 +86,7 @@ def _assemble(text: str) -> Assembly:
         ids=data.train.ids,
         columns=(data.train.columns, data.test.columns),
     )
-    forget = select(
-        planted,
-        data.train.ids,
-        key=key,
-        discovery=case.forget.discovery,
-        count=case.forget.count,
-        forget_ids=case.forget.ids,
-        selection=case.forget.selection,
-    )
+    planted, forget, dropped = _forget(case, planted, data.train.ids, key)
     probes = choose_probes(planted, forget, test, limit=case.probes.limit, key=key)
     sizes = {name: len(rows) for name, rows in probes.groups.items()}
     if not any(strata(sizes).values()):
@@ -97,10 +103,10 @@ def _assemble(text: str) -> Assembly:
         encoding=data.encoding,
         factory=case.learner.factory,
     )
-    ids = data.train.ids
+    n, ids = len(data.train), _with_ids_outside(data, len(planted.y) - len(data.train))
     setting = Setting(learner, planted.x, planted.y, ids, fingerprint(planted.x, planted.y, ids), probes.x)
     worlds = plan(
-        len(ids),
+        n,
         forget,
         planted.members if planted.known else None,
         models=case.references.models,
@@ -108,7 +114,44 @@ def _assemble(text: str) -> Assembly:
         paired=case.references.paired,
         seed=case.seed,
     )
-    return Assembly(case, data, planted, forget, probes, setting, worlds)
+    return Assembly(case, data, planted, forget, probes, setting, worlds, dropped)
+
+
+def _forget(
+    case: Case, planted: Planted, ids: Ids, key: Key
+) -> tuple[Planted, NDArray[np.int64], tuple[int | str, ...]]:
+    """S: within B, or outside D; and the ids that were named but are not in D."""
+    chosen = case.forget
+    if chosen.outside:
+        if chosen.ids is not None or chosen.selection != "random":
+            raise SpecError(
+                "`forget.outside` draws S at random from new instances; leave out `ids` and `selection`."
+            )
+        found, rows = draw_outside(planted, key=key, discovery=chosen.discovery, count=chosen.count)
+        return found, rows, ()
+    named, dropped = chosen.ids, ()
+    if named is not None and chosen.allow_unknown:
+        named, dropped = known_ids(ids, named)
+    rows = select(
+        planted,
+        ids,
+        key=key,
+        discovery=chosen.discovery,
+        count=chosen.count,
+        forget_ids=named,
+        selection=chosen.selection,
+    )
+    return planted, rows, dropped
+
+
+def _with_ids_outside(data: Dataset, count: int) -> Ids:
+    ids = data.train.ids
+    if count == 0:
+        return ids
+    if ids.dtype.kind == "U":
+        return np.array([*ids.tolist(), *(f"outside D, {number}" for number in range(count))], dtype=np.str_)
+    begin = max(int(part.ids.max()) if part.ids.dtype.kind != "U" else 0 for part in (data.train, data.test)) + 1
+    return np.concatenate([ids, np.arange(begin, begin + count)])
 
 
 def _learner_name(case: Case) -> str:

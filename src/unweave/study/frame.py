@@ -31,9 +31,17 @@ OVERALL = 0
 AIMS: tuple[Aim, ...] = ("untraining", "unlearning")
 REFERENCE: dict[Aim, WorldName] = {"untraining": "untrained", "unlearning": "unlearned"}
 NULL: dict[Aim, WorldName] = {"untraining": "null_untrained", "unlearning": "null_unlearned"}
+WORLD_NAMES: dict[WorldName, str] = {
+    "original": "original A(D)",
+    "untrained": "reference A(D∖S)",
+    "unlearned": "reference A(D∖B)",
+    "null_untrained": "fresh A(D∖S)",
+    "null_unlearned": "fresh A(D∖B)",
+}
 POWER_LEVEL = 0.05
 NULL_LEVEL = 0.01
 PERMUTATIONS = 999
+NO_OP = "S lies outside D: untraining is a no-op by definition"
 NO_POWER = "nothing to remove: the original is not distinguishable from the reference"
 
 
@@ -77,7 +85,15 @@ class Frame:
 
     def has_power(self, aim: Aim) -> bool:
         """Whether the originals can be told from the aim's reference at all."""
-        return self.power[aim] <= POWER_LEVEL
+        return self.power[aim] <= POWER_LEVEL and not self.no_op(aim)
+
+    def no_op(self, aim: Aim) -> bool:
+        """Whether the aim asks for nothing by definition: untraining of examples that were never trained on."""
+        return aim == "untraining" and self.case.forget.outside
+
+    def no_power(self, aim: Aim) -> str:
+        """Why nothing can be judged where there is no power."""
+        return NO_OP if self.no_op(aim) else NO_POWER
 
     @property
     def one_aim(self) -> bool:

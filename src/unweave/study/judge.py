@@ -11,7 +11,7 @@ from unweave.metrics import conjunction, excess, outcome
 from unweave.problem import AIM_GROUPS, MIN_PROBES
 from unweave.records import Aim, Part, Verdict
 from unweave.stats import Jackknife, equivalence, holm, interval, jackknife, lower_bound, p_below
-from unweave.study.frame import AIMS, NO_POWER, OVERALL, Frame
+from unweave.study.frame import AIMS, OVERALL, Frame
 from unweave.study.measure import accuracy_difference
 from unweave.study.samples import Distances, Sample, design_of
 
@@ -122,7 +122,7 @@ def _verdict(frame: Frame, one: Cell, aim: Aim, p_holm: float | None, null_ok: b
         return Verdict("not measured", reason, value, one.parts, one.p_value, p_holm)
     if frame.too_few:
         return Verdict("not measured", frame.too_few, value, one.parts, one.p_value, p_holm)
-    if one.unmeasured and not frame.has_power(aim):
+    if one.unmeasured and not frame.has_power(aim) and not frame.no_op(aim):
         # What the aim is about was not looked at, so "nothing to remove" would be no finding.
         return Verdict("not measured", one.unmeasured, value, one.parts, one.p_value, p_holm)
     alpha = frame.case.alpha
@@ -133,7 +133,7 @@ def _verdict(frame: Frame, one: Cell, aim: Aim, p_holm: float | None, null_ok: b
     reason = {
         "reached": "every part holds, after the correction for all methods and aims",
         "missed": "more than the margin is left overall",
-        "no power": NO_POWER,
+        "no power": frame.no_power(aim),
         "not measured": one.unmeasured,
         "inconclusive": (
             f"not shown: {', '.join(failed)}" if failed else "holds alone, but not after the correction"

@@ -30,7 +30,7 @@ from unweave.stats import (
     permutation_test_by_probe,
     ratio,
 )
-from unweave.study.frame import AIMS, NO_POWER, NULL, OVERALL, Frame, off_line
+from unweave.study.frame import AIMS, NULL, OVERALL, Frame, off_line
 from unweave.study.samples import Floats, Kind, Sample, design_of
 
 DIFFERING_LEVEL = 0.05
@@ -100,7 +100,7 @@ def residual(frame: Frame, row: Sample, aim: Aim, *, group: int = OVERALL) -> Me
     if aim not in frame.aims:
         return NotMeasured(frame.not_declared)
     if not frame.too_few and not frame.has_power(aim):
-        return NotMeasured(NO_POWER)
+        return NotMeasured(frame.no_power(aim))
     original, reference = frame.worlds["original"], frame.reference(aim)
     design = design_of(row, original, reference)
     return ratio(

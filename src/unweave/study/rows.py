@@ -6,27 +6,19 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from unweave._types import Estimate, NotMeasured
+from unweave._types import NotMeasured
 from unweave.metrics import label, off_line_in_words
 from unweave.records import Aim, CaseResult, Cost, Row, RowKind, Verdict, World
 from unweave.references import Outputs, WorldName, WorldPlan
 from unweave.report import case_headline
 from unweave.study.assemble import Assembly
-from unweave.study.frame import NULL_LEVEL, REFERENCE, Frame, build_frame, forget_margins, geometry
+from unweave.study.frame import NULL_LEVEL, WORLD_NAMES, Frame, build_frame, forget_margins, geometry
 from unweave.study.judge import Cell, cell, unjudged, verdicts
-from unweave.study.measure import damage_of, groups_of, place, predictions, residual, tails_of
+from unweave.study.measure import damage_of, groups_of, place, residual, tails_of
 from unweave.study.samples import Sample, probabilities
 from unweave.study.spec import MethodChoice, case_to_json
+from unweave.study.warnings import warnings_of
 
-WORLD_NAMES: dict[WorldName, str] = {
-    "original": "original A(D)",
-    "untrained": "reference A(D∖S)",
-    "unlearned": "reference A(D∖B)",
-    "null_untrained": "fresh A(D∖S)",
-    "null_unlearned": "fresh A(D∖B)",
-}
 _KINDS: dict[WorldName, RowKind] = {
     "original": "original",
     "untrained": "reference",
@@ -79,7 +71,7 @@ def judge_case(
         margin=case.margin,
         alpha=case.alpha,
         null_ok=null_ok,
-        warnings=tuple(_warnings(assembly, frame, rows)),
+        warnings=tuple(warnings_of(assembly, frame, rows)),
         geometry=shape,
         worlds=tuple(
             World(name, one.training_set, len(one.rows), len(one.keys)) for name, one in assembly.worlds.items()
@@ -202,54 +194,3 @@ def _failed_row(choice: MethodChoice, reason: str) -> Row:
         damage=None,
         cost=Cost(0.0),
     )
-
-
-def _warnings(assembly: Assembly, frame: Frame, rows: list[Row]) -> list[str]:
-    found: list[str] = []
-    if frame.too_few:
-        found.append(f"No verdict: {frame.too_few}.")
-    for aim in frame.aims:
-        name = WORLD_NAMES[REFERENCE[aim]]
-        if frame.null_p[aim] <= NULL_LEVEL:
-            found.append(
-                f"Fresh retrains differ from {name} (permutation p = {frame.null_p[aim]:.3g}): "
-                "this run gives no verdict."
-            )
-    for row in rows:
-        anchor = {"null_untrained": 0.0, "null_unlearned": 1.0}.get(row.id)
-        if anchor is not None and isinstance(row.generality, Estimate) and not covers(row.generality, anchor):
-            found.append(
-                f"The 95% interval of t of {row.name} does not hold its anchor {anchor:g}; "
-                "one in twenty such intervals misses by chance."
-            )
-    found += assembly.data.warnings
-    found += _untrained_well(frame)
-    for name in frame.groups:
-        if name not in frame.judged:
-            found.append(f"`{name}` has only {len(frame.probes.groups[name])} probes: shown, not judged.")
-    if frame.not_declared:
-        found.append(
-            "Only S is known (`behaviour.kind` is unknown), so untraining alone is judged. Declare the behaviour "
-            "to have unlearning measured."
-        )
-    if frame.one_aim:
-        found.append("S = B: untraining and unlearning are the same aim in this case.")
-    return found
-
-
-def _untrained_well(frame: Frame) -> list[str]:
-    """A warning if the originals know little more of ordinary data than which class is most frequent."""
-    clean = frame.probes.clean[frame.probes.groups["retain"]]
-    right = float((predictions(frame.worlds["original"])[:, frame.probes.groups["retain"]] == clean).mean())
-    by_guessing = float(np.bincount(clean).max() / len(clean))
-    if right >= by_guessing + (1 - by_guessing) / 4:
-        return []
-    return [
-        f"The originals get {right:.0%} of retain right, and the most frequent class alone gives "
-        f"{by_guessing:.0%}: the recipe (`learner.lr`, `learner.epochs`) does not train this learner."
-    ]
-
-
-def covers(estimate: Estimate, value: float) -> bool:
-    """Whether the interval holds a value; an end that is None is unbounded."""
-    return (estimate.low is None or estimate.low <= value) and (estimate.high is None or value <= estimate.high)

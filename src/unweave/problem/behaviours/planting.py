@@ -40,8 +40,8 @@ class Ground(NamedTuple):
 class Unseen:
     """New instances of the behaviour: features, the label that shows it, and the clean label.
 
-    `rows` are those test examples that are new instances as they stand, so that they are no ordinary
-    test data; None where instances are made by changing features.
+    `rows` are those test examples that are new instances as they stand (all of them, also where some have become
+    S), so that they are no ordinary test data; None where instances are made by changing features.
     """
 
     x: Floats

@@ -1,0 +1,112 @@
+"""What a reader of a case should be warned of, beside its numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unweave._types import Estimate
+from unweave.data import row_prints
+from unweave.records import Row
+from unweave.study.assemble import Assembly
+from unweave.study.frame import NO_OP, NULL_LEVEL, REFERENCE, WORLD_NAMES, Frame
+from unweave.study.measure import predictions
+
+_SHOWN = 20
+
+
+def warnings_of(assembly: Assembly, frame: Frame, rows: list[Row]) -> list[str]:
+    """All warnings of a case, the gravest first."""
+    found: list[str] = []
+    if frame.too_few:
+        found.append(f"No verdict: {frame.too_few}.")
+    for aim in frame.aims:
+        name = WORLD_NAMES[REFERENCE[aim]]
+        if frame.null_p[aim] <= NULL_LEVEL:
+            found.append(
+                f"Fresh retrains differ from {name} (permutation p = {frame.null_p[aim]:.3g}): "
+                "this run gives no verdict."
+            )
+    for row in rows:
+        anchor = {"null_untrained": 0.0, "null_unlearned": 1.0}.get(row.id)
+        if anchor is not None and isinstance(row.generality, Estimate) and not covers(row.generality, anchor):
+            found.append(
+                f"The 95% interval of t of {row.name} does not hold its anchor {anchor:g}; "
+                "one in twenty such intervals misses by chance."
+            )
+    found += assembly.data.warnings
+    found += _about_forget(assembly)
+    found += _about_seeds(assembly, frame)
+    found += _untrained_well(frame)
+    for name in frame.groups:
+        if name not in frame.judged:
+            found.append(f"`{name}` has only {len(frame.probes.groups[name])} probes: shown, not judged.")
+    if frame.not_declared:
+        found.append(
+            "Only S is known (`behaviour.kind` is unknown), so untraining alone is judged. Declare the behaviour "
+            "to have unlearning measured."
+        )
+    if frame.one_aim:
+        found.append("S = B: untraining and unlearning are the same aim in this case.")
+    return found
+
+
+def _untrained_well(frame: Frame) -> list[str]:
+    """A warning if the originals know little more of ordinary data than which class is most frequent."""
+    clean = frame.probes.clean[frame.probes.groups["retain"]]
+    right = float((predictions(frame.worlds["original"])[:, frame.probes.groups["retain"]] == clean).mean())
+    by_guessing = float(np.bincount(clean).max() / len(clean))
+    if right >= by_guessing + (1 - by_guessing) / 4:
+        return []
+    return [
+        f"The originals get {right:.0%} of retain right, and the most frequent class alone gives "
+        f"{by_guessing:.0%}: the recipe (`learner.lr`, `learner.epochs`) does not train this learner."
+    ]
+
+
+def _about_forget(assembly: Assembly) -> list[str]:
+    """What removing S or B does that a request may not have meant."""
+    setting, forget, world = assembly.setting, assembly.forget, assembly.worlds["original"]
+    found: list[str] = []
+    if assembly.case.forget.outside:
+        found.append(f"{NO_OP} (S are {len(forget)} new instances of the behaviour).")
+    if assembly.dropped:
+        shown = ", ".join(str(one) for one in assembly.dropped[:_SHOWN])
+        more = ", …" if len(assembly.dropped) > _SHOWN else ""
+        found.append(
+            f"{len(assembly.dropped)} forget ids are not in the training data and were dropped: {shown}{more}."
+        )
+    prints = row_prints(setting.x, setting.y)
+    retain = np.setdiff1d(world.rows, forget)
+    copies = int(np.isin(prints[retain], prints[forget]).sum())
+    if copies:
+        found.append(f"{copies} retained examples are exact copies of forgotten ones; their influence stays.")
+    if len(forget) > len(world.rows) / 2 and not assembly.case.forget.outside:
+        found.append(
+            f"S is {len(forget) / len(world.rows):.0%} of the training data: retraining without it may cost less than "
+            "any method."
+        )
+    for name in ("untrained", "unlearned"):
+        if name not in assembly.worlds:
+            continue
+        left = assembly.worlds[name]
+        lost = np.setdiff1d(setting.y[world.rows], setting.y[left.rows])
+        if len(lost):
+            shown = ", ".join(str(one) for one in lost[:_SHOWN])
+            found.append(f"No example of class {shown} is left in {left.training_set}: a whole class is removed.")
+    return found
+
+
+def _about_seeds(assembly: Assembly, frame: Frame) -> list[str]:
+    """A law that is a point: intervals over models say nothing then."""
+    outputs = frame.worlds["original"].outputs
+    if (outputs == outputs[:1]).all():
+        return [
+            f"All {len(outputs)} originals say the same: the learner `{assembly.setting.learner.name}` does not depend on "
+            "its seed, so that one model per world would do and intervals over models have no width."
+        ]
+    return []
+
+
+def covers(estimate: Estimate, value: float) -> bool:
+    """Whether the interval holds a value; an end that is None is unbounded."""
+    return (estimate.low is None or estimate.low <= value) and (estimate.high is None or value <= estimate.high)
