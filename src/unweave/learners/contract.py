@@ -47,6 +47,7 @@ class Learner:
     """A training algorithm A: architecture, recipe, and the functions that make and run one model.
 
     `stacked_gradient` is optional: where it is None the engine differentiates `apply` under `vmap`.
+    Where `stacked` is False there is no stack: models are trained, asked and edited one by one.
     """
 
     spec: LearnerSpec
@@ -54,6 +55,7 @@ class Learner:
     apply: Apply
     features: Callable[[State, Tensor], Tensor]
     stacked_gradient: StackedGradient | None = None
+    stacked: bool = True
 
     @property
     def recipe(self) -> Recipe:

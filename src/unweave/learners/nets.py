@@ -1,15 +1,18 @@
-"""The nets that come with unweave: softmax regression and the multilayer perceptron."""
+"""The nets that come with unweave; here softmax regression and the multilayer perceptron."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear, relu
 
 from unweave._random import Key, derive
+from unweave.learners import convolution
 from unweave.learners.contract import Learner, Params, State
+from unweave.learners.initial import fan_in_uniform
 from unweave.learners.specs import LearnerSpec
 
 
@@ -22,6 +25,10 @@ def build(spec: LearnerSpec) -> Learner:
         >>> learner.init(0).params["0.weight"].shape
         torch.Size([2, 4])
     """
+    return _BUILDERS[spec.name](spec)
+
+
+def _dense(spec: LearnerSpec) -> Learner:
     depth = spec.config.get("depth", 0)
     sizes = [math.prod(spec.shape), *[spec.config.get("width", 0)] * depth, spec.classes]
 
@@ -42,18 +49,11 @@ def build(spec: LearnerSpec) -> Learner:
     return Learner(spec, lambda key: _layers(sizes, key), apply, features, gradient)
 
 
-def _dense(rng: torch.Generator, fan_in: int, fan_out: int) -> tuple[Tensor, Tensor]:
-    # U(−1/√fan_in, 1/√fan_in) for weights and biases: the default of torch.nn.Linear.
-    bound = 1 / math.sqrt(fan_in)
-    weight = torch.empty(fan_out, fan_in).uniform_(-bound, bound, generator=rng)
-    return weight, torch.empty(fan_out).uniform_(-bound, bound, generator=rng)
-
-
 def _layers(sizes: list[int], key: Key) -> State:
     rng = torch.Generator().manual_seed(derive(key, "init"))
     params: Params = {}
     for number, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
-        params[f"{number}.weight"], params[f"{number}.bias"] = _dense(rng, fan_in, fan_out)
+        params[f"{number}.weight"], params[f"{number}.bias"] = fan_in_uniform(rng, fan_out, fan_in)
     return State(params, {})
 
 
@@ -93,3 +93,10 @@ def dense_gradient(params: Params, x: Tensor, y: Tensor, *, depth: int) -> Param
                 torch.bmm(delta, params[f"{layer}.weight"]), hidden[layer], 0
             )
     return {name: grads[name] for name in params}
+
+
+_BUILDERS: dict[str, Callable[[LearnerSpec], Learner]] = {
+    "mlp": _dense,
+    "softmax": _dense,
+    "cnn": convolution.cnn,
+}

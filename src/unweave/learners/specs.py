@@ -54,6 +54,12 @@ class LearnerSpec:
     shape: tuple[int, ...]
     classes: int
 
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """Colours, height and width of an image [h, w] or [colours, h, w]."""
+        colours, height, width = (1, *self.shape) if len(self.shape) == 2 else self.shape
+        return colours, height, width
+
     def identity(self) -> dict[str, Any]:
         """Everything that makes two learners the same: enters the key of each stored model."""
         return {**asdict(self), "shape": list(self.shape)}
@@ -61,10 +67,11 @@ class LearnerSpec:
 
 @dataclass(frozen=True)
 class Declared:
-    """What a learner declares: its default recipe and the data it takes."""
+    """What a learner declares: its default recipe and the data it takes, in words and as a least side in pixels."""
 
     recipe: Recipe
     takes: str
+    smallest_image: int | None = None
 
 
 LEARNERS: Registry[Declared] = Registry("learner")
@@ -89,7 +96,7 @@ def specify(
 
     Raises:
         UnknownNameError: for a learner, parameter or field of a recipe that does not exist.
-        SpecError: for a recipe or parameter out of range.
+        SpecError: for a recipe or parameter out of range, or examples of a shape that it does not take.
 
     Example:
         >>> specify("mlp", (8, 8), 10, config={"width": 32}).config
@@ -102,7 +109,17 @@ def specify(
             raise UnknownNameError("field of a recipe", field, known)
     changed = replace(entry.declared.recipe, **(recipe or {}))
     _check_recipe(changed)
+    _check_shape(name, entry.declared, shape)
     return LearnerSpec(name, entry.build(**(config or {})), changed, shape, classes)
+
+
+def _check_shape(name: str, declared: Declared, shape: tuple[int, ...]) -> None:
+    side = declared.smallest_image
+    if side is not None and (len(shape) not in (2, 3) or min(shape[-2:]) < side):
+        raise SpecError(
+            f"`learner.name` is {name}, which takes {declared.takes}; these examples have the shape "
+            f"{list(shape)}. Choose another learner, such as mlp."
+        )
 
 
 def _check_recipe(recipe: Recipe) -> None:
@@ -122,11 +139,15 @@ def _check_recipe(recipe: Recipe) -> None:
         )
 
 
-def mlp(*, width: int = 64, depth: int = 1) -> dict[str, int]:
-    """Multilayer perceptron with `depth` hidden relu layers of `width` units on flattened features."""
-    for field, value in (("width", width), ("depth", depth)):
+def _at_least_one(**given: int) -> None:
+    for field, value in given.items():
         if value < 1:
             raise SpecError(f"`learner.{field}` is {value}; expected at least 1.")
+
+
+def mlp(*, width: int = 64, depth: int = 1) -> dict[str, int]:
+    """Multilayer perceptron with `depth` hidden relu layers of `width` units on flattened features."""
+    _at_least_one(width=width, depth=depth)
     return {"width": width, "depth": depth}
 
 
@@ -135,5 +156,20 @@ def softmax() -> dict[str, int]:
     return {}
 
 
+def cnn(*, channels: int = 16) -> dict[str, int]:
+    """Convolutional net: 3×3 convolution to `channels`, pool, relu, another to twice as many, pool, relu, linear."""
+    _at_least_one(channels=channels)
+    return {"channels": channels}
+
+
 LEARNERS.add("mlp", mlp, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), "features of any shape"))
 LEARNERS.add("softmax", softmax, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), "features of any shape"))
+LEARNERS.add(
+    "cnn",
+    cnn,
+    Declared(
+        Recipe(lr=0.1, epochs=6, batch_size=64, schedule="linear"),
+        "images [h, w] or [colours, h, w] of at least 8×8",
+        smallest_image=8,
+    ),
+)

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import grad, vmap
 
 from unweave._errors import DivergedError, UserError
 from unweave._random import Key, derive, generator
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in, key_tensor
 from unweave.methods.contract import Batch, Examples, Method, Net, Pass, plan_for, retain_pass
-from unweave.training.engine import sgd_step, take
+from unweave.training.engine import sgd_step, stack, take, unstack
+from unweave.training.lift import gradient, lift
 
 
 class Edited(NamedTuple):
@@ -81,6 +81,19 @@ def run(
     """
     if len(forget.y) == 0 or len(retain.y) == 0:
         raise UserError("A method needs a forget set and retain data; one of them is empty.")
+    if learner.stacked:
+        return _run(method, learner, original, forget=forget, retain=retain, keys=keys)
+    # One after the other: only one model's momentum, masks and teachers are held at a time.
+    edited = [
+        _run(method, learner, stack([one]), forget=forget, retain=retain, keys=[key])
+        for one, key in zip(unstack(original), keys, strict=True)
+    ]
+    return edited[0]._replace(state=stack([unstack(one.state)[0] for one in edited]))
+
+
+def _run(
+    method: Method, learner: Learner, original: State, *, forget: Examples, retain: Examples, keys: Sequence[Key]
+) -> Edited:
     device = retain.x.device
     noise = key_tensor([derive(key, "method noise") for key in keys], device)
     state, aux = _prepare(method, learner, original, forget, retain, noise)
@@ -89,7 +102,7 @@ def run(
     params = {name: value.clone() for name, value in state.params.items()}
     buffers, mask = state.buffers, None
     if method.update_mask is not None:
-        mask = vmap(method.update_mask)(aux)
+        mask = lift(method.update_mask, stacked=learner.stacked)(aux)
     sources = {"forget": forget, "retain": retain}
     orders = {name: _Order(len(part.y), learner.recipe.batch_size, keys, name) for name, part in sources.items()}
     velocity = {name: torch.zeros_like(value) for name, value in params.items()}
@@ -98,7 +111,7 @@ def run(
             name: _batch(sources[name], orders[name].next(device)) for name in sources if which in (name, "both")
         }
         examples += sum(batch.y.shape[1] for batch in batches.values())
-        differentiate = vmap(grad(_loss(method, learner, i), has_aux=True))
+        differentiate = gradient(_loss(method, learner, i), stacked=learner.stacked)
         grads, buffers = differentiate(params, buffers, aux, batches, fold_in(noise, i))
         before = None if mask is None else {name: value.clone() for name, value in params.items()}
         sgd_step(params, grads, velocity, lr=method.lr * learner.recipe.lr, learner=learner, first=i == 0)
@@ -125,7 +138,7 @@ def _prepare(
     def one(state: State, key: Tensor) -> tuple[State, Any]:
         return prepare(Net(learner, state, train=False), forget, retain, key)
 
-    return vmap(one)(original, fold_in(noise, -1))
+    return lift(one, stacked=learner.stacked)(original, fold_in(noise, -1))
 
 
 def _passes(method: Method, learner: Learner, n_forget: int, n_retain: int) -> Sequence[Pass]:

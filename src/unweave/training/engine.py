@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.func import grad, vmap
 from torch.nn.functional import cross_entropy
 
 from unweave._random import Key, derive
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in, key_tensor
 from unweave.training.batches import epoch_orders
+from unweave.training.lift import gradient
+from unweave.training.loop import fit
 
 
 def stack(states: Sequence[State]) -> State:
@@ -47,7 +48,8 @@ def many(
     """Train K models at once; replica k equals `fit(…, rows=rows[k], key=keys[k])` up to rounding.
 
     Weights differ from `fit` by at most a few 1e-6 (another order of summation); a replica's result
-    does not depend on which others it was stacked with.
+    does not depend on which others it was stacked with. A learner whose models cannot be stacked is
+    trained by `fit`, one model after the other.
 
     Args:
         learner: Architecture and recipe.
@@ -56,7 +58,7 @@ def many(
         rows: One training set per replica, as rows of D; all of the same size, since a stack takes
             its steps together.
         keys: One key per replica.
-        on_epoch: Called after each epoch with its number.
+        on_epoch: Called after each epoch of a stack with its number.
 
     Returns:
         A stacked state with a leading axis of length K.
@@ -64,6 +66,8 @@ def many(
     Raises:
         ValueError: if the training sets differ in size.
     """
+    if not learner.stacked:
+        return stack([fit(learner, x, y, rows=r, key=k) for r, k in zip(rows, keys, strict=True)])
     recipe, n_rows = learner.recipe, len(rows[0])
     if any(len(r) != n_rows for r in rows):
         raise ValueError(f"Expected training sets of one size, got {sorted({len(r) for r in rows})}.")
@@ -79,7 +83,7 @@ def many(
         logits, after = learner.apply(State(params, buffers), xb, train=True, key=key)
         return cross_entropy(logits, yb), after
 
-    differentiate = vmap(grad(loss, has_aux=True))
+    differentiate = gradient(loss, stacked=True)
     by_hand = learner.stacked_gradient
     velocity = {name: torch.zeros_like(value) for name, value in params.items()}
     total, step = recipe.steps(n_rows), 0
