@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unweave._random import Key
@@ -48,6 +51,8 @@ class Learner:
 
     `stacked_gradient` is optional: where it is None the engine differentiates `apply` under `vmap`.
     Where `stacked` is False there is no stack: models are trained, asked and edited one by one.
+    `standardise` computes buffers from the features of a model's training set [n, ...] before it is trained,
+    and `encode` is what `apply` does to features with them: `stacked_gradient` takes features after that.
     """
 
     spec: LearnerSpec
@@ -56,6 +61,19 @@ class Learner:
     features: Callable[[State, Tensor], Tensor]
     stacked_gradient: StackedGradient | None = None
     stacked: bool = True
+    standardise: Callable[[Tensor], Params] | None = None
+    encode: Callable[[Params, Tensor], Tensor] | None = None
+
+    def start(self, key: Key, x: Tensor, rows: NDArray[np.int64]) -> State:
+        """The model of a key before training on these rows of x [n, ...], on the device of x."""
+        state = self.init(key)
+        params = {name: value.to(x.device) for name, value in state.params.items()}
+        buffers = {name: value.to(x.device) for name, value in state.buffers.items()}
+        if self.standardise is not None:
+            # In one order, so that sums over a set do not depend on how its rows are listed.
+            own = torch.from_numpy(np.sort(rows)).to(x.device)
+            buffers |= self.standardise(x.index_select(0, own))
+        return State(params, buffers)
 
     @property
     def recipe(self) -> Recipe:

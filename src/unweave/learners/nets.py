@@ -12,6 +12,7 @@ from torch.nn.functional import linear, relu
 from unweave._random import Key, derive
 from unweave.learners import convolution
 from unweave.learners.contract import Learner, Params, State
+from unweave.learners.encoding import with_encoding
 from unweave.learners.initial import fan_in_uniform
 from unweave.learners.specs import LearnerSpec
 
@@ -25,7 +26,8 @@ def build(spec: LearnerSpec) -> Learner:
         >>> learner.init(0).params["0.weight"].shape
         torch.Size([2, 4])
     """
-    return _BUILDERS[spec.name](spec)
+    learner = _BUILDERS[spec.name](spec)
+    return learner if spec.encoding is None else with_encoding(learner, spec.encoding)
 
 
 def _dense(spec: LearnerSpec) -> Learner:

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from unweave._errors import SpecError, UnknownNameError
 from unweave._registry import Registry
+from unweave.data import Encoding
 
 Schedule = Literal["constant", "linear", "cosine"]
 
@@ -53,6 +54,7 @@ class LearnerSpec:
     recipe: Recipe
     shape: tuple[int, ...]
     classes: int
+    encoding: Encoding | None = None
 
     @property
     def image(self) -> tuple[int, int, int]:
@@ -62,7 +64,10 @@ class LearnerSpec:
 
     def identity(self) -> dict[str, Any]:
         """Everything that makes two learners the same: enters the key of each stored model."""
-        return {**asdict(self), "shape": list(self.shape)}
+        fields = {**asdict(self), "shape": list(self.shape)}
+        if self.encoding is None:  # what is no table has the identity it had before there were tables
+            del fields["encoding"]
+        return fields
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ def specify(
     *,
     recipe: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
+    encoding: Encoding | None = None,
 ) -> LearnerSpec:
     """A registered learner for examples of one shape, checked.
 
@@ -93,6 +99,7 @@ def specify(
         classes: Number of classes.
         recipe: Fields of `Recipe` to replace in the learner's default.
         config: Parameters of the learner, such as `width`.
+        encoding: For a table: which features each model standardises on its own training set.
 
     Raises:
         UnknownNameError: for a learner, parameter or field of a recipe that does not exist.
@@ -110,7 +117,7 @@ def specify(
     changed = replace(entry.declared.recipe, **(recipe or {}))
     _check_recipe(changed)
     _check_shape(name, entry.declared, shape)
-    return LearnerSpec(name, entry.build(**(config or {})), changed, shape, classes)
+    return LearnerSpec(name, entry.build(**(config or {})), changed, shape, classes, encoding)
 
 
 def _check_shape(name: str, declared: Declared, shape: tuple[int, ...]) -> None:
@@ -168,7 +175,7 @@ LEARNERS.add(
     "cnn",
     cnn,
     Declared(
-        Recipe(lr=0.1, epochs=6, batch_size=64, schedule="linear"),
+        Recipe(lr=0.1, epochs=8, batch_size=64, schedule="linear"),
         "images [h, w] or [colours, h, w] of at least 8×8",
         smallest_image=8,
     ),

@@ -18,7 +18,7 @@ from unweave.references import Setting, WorldName, WorldPlan, plan
 from unweave.study.spec import case_from_tree, case_to_tree
 
 _RECIPE = ("epochs", "lr", "batch_size", "momentum", "weight_decay", "schedule")
-_CONFIG = ("width", "depth")
+_CONFIG = ("width", "depth", "channels", "trees")
 
 
 class Assembly(NamedTuple):
@@ -94,6 +94,7 @@ def _assemble(text: str) -> Assembly:
         data.classes,
         recipe=_given(case.learner, _RECIPE),
         config=_given(case.learner, _CONFIG),
+        encoding=data.encoding,
     )
     ids = data.train.ids
     setting = Setting(learner, planted.x, planted.y, ids, fingerprint(planted.x, planted.y, ids), probes.x)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.func import vmap
 from torch.nn.functional import cross_entropy
 
 from unweave._random import Key, derive
@@ -72,9 +73,7 @@ def many(
     if any(len(r) != n_rows for r in rows):
         raise ValueError(f"Expected training sets of one size, got {sorted({len(r) for r in rows})}.")
     device = x.device
-    start = stack([learner.init(key) for key in keys])
-    params = {name: value.to(device) for name, value in start.params.items()}
-    buffers = {name: value.to(device) for name, value in start.buffers.items()}
+    params, buffers = stack([learner.start(key, x, r) for r, key in zip(rows, keys, strict=True)])
     noise = key_tensor([derive(key, "noise") for key in keys], device)
     orders = np.stack([epoch_orders(len(x), r, recipe.epochs, k) for r, k in zip(rows, keys, strict=True)])
     table = torch.from_numpy(orders).to(device)  # (K, epochs, n_rows)
@@ -85,6 +84,7 @@ def many(
 
     differentiate = gradient(loss, stacked=True)
     by_hand = learner.stacked_gradient
+    encode = (lambda buffers, x: x) if learner.encode is None else vmap(learner.encode)
     velocity = {name: torch.zeros_like(value) for name, value in params.items()}
     total, step = recipe.steps(n_rows), 0
     for epoch in range(recipe.epochs):
@@ -92,7 +92,7 @@ def many(
             batch = table[:, epoch, begin : begin + recipe.batch_size]
             xb, yb = take(x, batch), take(y, batch)
             if by_hand is not None:
-                grads = by_hand(params, xb, yb)
+                grads = by_hand(params, encode(buffers, xb), yb)
             else:
                 grads, buffers = differentiate(params, buffers, xb, yb, fold_in(noise, step))
             sgd_step(params, grads, velocity, lr=recipe.rate(step, total), learner=learner, first=step == 0)
