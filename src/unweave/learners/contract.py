@@ -78,4 +78,5 @@ class Learner:
     @property
     def recipe(self) -> Recipe:
         """How the learner is trained."""
+        assert self.spec.recipe is not None  # an opaque learner is never built
         return self.spec.recipe

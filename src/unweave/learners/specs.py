@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
-from unweave._errors import SpecError, UnknownNameError
+from unweave._errors import ApplicabilityError, SpecError, UnknownNameError
 from unweave._registry import Registry
 from unweave.data import Encoding
 
@@ -47,14 +47,22 @@ class Recipe:
 
 @dataclass(frozen=True)
 class LearnerSpec:
-    """A learner for examples of one shape: name, parameters, recipe; `nets.build` makes it run."""
+    """A learner for examples of one shape: name, parameters, recipe; `nets.build` makes it run.
+
+    An opaque learner has no recipe: `opaque.fit_logits` runs it, and nothing is known of it but its outputs.
+    """
 
     name: str
     config: dict[str, Any]
-    recipe: Recipe
+    recipe: Recipe | None
     shape: tuple[int, ...]
     classes: int
     encoding: Encoding | None = None
+
+    @property
+    def opaque(self) -> bool:
+        """Whether there is no gradient to follow."""
+        return self.recipe is None
 
     @property
     def image(self) -> tuple[int, int, int]:
@@ -72,9 +80,15 @@ class LearnerSpec:
 
 @dataclass(frozen=True)
 class Declared:
-    """What a learner declares: its default recipe and the data it takes, in words and as a least side in pixels."""
+    """What a learner declares.
 
-    recipe: Recipe
+    Attributes:
+        recipe: Its default recipe; None for one that follows no gradient.
+        takes: The data it takes.
+        smallest_image: The least side in pixels, for one that takes images only.
+    """
+
+    recipe: Recipe | None
     takes: str
     smallest_image: int | None = None
 
@@ -103,6 +117,7 @@ def specify(
 
     Raises:
         UnknownNameError: for a learner, parameter or field of a recipe that does not exist.
+        ApplicabilityError: for a field of a recipe where the learner has none.
         SpecError: for a recipe or parameter out of range, or examples of a shape that it does not take.
 
     Example:
@@ -110,14 +125,26 @@ def specify(
         {'width': 32, 'depth': 1}
     """
     entry = LEARNERS.get(name)
-    known = asdict(entry.declared.recipe)
-    for field in recipe or {}:
-        if field not in known:
-            raise UnknownNameError("field of a recipe", field, known)
-    changed = replace(entry.declared.recipe, **(recipe or {}))
-    _check_recipe(changed)
+    changed = _changed(name, entry.declared.recipe, recipe or {})
     _check_shape(name, entry.declared, shape)
     return LearnerSpec(name, entry.build(**(config or {})), changed, shape, classes, encoding)
+
+
+def _changed(name: str, default: Recipe | None, given: Mapping[str, Any]) -> Recipe | None:
+    if default is None:
+        for field in given:
+            raise ApplicabilityError(
+                f"`learner.{field}` is a part of a recipe, and `{name}` follows no gradient: it has none. "
+                f"`unweave list learners` shows what it takes."
+            )
+        return None
+    known = asdict(default)
+    for field in given:
+        if field not in known:
+            raise UnknownNameError("field of a recipe", field, known)
+    changed = replace(default, **given)
+    _check_recipe(changed)
+    return changed
 
 
 def _check_shape(name: str, declared: Declared, shape: tuple[int, ...]) -> None:
@@ -169,6 +196,23 @@ def cnn(*, channels: int = 16) -> dict[str, int]:
     return {"channels": channels}
 
 
+def forest(*, trees: int = 100) -> dict[str, int]:
+    """Random forest of scikit-learn, `trees` trees; only its probabilities are kept."""
+    _at_least_one(trees=trees)
+    return {"trees": trees}
+
+
+def boosting(*, trees: int = 100) -> dict[str, int]:
+    """Histogram gradient boosting of scikit-learn, `trees` rounds; each split has a random half of the features."""
+    _at_least_one(trees=trees)
+    return {"trees": trees}
+
+
+def logistic() -> dict[str, int]:
+    """Logistic regression of scikit-learn with its l₂ penalty, to convergence; nothing in it is random."""
+    return {}
+
+
 LEARNERS.add("mlp", mlp, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), "features of any shape"))
 LEARNERS.add("softmax", softmax, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), "features of any shape"))
 LEARNERS.add(
@@ -180,3 +224,9 @@ LEARNERS.add(
         smallest_image=8,
     ),
 )
+for _opaque in (forest, boosting, logistic):
+    LEARNERS.add(
+        _opaque.__name__,
+        _opaque,
+        Declared(None, "features of any shape; methods that follow gradients are refused"),
+    )

@@ -59,9 +59,19 @@ def model_fields(setting: Setting, world: WorldPlan) -> list[Fields]:
         "data": setting.fingerprint,
         "training_ids": digest(setting.ids[world.rows]),
         "training_version": TRAINING_VERSION,
-        "torch": version("torch"),
+        **_library(setting.learner),
     }
     return [{**shared, "key": key} for key in world.keys]
+
+
+def _library(learner: LearnerSpec) -> Fields:
+    return {name: version(name) for name in (("scikit-learn",) if learner.opaque else ("torch",))}
+
+
+def opaque_fields(setting: Setting, world: WorldPlan) -> list[Fields]:
+    """What identifies the outputs of each model of a world of which nothing but its outputs is kept."""
+    probes = digest(setting.probes)
+    return [{**fields, "kind": "opaque outputs", "probes": probes} for fields in model_fields(setting, world)]
 
 
 def outputs_fields(setting: Setting, world: WorldPlan) -> Fields:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from unweave.study.assemble import Assembly
 from unweave.study.frame import AIMS, NULL_LEVEL, REFERENCE, Frame, build_frame, forget_margins, geometry
 from unweave.study.judge import Cell, cell, unjudged, verdicts
 from unweave.study.measure import damage_of, groups_of, place, predictions, residual, tails_of
+from unweave.study.methods import refusal
 from unweave.study.samples import Sample, probabilities
 from unweave.study.spec import MethodChoice, case_to_json
 
@@ -68,7 +69,8 @@ def judge_case(
             both: dict[Aim, Verdict] = {aim: judged[choice.id, aim] for aim in AIMS}
             rows.append(_method_row(frame, choice, samples[choice.id], one, both))
         else:
-            rows.append(_failed_row(choice, one))
+            refused = refusal(assembly.setting.learner, choice.name) != ""
+            rows.append(_row_without_result(choice, one, "refused" if refused else "failed"))
     return CaseResult(
         name=case.name,
         headline=case_headline(name=case.name, rows=tuple(rows), geometry=shape, null_ok=null_ok),
@@ -174,14 +176,14 @@ def _method_row(
     )
 
 
-def _failed_row(choice: MethodChoice, reason: str) -> Row:
+def _row_without_result(choice: MethodChoice, reason: str, status: Literal["failed", "refused"]) -> Row:
     missing = NotMeasured(reason)
     return Row(
         id=choice.id,
         name=choice.id,
         kind="method",
         stage="default",
-        status="failed",
+        status=status,
         reason=reason,
         params=dict(choice.params),
         label="not applicable",
@@ -219,6 +221,12 @@ def _warnings(frame: Frame, rows: list[Row]) -> list[str]:
                 f"The 95% interval of t of {row.name} does not hold its anchor {anchor:g}; "
                 "one in twenty such intervals misses by chance."
             )
+    outputs = frame.worlds["original"].outputs
+    if (outputs == outputs[0]).all():
+        found.append(
+            "All models of a world are the same one: nothing in this learner is random, so intervals over models "
+            "have no width and say nothing about another training set."
+        )
     found += _untrained_well(frame)
     for name in frame.groups:
         if name not in frame.judged:

@@ -71,11 +71,23 @@ def run_method(case: dict[str, Any], store: str, name: str, params: dict[str, An
 
     from unweave.learners.nets import build
     from unweave.methods import METHODS, Examples, run
-    from unweave.references.ensure import forward, load_models
+    from unweave.references.ensure import ensure_outputs, forward, load_models
     from unweave.training.outputs import one_thread
 
     assembly, choice, where = assemble(case_from_tree(case)), MethodChoice(name, params), Store(Path(store))
     if stored_method(where, assembly, choice) is not None:
+        return ""
+    if assembly.setting.learner.opaque:  # `refusal` leaves only what changes nothing
+        kept = ensure_outputs(where, assembly.setting, assembly.worlds["original"])[0].logits
+        notes = {
+            "gradient_ratio": 0.0,
+            "steps": 0,
+            "seconds": 0.0,
+            "peak_memory_bytes": None,
+            "params": {},
+            "cite": "",
+        }
+        where.write([Entry(method_fields(assembly, choice), {"logits": kept}, notes)])
         return ""
     setting, world = assembly.setting, assembly.worlds["original"]
     entry = METHODS.get(name)

@@ -40,7 +40,9 @@ def lift(function: Callable[..., Any], *, stacked: bool, shared: Sequence[int] =
     def one_by_one(*arguments: Any) -> Any:
         own = [argument for place, argument in enumerate(arguments) if place not in shared]
         results = [
-            function(*(a if place in shared else tree_map(lambda t, k=k: t[k], a) for place, a in enumerate(arguments)))
+            function(
+                *(a if place in shared else tree_map(lambda t, k=k: t[k], a) for place, a in enumerate(arguments))
+            )
             for k in range(len(tree_leaves(own)[0]))
         ]
         if len(results) == 1:  # a view instead of a copy
