@@ -10,8 +10,8 @@ from torch.nn.functional import conv2d, linear, max_pool2d, relu
 
 from unweave._random import Key, derive
 from unweave.learners.contract import Learner, Params, State
+from unweave.learners.initial import fan_in_uniform
 from unweave.learners.specs import LearnerSpec
-from unweave.learners.start import uniform_layer
 
 MOMENTUM, EPSILON = 0.1, 1e-5
 """Of the running statistics of batch normalisation: torch's defaults."""
@@ -30,7 +30,7 @@ def cnn(spec: LearnerSpec) -> Learner:
     is 3×3, followed by the maxima of 2×2 places.
     """
     channels = spec.config["channels"]
-    colours, height, width = (1, *spec.shape)[-3:]
+    colours, height, width = spec.image
     sizes = [(channels, colours, 5, 5), (2 * channels, channels, 3, 3)]
     wide = 2 * channels * ((height + 1) // 4) * ((width + 1) // 4)
 
@@ -38,7 +38,7 @@ def cnn(spec: LearnerSpec) -> Learner:
         rng = torch.Generator().manual_seed(derive(key, "init"))
         params: Params = {}
         for number, size in enumerate([*sizes, (spec.classes, wide)]):
-            params[f"{number}.weight"], params[f"{number}.bias"] = uniform_layer(rng, size)
+            params[f"{number}.weight"], params[f"{number}.bias"] = fan_in_uniform(rng, *size)
         return State(params, {})
 
     def features(state: State, x: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ def resnet9(spec: LearnerSpec) -> Learner:
     three poolings keep one place.
     """
     c = spec.config["width"]
-    colours = (1, *spec.shape)[-3]
+    colours, _, _ = spec.image
     widths = (colours, c, 2 * c, 2 * c, 2 * c, 4 * c, 8 * c, 8 * c, 8 * c)
     last = len(widths) - 1
 
@@ -100,11 +100,11 @@ def resnet9(spec: LearnerSpec) -> Learner:
         params: Params = {}
         buffers: Params = {}
         for number, (before, after) in enumerate(pairwise(widths)):
-            params[f"{number}.0.weight"], _ = uniform_layer(rng, (after, before, 3, 3))
+            params[f"{number}.0.weight"], _ = fan_in_uniform(rng, after, before, 3, 3)
             params[f"{number}.1.weight"], params[f"{number}.1.bias"] = torch.ones(after), torch.zeros(after)
             buffers[f"{number}.1.running_mean"] = torch.zeros(after)
             buffers[f"{number}.1.running_var"] = torch.ones(after)
-        params[f"{last}.weight"], params[f"{last}.bias"] = uniform_layer(rng, (spec.classes, 8 * c))
+        params[f"{last}.weight"], params[f"{last}.bias"] = fan_in_uniform(rng, spec.classes, 8 * c)
         return State(params, buffers)
 
     def body(state: State, x: Tensor, *, train: bool) -> tuple[Tensor, Params]:

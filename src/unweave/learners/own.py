@@ -131,7 +131,7 @@ def try_out(learner: Learner, x: Tensor, sizes: Sequence[int]) -> None:
     """
     spec, name = learner.spec, Path(learner.spec.file).name
     state, key = learner.init(0), torch.tensor(7)
-    buffers = {} if learner.fit_inputs is None else learner.fit_inputs(x)
+    buffers = {} if learner.standardise is None else learner.standardise(x)
     state = State(state.params, state.buffers | buffers)
 
     def forward(batch: Tensor, *, train: bool) -> Any:

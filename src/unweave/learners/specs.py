@@ -47,62 +47,58 @@ class Recipe:
         return self.lr * (1 - share if self.schedule == "linear" else (1 + math.cos(math.pi * share)) / 2)
 
 
-NO_RECIPE = Recipe(lr=0.0, epochs=0)
-"""Of a learner that takes no gradient steps."""
-
-
 @dataclass(frozen=True)
 class LearnerSpec:
     """A learner for examples of one shape: name, parameters, recipe; `nets.build` makes it run.
 
-    `encoding` says which features of a table are standardised on the training set of each world; `file` is
-    where the code of a user's own learner is (its digest is in `config`).
+    An opaque learner has no recipe: `opaque.fit_logits` runs it, and nothing is known of it but its outputs.
+    `file` is where the code of a user's own learner is; its digest is in `config`.
     """
 
     name: str
     config: dict[str, Any]
-    recipe: Recipe
+    recipe: Recipe | None
     shape: tuple[int, ...]
     classes: int
     encoding: Encoding | None = None
     file: str = ""
 
-    def identity(self) -> dict[str, Any]:
-        """Everything that makes two learners the same: enters the key of each stored model."""
-        found = {**asdict(self), "shape": list(self.shape)}
-        del found["file"]  # the same code is the same learner wherever it lies
-        if self.encoding is None:  # so that the key of a model is what it was before there were tables
-            del found["encoding"]
-        return found
-
     @property
     def opaque(self) -> bool:
-        """Whether its models can only be trained and asked, as those of scikit-learn."""
-        return self.recipe == NO_RECIPE
+        """Whether there is no gradient to follow."""
+        return self.recipe is None
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """Colours, height and width of an image [h, w] or [colours, h, w]."""
+        colours, height, width = (1, *self.shape) if len(self.shape) == 2 else self.shape
+        return colours, height, width
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that makes two learners the same: enters the key of each stored model."""
+        fields = {**asdict(self), "shape": list(self.shape)}
+        del fields["file"]  # the same code is the same learner wherever it lies
+        if self.encoding is None:  # what is no table has the identity it had before there were tables
+            del fields["encoding"]
+        return fields
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What a learner declares: its default recipe, the data it takes, and how few pixels an image may have."""
+    """What a learner declares.
 
-    recipe: Recipe
+    Attributes:
+        recipe: Its default recipe; None for one that follows no gradient.
+        takes: The data it takes.
+        smallest_image: The least side in pixels, for one that takes images only.
+    """
+
+    recipe: Recipe | None
     takes: str
-    pixels: int = 0
-
-    def check(self, name: str, shape: tuple[int, ...]) -> None:
-        """Refuse examples that are no images, or too small ones, where images are needed."""
-        image = len(shape) in (2, 3)
-        if self.pixels and not (image and min(shape[-2:]) >= self.pixels):
-            raise ApplicabilityError(
-                f"The learner `{name}` takes images of at least {self.pixels}×{self.pixels} pixels, [height, "
-                f"width] or [colours, height, width]; the examples have shape {list(shape)}. `mlp` takes any."
-            )
+    smallest_image: int | None = None
 
 
 LEARNERS: Registry[Declared] = Registry("learner")
-
-
-_OWN = ("module", "classifier")
 
 
 def specify(
@@ -123,55 +119,71 @@ def specify(
         classes: Number of classes.
         recipe: Fields of `Recipe` to replace in the learner's default.
         config: Parameters of the learner, such as `width`.
-        encoding: What a table standardises.
+        encoding: For a table: which features each model standardises on its own training set.
         factory: For `module` and `classifier`: `file.py:function`; the file is read, not run.
 
     Raises:
         UnknownNameError: for a learner, parameter or field of a recipe that does not exist.
-        SpecError: for a recipe or parameter out of range.
+        ApplicabilityError: for a field of a recipe where the learner has none.
+        SpecError: for a recipe or parameter out of range, or examples of a shape that it does not take.
 
     Example:
         >>> specify("mlp", (8, 8), 10, config={"width": 32}).config
         {'width': 32, 'depth': 1}
     """
     entry = LEARNERS.get(name)
-    known = asdict(entry.declared.recipe)
-    for field in recipe or {}:
-        if field not in known:
-            raise UnknownNameError("field of a recipe", field, known)
+    changed = _changed(name, entry.declared.recipe, recipe or {})
+    _check_shape(name, entry.declared, shape)
     built = entry.build(**(config or {}))
-    file = ""
     if (factory is None) is (name in _OWN):
         raise SpecError(
             f"`learner.factory` is {'missing' if factory is None else repr(factory)}: `file.py:function` is what "
             f"the learners {' and '.join(_OWN)} need, and only they."
         )
-    if factory is not None:
-        file, built = _own_code(factory)
-    entry.declared.check(name, shape)
-    if entry.declared.recipe == NO_RECIPE:
-        if recipe:
-            raise SpecError(
-                f"`learner.{next(iter(recipe))}` is given, but the learner `{name}` has no recipe: it takes no "
-                "gradient steps."
-            )
-        return LearnerSpec(name, built, NO_RECIPE, shape, classes, encoding, file)
-    changed = replace(entry.declared.recipe, **(recipe or {}))
-    _check_recipe(changed)
-    return LearnerSpec(name, built, changed, shape, classes, encoding, file)
+    if factory is None:
+        return LearnerSpec(name, built, changed, shape, classes, encoding)
+    file, own = _own_code(factory)
+    return LearnerSpec(name, own, changed, shape, classes, encoding, file)
+
+
+_OWN = ("module", "classifier")
 
 
 def _own_code(factory: str) -> tuple[str, dict[str, Any]]:
     file, _, function = factory.rpartition(":")
     if not file or not function.isidentifier():
-        raise SpecError(
-            f"`learner.factory` is {factory!r}; expected a file and a function of it, as model.py:make."
-        )
+        raise SpecError(f"`learner.factory` is {factory!r}; expected a file and a function, as model.py:make.")
     try:
         source = Path(file).read_bytes()
     except (OSError, ValueError) as error:
         raise SpecError(f"`learner.factory`: cannot read {file}: {getattr(error, 'strerror', error)}.") from None
     return file, {"function": function, "sha256": hashlib.sha256(source).hexdigest()}
+
+
+def _changed(name: str, default: Recipe | None, given: Mapping[str, Any]) -> Recipe | None:
+    if default is None:
+        for field in given:
+            raise ApplicabilityError(
+                f"`learner.{field}` is a part of a recipe, and `{name}` follows no gradient: it has none. "
+                f"`unweave list learners` shows what it takes."
+            )
+        return None
+    known = asdict(default)
+    for field in given:
+        if field not in known:
+            raise UnknownNameError("field of a recipe", field, known)
+    changed = replace(default, **given)
+    _check_recipe(changed)
+    return changed
+
+
+def _check_shape(name: str, declared: Declared, shape: tuple[int, ...]) -> None:
+    side = declared.smallest_image
+    if side is not None and (len(shape) not in (2, 3) or min(shape[-2:]) < side):
+        raise SpecError(
+            f"`learner.name` is {name}, which takes {declared.takes}; these examples have the shape "
+            f"{list(shape)}. Choose another learner, such as mlp."
+        )
 
 
 def _check_recipe(recipe: Recipe) -> None:
@@ -191,11 +203,15 @@ def _check_recipe(recipe: Recipe) -> None:
         )
 
 
-def mlp(*, width: int = 64, depth: int = 1) -> dict[str, int]:
-    """Multilayer perceptron with `depth` hidden relu layers of `width` units on flattened features."""
-    for field, value in (("width", width), ("depth", depth)):
+def _at_least_one(**given: int) -> None:
+    for field, value in given.items():
         if value < 1:
             raise SpecError(f"`learner.{field}` is {value}; expected at least 1.")
+
+
+def mlp(*, width: int = 64, depth: int = 1) -> dict[str, int]:
+    """Multilayer perceptron with `depth` hidden relu layers of `width` units on flattened features."""
+    _at_least_one(width=width, depth=depth)
     return {"width": width, "depth": depth}
 
 
@@ -206,33 +222,14 @@ def softmax() -> dict[str, int]:
 
 def cnn(*, channels: int = 16) -> dict[str, int]:
     """Convolutional net: layers of `channels` and twice as many, each halving the image, and a linear layer."""
-    if channels < 1:
-        raise SpecError(f"`learner.channels` is {channels}; expected at least 1.")
+    _at_least_one(channels=channels)
     return {"channels": channels}
 
 
 def resnet9(*, width: int = 16) -> dict[str, int]:
     """ResNet-9 with batch normalisation, from `width` to 8·`width` channels (64 is that of public records)."""
-    if width < 1:
-        raise SpecError(f"`learner.width` is {width}; expected at least 1.")
+    _at_least_one(width=width)
     return {"width": width}
-
-
-def forest(*, trees: int = 100) -> dict[str, int]:
-    """Random forest of scikit-learn: `trees` trees on bootstrap samples; opaque, no gradients."""
-    if trees < 1:
-        raise SpecError(f"`learner.trees` is {trees}; expected at least 1.")
-    return {"trees": trees}
-
-
-def boosting() -> dict[str, int]:
-    """Histogram gradient boosting of scikit-learn with its defaults; opaque, no gradients."""
-    return {}
-
-
-def logistic() -> dict[str, int]:
-    """Logistic regression of scikit-learn (lbfgs, C = 1), the same for every seed; opaque, no gradients."""
-    return {}
 
 
 def module() -> dict[str, Any]:
@@ -241,19 +238,40 @@ def module() -> dict[str, Any]:
 
 
 def classifier() -> dict[str, Any]:
-    """Your own classifier of scikit-learn, made by `learner.factory`, `file.py:function`; opaque, no gradients."""
+    """Your own classifier of scikit-learn, made by `learner.factory`, `file.py:function`; no gradients."""
     return {}
 
 
-_ANY, _IMAGES = "features of any shape", "images of at least 8×8 pixels"
-LEARNERS.add("mlp", mlp, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), _ANY))
-LEARNERS.add("softmax", softmax, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), _ANY))
-LEARNERS.add("cnn", cnn, Declared(Recipe(lr=0.05, epochs=10, schedule="linear"), _IMAGES, 8))
+def forest(*, trees: int = 100) -> dict[str, int]:
+    """Random forest of scikit-learn, `trees` trees; only its probabilities are kept."""
+    _at_least_one(trees=trees)
+    return {"trees": trees}
+
+
+def boosting(*, trees: int = 100) -> dict[str, int]:
+    """Histogram gradient boosting of scikit-learn, `trees` rounds; each split sees half of the features."""
+    _at_least_one(trees=trees)
+    return {"trees": trees}
+
+
+def logistic() -> dict[str, int]:
+    """Logistic regression of scikit-learn with its l₂ penalty, to convergence; nothing in it is random."""
+    return {}
+
+
+LEARNERS.add("mlp", mlp, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), "features of any shape"))
+LEARNERS.add("softmax", softmax, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), "features of any shape"))
+_IMAGES = "images [h, w] or [colours, h, w] of at least 8×8"
+LEARNERS.add("cnn", cnn, Declared(Recipe(lr=0.05, epochs=10, schedule="linear"), _IMAGES, smallest_image=8))
 LEARNERS.add(
-    "resnet9", resnet9, Declared(Recipe(lr=0.05, epochs=10, weight_decay=5e-4, schedule="linear"), _IMAGES, 8)
+    "resnet9",
+    resnet9,
+    Declared(Recipe(lr=0.05, epochs=10, weight_decay=5e-4, schedule="linear"), _IMAGES, smallest_image=8),
 )
-LEARNERS.add("forest", forest, Declared(NO_RECIPE, _ANY))
-LEARNERS.add("boosting", boosting, Declared(NO_RECIPE, _ANY))
-LEARNERS.add("logistic", logistic, Declared(NO_RECIPE, _ANY))
 LEARNERS.add("module", module, Declared(Recipe(lr=0.05, epochs=10), "what its forward takes"))
-LEARNERS.add("classifier", classifier, Declared(NO_RECIPE, _ANY))
+for _opaque in (forest, boosting, logistic, classifier):
+    LEARNERS.add(
+        _opaque.__name__,
+        _opaque,
+        Declared(None, "features of any shape; methods that follow gradients are refused"),
+    )

@@ -35,7 +35,8 @@ def draw_outside(
     unseen = planted.unseen
     if unseen is None:
         raise ApplicabilityError(
-            f"`forget.outside` takes S from new instances of the behaviour, and there are none: {planted.why_no_unseen}."
+            "`forget.outside` takes S from new instances of the behaviour, and there are none: "
+            f"{planted.why_no_unseen}."
         )
     n = len(unseen.planted)
     share = 0.2 if discovery is None else discovery
@@ -43,7 +44,8 @@ def draw_outside(
     if not 1 <= size < n:
         what = f"`forget.discovery` {share}" if count is None else f"`forget.count` {count}"
         raise SpecError(
-            f"{what} of {n} unseen instances is a forget set of {size}; expected at least 1, and some that stay unseen."
+            f"{what} of {n} unseen instances is a forget set of {size}; expected at least 1, and some "
+            "that stay unseen."
         )
     chosen = np.zeros(n, dtype=bool)
     chosen[generator(key, "forget").choice(n, size, replace=False)] = True

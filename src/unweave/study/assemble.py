@@ -124,9 +124,7 @@ def _forget(
     chosen = case.forget
     if chosen.outside:
         if chosen.ids is not None or chosen.selection != "random":
-            raise SpecError(
-                "`forget.outside` draws S at random from new instances; leave out `ids` and `selection`."
-            )
+            raise SpecError("`forget.outside` draws S from new instances at random; leave out `ids`, `selection`.")
         found, rows = draw_outside(planted, key=key, discovery=chosen.discovery, count=chosen.count)
         return found, rows, ()
     named, dropped = chosen.ids, ()

@@ -31,7 +31,7 @@ from unweave.records import (
 from unweave.references import Store, key_of, outputs_fields
 from unweave.report import headline_result, markdown_table, render_page, result_html
 from unweave.study.assemble import Assembly, assemble
-from unweave.study.methods import DEFAULT_METHODS, check_methods
+from unweave.study.methods import DEFAULT_METHODS, check_methods, refusal
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
 from unweave.study.tasks import analysis_fields, method_fields
 from unweave.study.trust import check_trust, try_learner
@@ -224,17 +224,20 @@ def _ensure_methods(
     run: Run,
     tell: Progress,
 ) -> dict[tuple[str, str], str]:
-    """Run the methods whose outputs are missing; returns the reasons of those that failed."""
+    """Run the methods whose outputs are missing; returns the reasons of those that failed or were refused."""
     tasks: list[Task] = []
     about: list[tuple[str, str]] = []
+    refused: dict[tuple[str, str], str] = {}
     for choice in methods:
         for assembly in assemblies:
-            if not store.has(key_of(method_fields(assembly, choice))):
+            if why := refusal(assembly.setting.learner, choice.name):
+                refused[assembly.case.name, choice.id] = why
+            elif not store.has(key_of(method_fields(assembly, choice))):
                 tasks.append(_task("run_method", store, assembly, name=choice.name, params=choice.params))
                 about.append((assembly.case.name, choice.id))
     tell("methods", 0, len(tasks))
     reasons = run(tasks, on_done=_counter("methods", len(tasks), tell))
-    return {key: reason for key, reason in zip(about, reasons, strict=True) if reason}
+    return refused | {key: reason for key, reason in zip(about, reasons, strict=True) if reason}
 
 
 def _task(function: str, store: Store, assembly: Assembly, **arguments: Any) -> Task:

@@ -27,7 +27,7 @@ from unweave.references import (
 )
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.code import analysis_code, methods_code
-from unweave.study.rows import NEEDS_GRADIENTS, judge_case
+from unweave.study.rows import judge_case
 from unweave.study.spec import MethodChoice, case_from_tree, case_to_tree
 
 
@@ -71,16 +71,26 @@ def run_method(case: dict[str, Any], store: str, name: str, params: dict[str, An
 
     from unweave.learners.nets import build
     from unweave.methods import METHODS, Examples, run
-    from unweave.references.ensure import forward, load_models
+    from unweave.references.ensure import ensure_outputs, forward, load_models
     from unweave.training.outputs import one_thread
 
     assembly, choice, where = assemble(case_from_tree(case)), MethodChoice(name, params), Store(Path(store))
     if stored_method(where, assembly, choice) is not None:
         return ""
+    if assembly.setting.learner.opaque:  # `refusal` leaves only what changes nothing
+        kept = ensure_outputs(where, assembly.setting, assembly.worlds["original"])[0].logits
+        notes = {
+            "gradient_ratio": 0.0,
+            "steps": 0,
+            "seconds": 0.0,
+            "peak_memory_bytes": None,
+            "params": {},
+            "cite": "",
+        }
+        where.write([Entry(method_fields(assembly, choice), {"logits": kept}, notes)])
+        return ""
     setting, world = assembly.setting, assembly.worlds["original"]
     entry = METHODS.get(name)
-    if setting.learner.opaque:
-        return _leave_alone(where, assembly, choice)
     keys = [derive(assembly.case.seed, "method", choice.id, k) for k in range(len(world.keys))]
     retain = np.setdiff1d(world.rows, assembly.forget)
     x, y = torch.from_numpy(setting.x), torch.from_numpy(setting.y)
@@ -114,27 +124,6 @@ def run_method(case: dict[str, Any], store: str, name: str, params: dict[str, An
         "cite": entry.declared.cite,
     }
     where.write([Entry(method_fields(assembly, choice), {"logits": logits}, notes)])
-    return ""
-
-
-def _leave_alone(store: Store, assembly: Assembly, choice: MethodChoice) -> str:
-    """The outputs of a method that changes nothing are those of the originals; others need gradients."""
-    from unweave.methods import METHODS
-
-    entry = METHODS.get(choice.name)
-    method = entry.build(**choice.params)
-    if method.step is not None or method.prepare is not None:
-        return NEEDS_GRADIENTS
-    originals = _world_outputs(store, assembly, "original")
-    notes = {
-        "gradient_ratio": 0.0,
-        "steps": 0,
-        "seconds": 0.0,
-        "peak_memory_bytes": None,
-        "params": {**entry.defaults(), **choice.params},
-        "cite": entry.declared.cite,
-    }
-    store.write([Entry(method_fields(assembly, choice), {"logits": originals.logits}, notes)])
     return ""
 
 

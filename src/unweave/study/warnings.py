@@ -35,7 +35,7 @@ def warnings_of(assembly: Assembly, frame: Frame, rows: list[Row]) -> list[str]:
             )
     found += assembly.data.warnings
     found += _about_forget(assembly)
-    found += _about_seeds(assembly, frame)
+    found += _about_seeds(frame)
     found += _untrained_well(frame)
     for name in frame.groups:
         if name not in frame.judged:
@@ -82,8 +82,8 @@ def _about_forget(assembly: Assembly) -> list[str]:
         found.append(f"{copies} retained examples are exact copies of forgotten ones; their influence stays.")
     if len(forget) > len(world.rows) / 2 and not assembly.case.forget.outside:
         found.append(
-            f"S is {len(forget) / len(world.rows):.0%} of the training data: retraining without it may cost less than "
-            "any method."
+            f"S is {len(forget) / len(world.rows):.0%} of the training data: retraining without it may cost less "
+            "than any method."
         )
     for name in ("untrained", "unlearned"):
         if name not in assembly.worlds:
@@ -96,13 +96,13 @@ def _about_forget(assembly: Assembly) -> list[str]:
     return found
 
 
-def _about_seeds(assembly: Assembly, frame: Frame) -> list[str]:
+def _about_seeds(frame: Frame) -> list[str]:
     """A law that is a point: intervals over models say nothing then."""
     outputs = frame.worlds["original"].outputs
     if (outputs == outputs[:1]).all():
         return [
-            f"All {len(outputs)} originals say the same: the learner `{assembly.setting.learner.name}` does not depend on "
-            "its seed, so that one model per world would do and intervals over models have no width."
+            "All models of a world are the same one: nothing in this learner is random, so intervals over models "
+            "have no width and say nothing about another training set."
         ]
     return []
 
