@@ -101,4 +101,5 @@ _BUILDERS: dict[str, Callable[[LearnerSpec], Learner]] = {
     "mlp": _dense,
     "softmax": _dense,
     "cnn": convolution.cnn,
+    "resnet9": convolution.resnet9,
 }

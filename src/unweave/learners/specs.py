@@ -93,6 +93,11 @@ class Declared:
     smallest_image: int | None = None
 
 
+ONE_NUMBER = (
+    "Batch norm of a batch of one example has one number per channel, and one number has no variance. Change "
+    "`learner.batch_size`, so that no last batch has one example."
+)
+
 LEARNERS: Registry[Declared] = Registry("learner")
 
 
@@ -191,9 +196,15 @@ def softmax() -> dict[str, int]:
 
 
 def cnn(*, channels: int = 16) -> dict[str, int]:
-    """Convolutional net: 3×3 convolution to `channels`, pool, relu, another to twice as many, pool, relu, linear."""
+    """Convolutional net: 3×3 convolutions to `channels` and to twice as many, each with pool and relu; linear."""
     _at_least_one(channels=channels)
     return {"channels": channels}
+
+
+def resnet9(*, width: int = 8) -> dict[str, int]:
+    """Residual net of 9 layers with batch norm, `width` to 8·`width` channels (the public one has 64)."""
+    _at_least_one(width=width)
+    return {"width": width}
 
 
 def forest(*, trees: int = 100) -> dict[str, int]:
@@ -203,7 +214,7 @@ def forest(*, trees: int = 100) -> dict[str, int]:
 
 
 def boosting(*, trees: int = 100) -> dict[str, int]:
-    """Histogram gradient boosting of scikit-learn, `trees` rounds; each split has a random half of the features."""
+    """Boosted trees of scikit-learn on histograms, `trees` rounds; each split sees half of the features."""
     _at_least_one(trees=trees)
     return {"trees": trees}
 
@@ -220,6 +231,15 @@ LEARNERS.add(
     cnn,
     Declared(
         Recipe(lr=0.1, epochs=8, batch_size=64, schedule="linear"),
+        "images [h, w] or [colours, h, w] of at least 8×8",
+        smallest_image=8,
+    ),
+)
+LEARNERS.add(
+    "resnet9",
+    resnet9,
+    Declared(
+        Recipe(lr=0.1, epochs=4, batch_size=64, weight_decay=5e-4, schedule="linear"),
         "images [h, w] or [colours, h, w] of at least 8×8",
         smallest_image=8,
     ),

@@ -21,7 +21,7 @@ from unweave.methods.contract import (
     joint_pass,
     method,
 )
-from unweave.methods.layers import fresh
+from unweave.methods.layers import fresh, fresh_statistics
 from unweave.methods.losses import cross_entropy, divergence
 
 
@@ -137,7 +137,7 @@ def bad_teacher(*, retain_share: float = 0.3, epochs: float = 1 / 4, lr: float =
 
     def prepare(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
         state, original = _original_as_teacher(net, forget, retain, key)
-        ignorant = Net(net.learner, State(fresh(net.params, key), net.buffers), train=False)
+        ignorant = Net(net.learner, State(fresh(net.params, key), fresh_statistics(net.buffers)), train=False)
         n_forget, n_retain = len(forget.y), retain_share * len(retain.y)
         return state, (original, ignorant(forget.x), torch.tensor(n_forget / (n_forget + n_retain)))
 

@@ -112,12 +112,14 @@ def _run(
         }
         examples += sum(batch.y.shape[1] for batch in batches.values())
         differentiate = gradient(_loss(method, learner, i), stacked=learner.stacked)
-        grads, buffers = differentiate(params, buffers, aux, batches, fold_in(noise, i))
+        grads, after = differentiate(params, buffers, aux, batches, fold_in(noise, i))
         before = None if mask is None else {name: value.clone() for name, value in params.items()}
         sgd_step(params, grads, velocity, lr=method.lr * learner.recipe.lr, learner=learner, first=i == 0)
         if mask is not None and before is not None:
             for name, value in params.items():
                 value.copy_(torch.lerp(before[name], value, mask[name]))
+            after |= {n: torch.where(mask[n] > 0, value, buffers[n]) for n, value in after.items() if n in mask}
+        buffers = after
     edited = State(params, buffers)
     _check_finite(edited, len(passes))
     retraining = learner.recipe.epochs * len(retain.y)
