@@ -98,6 +98,11 @@ class Declared:
     smallest_image: int | None = None
 
 
+ONE_NUMBER = (
+    "Batch norm of a batch of one example has one number per channel, and one number has no variance. Change "
+    "`learner.batch_size`, so that no last batch has one example."
+)
+
 LEARNERS: Registry[Declared] = Registry("learner")
 
 
@@ -226,8 +231,8 @@ def cnn(*, channels: int = 16) -> dict[str, int]:
     return {"channels": channels}
 
 
-def resnet9(*, width: int = 16) -> dict[str, int]:
-    """ResNet-9 with batch normalisation, from `width` to 8·`width` channels (64 is that of public records)."""
+def resnet9(*, width: int = 8) -> dict[str, int]:
+    """Residual net of 9 layers with batch norm, `width` to 8·`width` channels (the public one has 64)."""
     _at_least_one(width=width)
     return {"width": width}
 
@@ -249,7 +254,7 @@ def forest(*, trees: int = 100) -> dict[str, int]:
 
 
 def boosting(*, trees: int = 100) -> dict[str, int]:
-    """Histogram gradient boosting of scikit-learn, `trees` rounds; each split sees half of the features."""
+    """Boosted trees of scikit-learn on histograms, `trees` rounds; each split sees half of the features."""
     _at_least_one(trees=trees)
     return {"trees": trees}
 
@@ -266,7 +271,7 @@ LEARNERS.add("cnn", cnn, Declared(Recipe(lr=0.05, epochs=10, schedule="linear"),
 LEARNERS.add(
     "resnet9",
     resnet9,
-    Declared(Recipe(lr=0.05, epochs=10, weight_decay=5e-4, schedule="linear"), _IMAGES, smallest_image=8),
+    Declared(Recipe(lr=0.1, epochs=4, weight_decay=5e-4, schedule="linear"), _IMAGES, smallest_image=8),
 )
 LEARNERS.add("module", module, Declared(Recipe(lr=0.05, epochs=10), "what its forward takes"))
 for _opaque in (forest, boosting, logistic, classifier):

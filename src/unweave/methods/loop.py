@@ -111,19 +111,15 @@ def _run(
             name: _batch(sources[name], orders[name].next(device)) for name in sources if which in (name, "both")
         }
         examples += sum(batch.y.shape[1] for batch in batches.values())
-        still = buffers
         differentiate = gradient(_loss(method, learner, i), stacked=learner.stacked)
-        grads, buffers = differentiate(params, buffers, aux, batches, fold_in(noise, i))
+        grads, after = differentiate(params, buffers, aux, batches, fold_in(noise, i))
         before = None if mask is None else {name: value.clone() for name, value in params.items()}
         sgd_step(params, grads, velocity, lr=method.lr * learner.recipe.lr, learner=learner, first=i == 0)
         if mask is not None and before is not None:
             for name, value in params.items():
                 value.copy_(torch.lerp(before[name], value, mask[name]))
-            # A frozen layer keeps its running statistics too.
-            buffers = {
-                name: torch.where(mask[name] > 0, value, still[name]) if name in mask else value
-                for name, value in buffers.items()
-            }
+            after |= {n: torch.where(mask[n] > 0, value, buffers[n]) for n, value in after.items() if n in mask}
+        buffers = after
     edited = State(params, buffers)
     _check_finite(edited, len(passes))
     retraining = learner.recipe.epochs * len(retain.y)

@@ -27,7 +27,7 @@ from unweave.training.outputs import logits, one_thread
 
 
 def ensure_models(store: Store, setting: Setting, world: WorldPlan) -> int:
-    """Train the models of a world that the store lacks, in one stack if possible; returns how many that were."""
+    """Train the models of a world that the store lacks, in one stack where they can be; returns how many."""
     fields = model_fields(setting, world)
     missing = [k for k, one in enumerate(fields) if not store.has(key_of(one))]
     if not missing:
