@@ -33,3 +33,9 @@ class NotMeasured:
 
 
 Measured = Estimate | NotMeasured
+
+NOT_DECLARED = "behaviour not declared"
+"""Why nothing about unlearning is measured where only S is known."""
+
+NO_OP = "S lies outside D, so untraining is a no-op by definition"
+"""Why there is nothing to untrain where S was never trained on."""

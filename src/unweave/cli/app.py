@@ -25,6 +25,10 @@ app = typer.Typer(
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write JSON to this file.", metavar="PATH")]
+AllowUnknown = Annotated[
+    bool,
+    typer.Option("--allow-unknown", help="Drop and list forget ids that are not in the training data."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no tables.")]
 
 
@@ -55,6 +59,10 @@ def reported(debug: bool) -> Generator[None]:
         if stop.code == 143:
             _say(_GO_ON)
         raise
+
+
+def _settings(given: list[str] | None, *, allow_unknown: bool) -> list[str]:
+    return [*(given or []), *(["forget.allow_unknown=true"] if allow_unknown else [])]
 
 
 _GO_ON = "Interrupted. What was complete is stored; run the same command to go on."
@@ -112,6 +120,7 @@ def compare(
         list[Path] | None,
         typer.Option(help="A file of your own code that `learner.factory` may run; repeatable.", metavar="FILE"),
     ] = None,
+    allow_unknown: AllowUnknown = False,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", metavar="N")] = None,
     json: Json = None,
     quiet: Quiet = False,
@@ -127,7 +136,7 @@ def compare(
         run_compare(
             spec=spec,
             cases=case or [],
-            settings=setting or [],
+            settings=_settings(setting, allow_unknown=allow_unknown),
             methods=methods,
             out=out,
             store=store,
@@ -148,6 +157,7 @@ def cases(
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Change a key, as in compare.", metavar="KEY=VALUE")
     ] = None,
+    allow_unknown: AllowUnknown = False,
     json: Json = None,
     debug: Debug = False,
 ) -> None:
@@ -155,7 +165,7 @@ def cases(
     with reported(debug):
         from unweave.cli.cases import run_cases
 
-        run_cases(name=name, members=members, settings=setting or [], json=json)
+        run_cases(name=name, members=members, settings=_settings(setting, allow_unknown=allow_unknown), json=json)
 
 
 @app.command("list")

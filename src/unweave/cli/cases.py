@@ -18,7 +18,9 @@ def run_cases(*, name: str | None, members: bool, settings: list[str], json: Pat
     """List all cases, show one as a spec, or list the ids of its behaviour's members."""
     if name is None:
         if members or settings:
-            raise SpecError("--members and --set need the name of a case; `unweave cases` lists the names.")
+            raise SpecError(
+                "--members, --set and --allow-unknown need the name of a case; `unweave cases` lists the names."
+            )
         _list_all(json)
         return
     file = Path(name)
@@ -33,6 +35,10 @@ def run_cases(*, name: str | None, members: bool, settings: list[str], json: Pat
     case = spec.cases[0]
     if members:
         assembly = assemble(case)
+        if not assembly.planted.known:
+            raise SpecError(
+                "The members of the behaviour are not known (`behaviour.kind` is unknown); `forget.ids` names S."
+            )
         ids = assembly.setting.ids[assembly.planted.members].tolist()
         print(" ".join(str(one) for one in ids))
         write_json(json, ids)

@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 from unweave._errors import SpecError, UnknownNameError
 from unweave._random import Key, generator
 from unweave.problem.behaviours import Planted
-from unweave.problem.clusters import flat, k_means
+from unweave.problem.clusters import different, flat, k_means, squared_distances
 from unweave.problem.ids import Ids, rows_of_ids
 
 Ints = NDArray[np.int64]
+
+_MOST_CLUSTERS = 20
+"""More would take long, and S is the nearest of its cluster anyway."""
 
 
 def select(
@@ -105,14 +108,14 @@ def _random(planted: Planted, count: int, rng: np.random.Generator) -> Ints:
 def _clustered(planted: Planted, count: int, rng: np.random.Generator) -> Ints:
     """One member at random and those around it: first its k-means cluster, nearest first, then the others.
 
-    k is |B|/|S| to the nearest whole number, so that a cluster holds about as many as are discovered.
+    k is |B|/|S| to the nearest whole number, at most 20, so that a cluster holds about as many as are discovered.
     """
     members = planted.members
-    points = flat(planted.x[members])
+    points = planted.x[members]
     start = rng.integers(len(members))
-    clusters = min(round(len(members) / count), len(np.unique(points, axis=0)))
-    label, _ = k_means(planted.x[members], clusters, rng, name="clusters")
-    distance = ((points - points[start]) ** 2).sum(axis=1)
+    clusters = len(different(points, min(round(len(members) / count), _MOST_CLUSTERS)))
+    label, _ = k_means(points, clusters, rng, name="clusters")
+    distance = squared_distances(points, flat(points[start : start + 1])[0])
     distance[start] = -1  # itself first, before a duplicate
     return members[np.lexsort((distance, label != label[start]))[:count]]
 
@@ -122,13 +125,12 @@ def _typical_first(planted: Planted) -> Ints:
 
     A proxy for how hard an example is, and no more: no model is asked.
     """
-    points = flat(planted.x)
     members = planted.members
     distance = np.empty(len(members))
     for label in np.unique(planted.clean[members]):
         own = planted.clean[members] == label
-        centre = points[planted.clean == label].mean(axis=0)
-        distance[own] = ((points[members[own]] - centre) ** 2).sum(axis=1)
+        centre = planted.x[planted.clean == label].mean(axis=0, dtype=np.float64).ravel()
+        distance[own] = squared_distances(planted.x[members[own]], centre)
     return members[np.argsort(distance, kind="stable")]
 
 

@@ -17,7 +17,8 @@ def draw_outside(
 ) -> tuple[Planted, NDArray[np.int64]]:
     """Take S from the unseen instances of a behaviour and set it behind D, where no world trains on it.
 
-    Untraining is a no-op then: D∖S = D. Unlearning is not. The rest of the unseen instances stays the probe group.
+    Untraining is a no-op then: D∖S = D. Unlearning is not. The rest of the unseen instances stays the probe
+    group `unseen`.
 
     Args:
         planted: The training data with the behaviour in it.
@@ -35,17 +36,22 @@ def draw_outside(
     unseen = planted.unseen
     if unseen is None:
         raise ApplicabilityError(
-            "`forget.outside` takes S from new instances of the behaviour, and there are none: "
-            f"{planted.why_no_unseen}."
+            f"`forget.outside` takes S from new instances of the behaviour, and there are none: "
+            f"{planted.why_no_unseen}. Choose a behaviour that has them (`unweave list behaviours`)."
         )
+    if discovery is not None and count is not None:
+        raise SpecError("`forget` has discovery and count; expected one of them.")
     n = len(unseen.planted)
     share = 0.2 if discovery is None else discovery
+    if count is None and not 0 < share < 1:
+        raise SpecError(
+            f"`forget.discovery` is {share}; expected the share of the unseen instances that S takes, in (0, 1)."
+        )
     size = round(share * n) if count is None else count
     if not 1 <= size < n:
         what = f"`forget.discovery` {share}" if count is None else f"`forget.count` {count}"
         raise SpecError(
-            f"{what} of {n} unseen instances is a forget set of {size}; expected at least 1, and some "
-            "that stay unseen."
+            f"{what} of {n} unseen instances is a forget set of {size}; expected at least 1, and some that stay unseen."
         )
     chosen = np.zeros(n, dtype=bool)
     chosen[generator(key, "forget").choice(n, size, replace=False)] = True

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from unweave._types import Estimate
 from unweave.records import Aim, CaseResult, Geometry, Row
 from unweave.report.numbers import number_text, one_line, share_text
-from unweave.report.words import NO_POWER, PAST, VERB, residual_of, row_name, unmeasured_reason, verdict_of
+from unweave.report.words import (
+    PAST,
+    VERB,
+    nothing_to_remove,
+    residual_of,
+    row_name,
+    unmeasured_reason,
+    verdict_of,
+)
 
 _NO_VERDICT = "the fresh retrains miss their anchors, so there is no verdict"
 
@@ -47,7 +55,8 @@ def _aim_clause(rows: Sequence[Row], aim: Aim) -> str:
         reason = unmeasured_reason(verdict_of(rows[0], aim))
         return f"{aim} was not measured" + (f" ({reason})" if reason else "")
     if "no power" in outcomes and all(outcome in ("no power", "not measured") for outcome in outcomes):
-        return NO_POWER[aim]
+        reasons = {verdict_of(row, aim).reason for row in rows}
+        return nothing_to_remove(aim, reasons.pop() if len(reasons) == 1 else "")
     count, noun = len(rows), _noun(rows)
     reached = [row for row, outcome in zip(rows, outcomes, strict=True) if outcome == "reached"]
     if reached and len(reached) == count:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from unweave._types import Estimate, Measured, NotMeasured
+from unweave._types import NO_OP, NOT_DECLARED, Estimate, Measured, NotMeasured
 from unweave.records import Aim, CaseResult, Geometry, Label, Outcome, Part, Row, Verdict
 from unweave.report.numbers import (
     DASH,
@@ -77,6 +77,7 @@ NO_POWER: dict[Aim, str] = {
     "untraining": "there is nothing to untrain that this many models can show",
     "unlearning": "there is nothing to unlearn that this many models can show",
 }
+"""What is said of an aim where the originals are not told from its reference."""
 _STAGES = {
     "default": "",
     "tuned_untraining": " (tuned to untrain)",
@@ -147,14 +148,14 @@ def aim_reason(
         outcome: what the verdict says.
         residual: share of the way from the original still to go; below the margin is good.
         parts: the conditions of the verdict; named where only some of them hold.
-        reason: why the aim was not measured; used for that outcome alone.
+        reason: why the aim was not measured, or why there is nothing to untrain by definition.
 
     Example:
         >>> aim_reason("unlearning", "missed", residual=Estimate(0.31, 0.27, 0.35, 32))
         'did 69% of the unlearning (31% of the way is left [27, 35])'
     """
     if outcome == "no power":
-        return NO_POWER[aim]
+        return nothing_to_remove(aim, reason)
     if outcome == "not measured":
         return f"{aim} not measured" + (f": {one_line(reason)}" if reason else "")
     if outcome == "missed":
@@ -176,6 +177,16 @@ def unmeasured_reason(verdict: Verdict) -> str:
     return one_line(excess.not_measured if isinstance(excess, NotMeasured) else verdict.reason)
 
 
+def nothing_to_remove(aim: Aim, reason: str) -> str:
+    """Why there is nothing to remove for an aim: by definition, or as far as this many models can show.
+
+    Example:
+        >>> nothing_to_remove("untraining", "nothing to remove")
+        'there is nothing to untrain that this many models can show'
+    """
+    return NO_OP if reason == NO_OP else NO_POWER[aim]
+
+
 def _verdict_clause(row: Row, aim: Aim) -> str:
     verdict, residual = verdict_of(row, aim), residual_of(row, aim)
     reason = unmeasured_reason(verdict)
@@ -189,6 +200,9 @@ def _behaviour(row: Row) -> str:
         ("forget", "the forget set"),
     ):
         rate = row.groups[name].behaviour_rate if name in row.groups else None
+        if isinstance(rate, Estimate) and row.residual_unlearning == NotMeasured(NOT_DECLARED):
+            # What S was trained on may be right: that it is still predicted is no failure.
+            return f"the labels trained on are predicted on {share_text(rate.value)} of {where}"
         if isinstance(rate, Estimate):
             unlearned = row.kind != "method" or row.verdict_unlearning.outcome == "reached"
             still = "still " if rate.value >= 0.1 and not unlearned else ""
@@ -210,9 +224,10 @@ def row_reason(row: Row) -> str:
     elif row.kind == "null":
         clauses = ["fresh retrains, unused elsewhere: how close an ideal run comes"]
     else:
-        if row.verdict_untraining.outcome == row.verdict_unlearning.outcome == "no power":
+        outcomes = (row.verdict_untraining.outcome, row.verdict_unlearning.outcome)
+        if outcomes == ("no power", "no power") and row.verdict_untraining.reason != NO_OP:
             clauses = ["nothing to remove that this many models can show"]
-        elif row.verdict_untraining.outcome == row.verdict_unlearning.outcome == "not measured" and (
+        elif outcomes == ("not measured", "not measured") and (
             reason := unmeasured_reason(row.verdict_untraining)
         ) == unmeasured_reason(row.verdict_unlearning):
             clauses = ["neither aim was measured" + (f": {reason}" if reason else "")]

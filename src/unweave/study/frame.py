@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave._random import generator
-from unweave._types import Measured, NotMeasured
+from unweave._types import NO_OP, NOT_DECLARED, Measured, NotMeasured
 from unweave.metrics import (
     gap_is_clear,
     margins,
@@ -41,7 +41,6 @@ WORLD_NAMES: dict[WorldName, str] = {
 POWER_LEVEL = 0.05
 NULL_LEVEL = 0.01
 PERMUTATIONS = 999
-NO_OP = "S lies outside D: untraining is a no-op by definition"
 NO_POWER = "nothing to remove: the original is not distinguishable from the reference"
 
 
@@ -77,7 +76,7 @@ class Frame:
     @property
     def not_declared(self) -> str:
         """Why nothing about unlearning is measured, or ""."""
-        return "" if "unlearning" in self.aims else self.probes.absent["undiscovered"]
+        return "" if "unlearning" in self.aims else NOT_DECLARED
 
     def reference(self, aim: Aim) -> Sample:
         """The models of the aim's ideal."""
@@ -137,7 +136,7 @@ def build_frame(case: Case, probes: Probes, outputs: dict[WorldName, Outputs]) -
         power={},
         null_p={aim: _differ(distances, case, *pair) for aim, pair in zip(aims, fresh, strict=True)},
         gap_clear=gap_jack is not None and gap_is_clear(gap_jack.value, gap_jack.se),
-        gap=NotMeasured(probes.absent["undiscovered"]) if gap_jack is None else interval(gap_jack),
+        gap=NotMeasured(NOT_DECLARED) if gap_jack is None else interval(gap_jack),
     )
     # Two batches of one law may look apart by luck; with S = B there is no line to draw.
     frame = replace(frame, gap_clear=frame.gap_clear and not frame.one_aim)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unweave._types import NotMeasured
+from unweave._types import NO_OP, NotMeasured
 from unweave.metrics import conjunction, excess, outcome
 from unweave.problem import AIM_GROUPS, MIN_PROBES
 from unweave.records import Aim, Part, Verdict
 from unweave.stats import Jackknife, equivalence, holm, interval, jackknife, lower_bound, p_below
-from unweave.study.frame import AIMS, OVERALL, Frame
+from unweave.study.frame import AIMS, NO_POWER, OVERALL, Frame
 from unweave.study.measure import accuracy_difference
 from unweave.study.samples import Distances, Sample, design_of
 
@@ -117,12 +117,14 @@ def _one_aim(judged: dict[tuple[str, Aim], Verdict]) -> dict[tuple[str, Aim], Ve
 
 def _verdict(frame: Frame, one: Cell, aim: Aim, p_holm: float | None, null_ok: bool) -> Verdict:
     value = interval(one.overall)
+    if frame.no_op(aim):  # whatever any test says
+        return Verdict("no power", NO_OP, value, one.parts, one.p_value, p_holm)
     if not null_ok:
         reason = "the fresh retrains miss their anchors: no verdict in this run"
         return Verdict("not measured", reason, value, one.parts, one.p_value, p_holm)
     if frame.too_few:
         return Verdict("not measured", frame.too_few, value, one.parts, one.p_value, p_holm)
-    if one.unmeasured and not frame.has_power(aim) and not frame.no_op(aim):
+    if one.unmeasured and not frame.has_power(aim):
         # What the aim is about was not looked at, so "nothing to remove" would be no finding.
         return Verdict("not measured", one.unmeasured, value, one.parts, one.p_value, p_holm)
     alpha = frame.case.alpha
@@ -133,7 +135,7 @@ def _verdict(frame: Frame, one: Cell, aim: Aim, p_holm: float | None, null_ok: b
     reason = {
         "reached": "every part holds, after the correction for all methods and aims",
         "missed": "more than the margin is left overall",
-        "no power": frame.no_power(aim),
+        "no power": NO_POWER,
         "not measured": one.unmeasured,
         "inconclusive": (
             f"not shown: {', '.join(failed)}" if failed else "holds alone, but not after the correction"

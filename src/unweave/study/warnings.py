@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from unweave._types import Estimate
+from unweave._types import NO_OP, Estimate
 from unweave.data import row_prints
 from unweave.records import Row
 from unweave.study.assemble import Assembly
-from unweave.study.frame import NO_OP, NULL_LEVEL, REFERENCE, WORLD_NAMES, Frame
+from unweave.study.frame import NULL_LEVEL, REFERENCE, WORLD_NAMES, Frame
 from unweave.study.measure import predictions
 
 _SHOWN = 20
@@ -42,8 +42,8 @@ def warnings_of(assembly: Assembly, frame: Frame, rows: list[Row]) -> list[str]:
             found.append(f"`{name}` has only {len(frame.probes.groups[name])} probes: shown, not judged.")
     if frame.not_declared:
         found.append(
-            "Only S is known (`behaviour.kind` is unknown), so untraining alone is judged. Declare the behaviour "
-            "to have unlearning measured."
+            "Only S is known, so untraining alone is judged. To have unlearning measured, declare the behaviour that "
+            "S shows with `behaviour.kind`."
         )
     if frame.one_aim:
         found.append("S = B: untraining and unlearning are the same aim in this case.")
@@ -68,7 +68,7 @@ def _about_forget(assembly: Assembly) -> list[str]:
     setting, forget, world = assembly.setting, assembly.forget, assembly.worlds["original"]
     found: list[str] = []
     if assembly.case.forget.outside:
-        found.append(f"{NO_OP} (S are {len(forget)} new instances of the behaviour).")
+        found.append(f"{NO_OP}: its {len(forget)} examples are new instances of the behaviour.")
     if assembly.dropped:
         shown = ", ".join(str(one) for one in assembly.dropped[:_SHOWN])
         more = ", …" if len(assembly.dropped) > _SHOWN else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from unweave._errors import SpecError
+from unweave._types import NOT_DECLARED
 from unweave.problem.behaviours.planting import (
     Ground,
     Ints,
@@ -83,9 +84,6 @@ def by_ids(*, ids: tuple[int | str, ...] = ()) -> Make:
         )
 
     return make
-
-
-NOT_DECLARED = "behaviour not declared"
 
 
 def unknown() -> Make:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -82,8 +82,8 @@ def fulfilled(columns: Columns, column: str, where: Condition) -> Rows:
     if column not in columns:
         near = difflib.get_close_matches(column, list(columns), n=3)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        said = f"is {column!r}, which is no column" if column else "is missing"
-        raise SpecError(f"`behaviour.column` {said}.{hint} The table has {', '.join(columns)}.")
+        said = f"is {column[:80]!r}, which is no column" if column else "is missing"
+        raise SpecError(f"`behaviour.column` {said}.{hint} The table has {_listed(columns)}.")
     values = columns[column]
     numeric = values.dtype.kind == "f"
     known: Rows = np.isfinite(values) if numeric else values != ""
@@ -92,7 +92,7 @@ def fulfilled(columns: Columns, column: str, where: Condition) -> Rows:
         raise SpecError(
             "`behaviour.where` is missing; expected a value, a list of values or a comparison, as '>= 60'."
         )
-    if len(several) == 1 and isinstance(where, str) and (found := _COMPARISON.fullmatch(where)):
+    if isinstance(where, str) and (found := _COMPARISON.fullmatch(where)):
         return known & _compared(values, found[1], found[2], column)
     wanted = [_as_value(one, values, column) for one in several]
     return known & np.isin(values, wanted)
@@ -115,19 +115,29 @@ def _as_value(value: str | int | float, values: NDArray[Any], column: str) -> An
     if values.dtype.kind != "f":
         return str(value)
     try:
-        return float(value)
+        number = float(value)
     except ValueError:
+        number = np.nan
+    if np.isnan(number):
         raise SpecError(
-            f"`behaviour.where` holds {value!r}, but the column {column} holds numbers ({_values(values)})."
-        ) from None
+            f"`behaviour.where` holds {_shown(value)}, but the column {column} holds numbers ({_values(values)}); "
+            "expected a number, a list of them, or one of >= <= > < != and a number."
+        )
+    return number
 
 
 def _values(values: NDArray[Any]) -> str:
-    if values.dtype.kind == "f":
-        return f"{np.nanmin(values):g} … {np.nanmax(values):g}"
-    found = [str(one) for one in np.unique(values) if one != ""]
-    return ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
+    known = values[np.isfinite(values)] if values.dtype.kind == "f" else np.unique(values[values != ""])
+    if len(known) == 0:
+        return "missing values only"
+    return f"{known.min():g} … {known.max():g}" if values.dtype.kind == "f" else _listed(known.tolist())
+
+
+def _listed(texts: Iterable[str]) -> str:
+    found = list(texts)
+    return ", ".join(one[:30] for one in found[:8]) + (", …" if len(found) > 8 else "")
 
 
 def _shown(where: Condition) -> str:
-    return repr(list(where) if isinstance(where, tuple) else where)
+    text = repr(list(where) if isinstance(where, tuple) else where)
+    return text if len(text) <= 80 else text[:80] + "…"
