@@ -25,6 +25,10 @@ app = typer.Typer(
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write JSON to this file.", metavar="PATH")]
+TrustCode = Annotated[
+    list[Path] | None,
+    typer.Option("--trust-code", help="File of your own that may be run (learner.factory).", metavar="FILE"),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no tables.")]
 
 
@@ -109,6 +113,7 @@ def compare(
         int | None, typer.Option(help="Worker processes; default: one per core.", metavar="N")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", metavar="N")] = None,
+    trust_code: TrustCode = None,
     json: Json = None,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -129,6 +134,7 @@ def compare(
             store=store,
             workers=workers,
             seed=seed,
+            trust_code=trust_code or [],
             json=json,
             quiet=quiet,
         )
@@ -143,6 +149,7 @@ def cases(
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Change a key, as in compare.", metavar="KEY=VALUE")
     ] = None,
+    trust_code: TrustCode = None,
     json: Json = None,
     debug: Debug = False,
 ) -> None:
@@ -150,7 +157,7 @@ def cases(
     with reported(debug):
         from unweave.cli.cases import run_cases
 
-        run_cases(name=name, members=members, settings=setting or [], json=json)
+        run_cases(name=name, members=members, settings=setting or [], trust_code=trust_code or [], json=json)
 
 
 @app.command("list")

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from unweave._errors import DivergedError
 from unweave._random import Key, derive
 from unweave.learners.encoding import standardised, world_scales
-from unweave.learners.specs import LearnerSpec
+from unweave.learners.own_code import make, seeded, told
+from unweave.learners.specs import OWN, LearnerSpec
 
 FLOOR = 1e-9
 """A probability below this counts as this, so that its logarithm is a number."""
@@ -61,12 +62,13 @@ def fit_logits(
         found[:, labels[0]] = 1
     else:
         classifier = _MAKERS[spec.name](spec, derive(key, "fit") % 2**32)
-        with threadpool_limits(1):  # several workers, each with all cores, would wait for one another
+        # One thread: several workers, each with all cores, would wait for one another.
+        with threadpool_limits(1), told(spec), seeded(derive(key, "fit")):
             classifier.fit(inside, labels)
             found[:, classifier.classes_] = classifier.predict_proba(outside)
     if not np.isfinite(found).all():
         raise DivergedError(
-            f"Probabilities of the learner {spec.name} are not finite: there is nothing to compare."
+            f"Probabilities of the learner {spec.label} are not finite: there is nothing to compare."
         )
     return np.log(found.clip(FLOOR)).astype(np.float32)
 
@@ -80,9 +82,8 @@ def _forest(spec: LearnerSpec, seed: int) -> Classifier:
 def _boosting(spec: LearnerSpec, seed: int) -> Classifier:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    return HistGradientBoostingClassifier(
-        max_iter=spec.config["trees"], max_features=0.5, early_stopping=False, random_state=seed
-    )
+    options: Any = {"max_features": 0.5, "early_stopping": False}
+    return HistGradientBoostingClassifier(max_iter=spec.config["trees"], random_state=seed, **options)
 
 
 def _logistic(spec: LearnerSpec, seed: int) -> Classifier:
@@ -91,8 +92,18 @@ def _logistic(spec: LearnerSpec, seed: int) -> Classifier:
     return LogisticRegression(max_iter=1000, random_state=seed)
 
 
+def _own(spec: LearnerSpec, seed: int) -> Classifier:
+    with seeded(seed):
+        classifier = make(spec)
+    names = classifier.get_params() if hasattr(classifier, "get_params") else {}
+    # Those of the steps of a pipeline as well.
+    states = {name: seed for name in names if name.rpartition("__")[2] == "random_state"}
+    return classifier.set_params(**states) if states else classifier
+
+
 _MAKERS: dict[str, Callable[[LearnerSpec, int], Classifier]] = {
     "forest": _forest,
     "boosting": _boosting,
     "logistic": _logistic,
+    OWN: _own,
 }

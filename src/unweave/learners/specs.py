@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from unweave._errors import ApplicabilityError, SpecError, UnknownNameError
@@ -49,6 +50,7 @@ class Recipe:
 class LearnerSpec:
     """A learner for examples of one shape: name, parameters, recipe; `nets.build` makes it run.
 
+    A learner of the user's own is called `OWN`: `file` says where its code is, and its identity what that code is.
     An opaque learner has no recipe: `opaque.fit_logits` runs it, and nothing is known of it but its outputs.
     """
 
@@ -58,6 +60,12 @@ class LearnerSpec:
     shape: tuple[int, ...]
     classes: int
     encoding: Encoding | None = None
+    file: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The learner in words: its name, or the user's file and function."""
+        return self.name if self.file is None else f"{Path(self.file).name}:{self.config['function']}"
 
     @property
     def opaque(self) -> bool:
@@ -73,6 +81,7 @@ class LearnerSpec:
     def identity(self) -> dict[str, Any]:
         """Everything that makes two learners the same: enters the key of each stored model."""
         fields = {**asdict(self), "shape": list(self.shape)}
+        del fields["file"]  # the same code in another place is the same learner
         if self.encoding is None:  # what is no table has the identity it had before there were tables
             del fields["encoding"]
         return fields
@@ -92,6 +101,12 @@ class Declared:
     takes: str
     smallest_image: int | None = None
 
+
+OWN = "own"
+"""Name of a learner that is a function of the user's own file."""
+
+OWN_RECIPE = Recipe(lr=0.05, epochs=10)
+"""Recipe of a module of the user's own where the spec does not say otherwise."""
 
 ONE_NUMBER = (
     "Batch norm of a batch of one example has one number per channel, and one number has no variance. Change "
@@ -133,6 +148,33 @@ def specify(
     changed = _changed(name, entry.declared.recipe, recipe or {})
     _check_shape(name, entry.declared, shape)
     return LearnerSpec(name, entry.build(**(config or {})), changed, shape, classes, encoding)
+
+
+def specify_own(
+    file: Path,
+    function: str,
+    shape: tuple[int, ...],
+    classes: int,
+    *,
+    sha256: str,
+    opaque: bool,
+    recipe: Mapping[str, Any] | None = None,
+    encoding: Encoding | None = None,
+) -> LearnerSpec:
+    """A learner that a function of the user's own file makes: `function` of `file`, whose bytes hash to `sha256`.
+
+    Raises:
+        UnknownNameError, ApplicabilityError, SpecError: for the recipe, as in `specify`.
+    """
+    config = {"function": function, "sha256": sha256}
+    changed = _changed(f"{file.name}:{function}", None if opaque else OWN_RECIPE, recipe or {})
+    return LearnerSpec(OWN, config, changed, shape, classes, encoding, str(file))
+
+
+def smallest_batch(spec: LearnerSpec) -> int:
+    """The smallest batch that a registered learner can be trained on: batch norm of one number has no variance."""
+    one_place = spec.name == "resnet9" and max(spec.image[1:]) < 16  # three pools leave 1×1 of it
+    return 2 if one_place else 1
 
 
 def _changed(name: str, default: Recipe | None, given: Mapping[str, Any]) -> Recipe | None:

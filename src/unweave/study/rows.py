@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from unweave._types import Estimate, NotMeasured
+from unweave.learners import LearnerSpec
 from unweave.metrics import label, off_line_in_words
 from unweave.records import Aim, CaseResult, Cost, Row, RowKind, Verdict, World
 from unweave.references import Outputs, WorldName, WorldPlan
@@ -78,7 +79,7 @@ def judge_case(
         margin=case.margin,
         alpha=case.alpha,
         null_ok=null_ok,
-        warnings=tuple(_warnings(frame, rows)),
+        warnings=(*_about_learner(assembly.setting.learner), *_warnings(frame, rows)),
         geometry=shape,
         worlds=tuple(
             World(name, one.training_set, len(one.rows), len(one.keys)) for name, one in assembly.worlds.items()
@@ -201,6 +202,12 @@ def _row_without_result(choice: MethodChoice, reason: str, status: Literal["fail
         damage=None,
         cost=Cost(0.0),
     )
+
+
+def _about_learner(learner: LearnerSpec) -> list[str]:
+    if learner.file is None or learner.opaque:
+        return []
+    return [f"Models of {learner.label} are trained one by one: only nets of unweave's own are stacked."]
 
 
 def _warnings(frame: Frame, rows: list[Row]) -> list[str]:

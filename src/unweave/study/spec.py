@@ -57,13 +57,17 @@ class MethodChoice:
 
 @dataclass(frozen=True)
 class Spec:
-    """A whole run: cases, methods (None = all that apply), and where things go (None = default)."""
+    """A whole run: cases, methods (None = all that apply), and where things go (None = default).
+
+    `trust_code` are files that may be run; a spec in a file cannot name them: it might come from anywhere.
+    """
 
     cases: tuple[Case, ...]
     methods: tuple[MethodChoice, ...] | None = None
     out: Path | None = None
     store: Path | None = None
     workers: int | None = None
+    trust_code: tuple[Path, ...] = ()
 
 
 def read_spec(
