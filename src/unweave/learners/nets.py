@@ -14,8 +14,8 @@ from unweave.learners import convolution
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.encoding import with_encoding
 from unweave.learners.initial import fan_in_uniform
-from unweave.learners.own import module
-from unweave.learners.specs import LearnerSpec
+from unweave.learners.modules import own_module
+from unweave.learners.specs import OWN, LearnerSpec
 
 
 def build(spec: LearnerSpec) -> Learner:
@@ -103,5 +103,5 @@ _BUILDERS: dict[str, Callable[[LearnerSpec], Learner]] = {
     "softmax": _dense,
     "cnn": convolution.cnn,
     "resnet9": convolution.resnet9,
-    "module": module,
+    OWN: own_module,
 }

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unweave._errors import DivergedError, UserError
+from unweave._errors import DivergedError
 from unweave._random import Key, derive
 from unweave.learners.encoding import standardised, world_scales
-from unweave.learners.specs import LearnerSpec
+from unweave.learners.own_code import make, seeded, told
+from unweave.learners.specs import OWN, LearnerSpec
 
 FLOOR = 1e-9
 """A probability below this counts as this, so that its logarithm is a number."""
@@ -61,12 +62,13 @@ def fit_logits(
         found[:, labels[0]] = 1
     else:
         classifier = _MAKERS[spec.name](spec, derive(key, "fit") % 2**32)
-        with threadpool_limits(1):  # several workers, each with all cores, would wait for one another
+        # One thread: several workers, each with all cores, would wait for one another.
+        with threadpool_limits(1), told(spec), seeded(derive(key, "fit")):
             classifier.fit(inside, labels)
             found[:, classifier.classes_] = classifier.predict_proba(outside)
     if not np.isfinite(found).all():
         raise DivergedError(
-            f"Probabilities of the learner {spec.name} are not finite: there is nothing to compare."
+            f"Probabilities of the learner {spec.label} are not finite: there is nothing to compare."
         )
     return np.log(found.clip(FLOOR)).astype(np.float32)
 
@@ -80,10 +82,8 @@ def _forest(spec: LearnerSpec, seed: int) -> Classifier:
 def _boosting(spec: LearnerSpec, seed: int) -> Classifier:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    whole: Any = {"early_stopping": False}  # scikit-learn declares text alone
-    return HistGradientBoostingClassifier(
-        max_iter=spec.config["trees"], max_features=0.5, random_state=seed, **whole
-    )
+    options: Any = {"max_features": 0.5, "early_stopping": False}
+    return HistGradientBoostingClassifier(max_iter=spec.config["trees"], random_state=seed, **options)
 
 
 def _logistic(spec: LearnerSpec, seed: int) -> Classifier:
@@ -93,22 +93,17 @@ def _logistic(spec: LearnerSpec, seed: int) -> Classifier:
 
 
 def _own(spec: LearnerSpec, seed: int) -> Classifier:
-    from unweave.learners.own import make
-
-    found = make(spec)
-    if not (hasattr(found, "fit") and hasattr(found, "predict_proba") and hasattr(found, "get_params")):
-        raise UserError(
-            f"`{spec.config['function']}` of {spec.file} returned {type(found).__name__}; expected a classifier "
-            "of scikit-learn, with `fit` and `predict_proba`."
-        )
-    if "random_state" in found.get_params():
-        found.set_params(random_state=seed)
-    return found
+    with seeded(seed):
+        classifier = make(spec)
+    names = classifier.get_params() if hasattr(classifier, "get_params") else {}
+    # Those of the steps of a pipeline as well.
+    states = {name: seed for name in names if name.rpartition("__")[2] == "random_state"}
+    return classifier.set_params(**states) if states else classifier
 
 
 _MAKERS: dict[str, Callable[[LearnerSpec, int], Classifier]] = {
     "forest": _forest,
     "boosting": _boosting,
     "logistic": _logistic,
-    "classifier": _own,
+    OWN: _own,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -51,8 +50,8 @@ class Recipe:
 class LearnerSpec:
     """A learner for examples of one shape: name, parameters, recipe; `nets.build` makes it run.
 
+    A learner of the user's own is called `OWN`: `file` says where its code is, and its identity what that code is.
     An opaque learner has no recipe: `opaque.fit_logits` runs it, and nothing is known of it but its outputs.
-    `file` is where the code of a user's own learner is; its digest is in `config`.
     """
 
     name: str
@@ -61,7 +60,12 @@ class LearnerSpec:
     shape: tuple[int, ...]
     classes: int
     encoding: Encoding | None = None
-    file: str = ""
+    file: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The learner in words: its name, or the user's file and function."""
+        return self.name if self.file is None else f"{Path(self.file).name}:{self.config['function']}"
 
     @property
     def opaque(self) -> bool:
@@ -77,7 +81,7 @@ class LearnerSpec:
     def identity(self) -> dict[str, Any]:
         """Everything that makes two learners the same: enters the key of each stored model."""
         fields = {**asdict(self), "shape": list(self.shape)}
-        del fields["file"]  # the same code is the same learner wherever it lies
+        del fields["file"]  # the same code in another place is the same learner
         if self.encoding is None:  # what is no table has the identity it had before there were tables
             del fields["encoding"]
         return fields
@@ -98,6 +102,12 @@ class Declared:
     smallest_image: int | None = None
 
 
+OWN = "own"
+"""Name of a learner that is a function of the user's own file."""
+
+OWN_RECIPE = Recipe(lr=0.05, epochs=10)
+"""Recipe of a module of the user's own where the spec does not say otherwise."""
+
 ONE_NUMBER = (
     "Batch norm of a batch of one example has one number per channel, and one number has no variance. Change "
     "`learner.batch_size`, so that no last batch has one example."
@@ -114,7 +124,6 @@ def specify(
     recipe: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
     encoding: Encoding | None = None,
-    factory: str | None = None,
 ) -> LearnerSpec:
     """A registered learner for examples of one shape, checked.
 
@@ -125,7 +134,6 @@ def specify(
         recipe: Fields of `Recipe` to replace in the learner's default.
         config: Parameters of the learner, such as `width`.
         encoding: For a table: which features each model standardises on its own training set.
-        factory: For `module` and `classifier`: `file.py:function`; the file is read, not run.
 
     Raises:
         UnknownNameError: for a learner, parameter or field of a recipe that does not exist.
@@ -139,30 +147,34 @@ def specify(
     entry = LEARNERS.get(name)
     changed = _changed(name, entry.declared.recipe, recipe or {})
     _check_shape(name, entry.declared, shape)
-    built = entry.build(**(config or {}))
-    if (factory is None) is (name in _OWN):
-        raise SpecError(
-            f"`learner.factory` is {'missing' if factory is None else repr(factory)}: `file.py:function` is what "
-            f"the learners {' and '.join(_OWN)} need, and only they."
-        )
-    if factory is None:
-        return LearnerSpec(name, built, changed, shape, classes, encoding)
-    file, own = _own_code(factory)
-    return LearnerSpec(name, own, changed, shape, classes, encoding, file)
+    return LearnerSpec(name, entry.build(**(config or {})), changed, shape, classes, encoding)
 
 
-_OWN = ("module", "classifier")
+def specify_own(
+    file: Path,
+    function: str,
+    shape: tuple[int, ...],
+    classes: int,
+    *,
+    sha256: str,
+    opaque: bool,
+    recipe: Mapping[str, Any] | None = None,
+    encoding: Encoding | None = None,
+) -> LearnerSpec:
+    """A learner that a function of the user's own file makes: `function` of `file`, whose bytes hash to `sha256`.
+
+    Raises:
+        UnknownNameError, ApplicabilityError, SpecError: for the recipe, as in `specify`.
+    """
+    config = {"function": function, "sha256": sha256}
+    changed = _changed(f"{file.name}:{function}", None if opaque else OWN_RECIPE, recipe or {})
+    return LearnerSpec(OWN, config, changed, shape, classes, encoding, str(file))
 
 
-def _own_code(factory: str) -> tuple[str, dict[str, Any]]:
-    file, _, function = factory.rpartition(":")
-    if not file or not function.isidentifier():
-        raise SpecError(f"`learner.factory` is {factory!r}; expected a file and a function, as model.py:make.")
-    try:
-        source = Path(file).read_bytes()
-    except (OSError, ValueError) as error:
-        raise SpecError(f"`learner.factory`: cannot read {file}: {getattr(error, 'strerror', error)}.") from None
-    return file, {"function": function, "sha256": hashlib.sha256(source).hexdigest()}
+def smallest_batch(spec: LearnerSpec) -> int:
+    """The smallest batch that a registered learner can be trained on: batch norm of one number has no variance."""
+    one_place = spec.name == "resnet9" and max(spec.image[1:]) < 16  # three pools leave 1×1 of it
+    return 2 if one_place else 1
 
 
 def _changed(name: str, default: Recipe | None, given: Mapping[str, Any]) -> Recipe | None:
@@ -237,16 +249,6 @@ def resnet9(*, width: int = 8) -> dict[str, int]:
     return {"width": width}
 
 
-def module() -> dict[str, Any]:
-    """Your own `torch.nn.Module`, made by `learner.factory`, `file.py:function`; trained one by one."""
-    return {}
-
-
-def classifier() -> dict[str, Any]:
-    """Your own classifier of scikit-learn, made by `learner.factory`, `file.py:function`; no gradients."""
-    return {}
-
-
 def forest(*, trees: int = 100) -> dict[str, int]:
     """Random forest of scikit-learn, `trees` trees; only its probabilities are kept."""
     _at_least_one(trees=trees)
@@ -266,15 +268,25 @@ def logistic() -> dict[str, int]:
 
 LEARNERS.add("mlp", mlp, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), "features of any shape"))
 LEARNERS.add("softmax", softmax, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), "features of any shape"))
-_IMAGES = "images [h, w] or [colours, h, w] of at least 8×8"
-LEARNERS.add("cnn", cnn, Declared(Recipe(lr=0.05, epochs=10, schedule="linear"), _IMAGES, smallest_image=8))
+LEARNERS.add(
+    "cnn",
+    cnn,
+    Declared(
+        Recipe(lr=0.05, epochs=10, schedule="linear"),
+        "images [h, w] or [colours, h, w] of at least 8×8",
+        smallest_image=8,
+    ),
+)
 LEARNERS.add(
     "resnet9",
     resnet9,
-    Declared(Recipe(lr=0.1, epochs=4, weight_decay=5e-4, schedule="linear"), _IMAGES, smallest_image=8),
+    Declared(
+        Recipe(lr=0.1, epochs=4, batch_size=64, weight_decay=5e-4, schedule="linear"),
+        "images [h, w] or [colours, h, w] of at least 8×8",
+        smallest_image=8,
+    ),
 )
-LEARNERS.add("module", module, Declared(Recipe(lr=0.05, epochs=10), "what its forward takes"))
-for _opaque in (forest, boosting, logistic, classifier):
+for _opaque in (forest, boosting, logistic):
     LEARNERS.add(
         _opaque.__name__,
         _opaque,

@@ -73,4 +73,4 @@ def refusal(learner: LearnerSpec, method: str) -> str:
     """
     if not learner.opaque or method in _WITHOUT_GRADIENTS:
         return ""
-    return f"needs gradients, and of the learner {learner.name} only the outputs are known"
+    return f"needs gradients, and of the learner {learner.label} only the outputs are known"

@@ -82,12 +82,12 @@ def judge_case(
 def _describe(assembly: Assembly) -> dict[str, Any]:
     described: dict[str, Any] = dict(case_to_json(assembly.case))
     size = len(assembly.planted.members) if assembly.planted.known else None
-    within = size is not None and not assembly.case.forget.outside
+    outside = assembly.case.forget.outside
     described["sizes"] = {
         "D": len(assembly.worlds["original"].rows),
         "B": size,
         "S": len(assembly.forget),
-        "discovery": len(assembly.forget) / size if within else None,
+        "discovery": None if size is None or outside else len(assembly.forget) / size,
     }
     described["learner_full"] = json.loads(json.dumps(assembly.setting.learner.identity()))
     described["absent_groups"] = dict(assembly.probes.absent)

@@ -34,6 +34,7 @@ def warnings_of(assembly: Assembly, frame: Frame, rows: list[Row]) -> list[str]:
                 "one in twenty such intervals misses by chance."
             )
     found += assembly.data.warnings
+    found += _about_learner(assembly)
     found += _about_forget(assembly)
     found += _about_seeds(frame)
     found += _untrained_well(frame)
@@ -42,8 +43,8 @@ def warnings_of(assembly: Assembly, frame: Frame, rows: list[Row]) -> list[str]:
             found.append(f"`{name}` has only {len(frame.probes.groups[name])} probes: shown, not judged.")
     if frame.not_declared:
         found.append(
-            "Only S is known, so untraining alone is judged. To have unlearning measured, declare the behaviour that "
-            "S shows with `behaviour.kind`."
+            "Only S is known, so untraining alone is judged. To have unlearning measured, declare the behaviour "
+            "that S shows with `behaviour.kind`."
         )
     if frame.one_aim:
         found.append("S = B: untraining and unlearning are the same aim in this case.")
@@ -94,6 +95,13 @@ def _about_forget(assembly: Assembly) -> list[str]:
             shown = ", ".join(str(one) for one in lost[:_SHOWN])
             found.append(f"No example of class {shown} is left in {left.training_set}: a whole class is removed.")
     return found
+
+
+def _about_learner(assembly: Assembly) -> list[str]:
+    learner = assembly.setting.learner
+    if learner.file is None or learner.opaque:
+        return []
+    return [f"Models of {learner.label} are trained one by one: only nets of unweave's own are stacked."]
 
 
 def _about_seeds(frame: Frame) -> list[str]:
