@@ -39,6 +39,39 @@ def methods_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def behaviours_page() -> str:
+    """`docs/behaviours.md`: what each kind of behaviour is, as it declares itself, and how S is found."""
+    from unweave.problem import BEHAVIOURS, SELECTIONS
+
+    lines = [
+        "# Behaviours and forget sets",
+        "",
+        "Made from the code by `python docs/build.py`. A behaviour B is the set of training examples that carry",
+        "it. An output shows it where the predicted class is the label in the third column. The clean label is",
+        "the one that was there before.",
+        "",
+        "| kind | members B | label that shows it | unseen instances | regularity | source |",
+        "|---|---|---|---|---|---|",
+    ]
+    for entry in BEHAVIOURS:
+        one = entry.declared
+        lines.append(
+            f"| [{entry.name}](#{entry.name}) | {one.members} | {one.label} | {one.unseen or 'none'} "
+            f"| {one.regularity} | {one.cite} |"
+        )
+    for entry in BEHAVIOURS:
+        lines += ["", f"## {entry.name}", "", inspect.getdoc(entry.factory) or "", ""]
+        defaults = ", ".join(f"`{name}` {value!r}" for name, value in entry.defaults().items())
+        lines.append(f"Parameters: {defaults or 'none'}.")
+    lines += [
+        "",
+        "## How S is found",
+        "",
+        f"`forget.selection` is {', '.join(SELECTIONS)}; [spec.md](spec.md) says more.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def schema_page() -> str:
     """`docs/result.schema.json`."""
     from unweave.records import json_schema
@@ -46,7 +79,7 @@ def schema_page() -> str:
     return json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
-PAGES = {"methods.md": methods_page, "result.schema.json": schema_page}
+PAGES = {"methods.md": methods_page, "behaviours.md": behaviours_page, "result.schema.json": schema_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

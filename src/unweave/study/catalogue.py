@@ -20,8 +20,8 @@ def catalogue(what: str) -> Listing:
         UnknownNameError: for another kind.
 
     Example:
-        >>> [entry["name"] for entry in catalogue("behaviours")]
-        ['trigger', 'mislabel', 'confusion', 'systematic', 'duplicates', 'class', 'subclass', 'ids']
+        >>> [entry["name"] for entry in catalogue("behaviours")][-3:]
+        ['predicate', 'ids', 'unknown']
     """
     if what not in _LISTINGS:
         raise UnknownNameError("kind of thing to list", what, _LISTINGS)
@@ -52,6 +52,9 @@ def _behaviours() -> Listing:
         {
             "name": entry.name,
             "what": entry.summary,
+            "members": entry.declared.members,
+            "label": entry.declared.label,
+            "unseen": entry.declared.unseen or "none",
             "regularity": entry.declared.regularity,
             "parameters": entry.defaults(),
             "source": entry.declared.cite,
