@@ -67,7 +67,7 @@ def _check_pin(pin: str, found: str) -> None:
 
 
 def _file(store: Store, choice: DataChoice) -> Path:
-    fields = {**asdict(choice), "fingerprint": None}
+    fields: dict[str, Any] = {**asdict(choice), "fingerprint": None}
     for key in ("path", "test"):
         if isinstance(fields[key], str):
             fields[key] = str(Path(fields[key]).absolute())
