@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from unweave._errors import SpecError
 
 Ints = NDArray[np.int64]
-_REMEDY = {"forget.ids": "`forget.allow_unknown` (--allow-unknown) drops and lists them."}
+_WHY_NOT = {
+    "forget.ids": (
+        "Removing data that was never trained on can damage a model. --allow-unknown (`forget.allow_unknown`) "
+        "drops these ids and lists them in the result."
+    ),
+    "behaviour.ids": "Only examples that are trained on can be its members.",
+}
+"""Why an id that is not in D is refused, and what to do, by the key it stands under."""
+
 Ids = NDArray[Any]
 """int64, or texts of any width [n]."""
 
@@ -70,6 +78,6 @@ def rows_of_ids(ids: Ids, wanted: Sequence[int | str], *, name: str) -> Ints:
     if unknown:
         raise SpecError(
             f"{len(unknown)} of {len(wanted)} {name.partition('.')[0]} ids are not in the training data (first: "
-            f"{unknown[0]}). Removing data that was never trained on can damage a model. {_REMEDY.get(name, '')}".strip()
+            f"{unknown[0]}). {_WHY_NOT[name]}"
         )
     return np.sort(np.array([row_of[i] for i in wanted], dtype=np.int64))

@@ -90,6 +90,8 @@ def _describe(assembly: Assembly) -> dict[str, Any]:
         "S": len(assembly.forget),
         "discovery": len(assembly.forget) / size if within else None,
     }
+    if assembly.dropped:
+        described["dropped_forget_ids"] = list(assembly.dropped)
     described["learner_full"] = json.loads(json.dumps(assembly.setting.learner.identity()))
     described["absent_groups"] = dict(assembly.probes.absent)
     return described

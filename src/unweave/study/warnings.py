@@ -42,8 +42,8 @@ def warnings_of(assembly: Assembly, frame: Frame, rows: list[Row]) -> list[str]:
             found.append(f"`{name}` has only {len(frame.probes.groups[name])} probes: shown, not judged.")
     if frame.not_declared:
         found.append(
-            "Only S is known, so untraining alone is judged. To have unlearning measured, declare the behaviour that "
-            "S shows with `behaviour.kind`."
+            "Only S is known, so untraining alone is judged. To have unlearning measured, declare the behaviour "
+            "that S shows with `behaviour.kind`."
         )
     if frame.one_aim:
         found.append("S = B: untraining and unlearning are the same aim in this case.")
@@ -82,8 +82,8 @@ def _about_forget(assembly: Assembly) -> list[str]:
         found.append(f"{copies} retained examples are exact copies of forgotten ones; their influence stays.")
     if len(forget) > len(world.rows) / 2 and not assembly.case.forget.outside:
         found.append(
-            f"S is {len(forget) / len(world.rows):.0%} of the training data: retraining without it may cost less than "
-            "any method."
+            f"S is {len(forget) / len(world.rows):.0%} of the training data: consider retraining on the "
+            "rest, which is exact and may cost less than any method."
         )
     for name in ("untrained", "unlearned"):
         if name not in assembly.worlds:
@@ -92,7 +92,10 @@ def _about_forget(assembly: Assembly) -> list[str]:
         lost = np.setdiff1d(setting.y[world.rows], setting.y[left.rows])
         if len(lost):
             shown = ", ".join(str(one) for one in lost[:_SHOWN])
-            found.append(f"No example of class {shown} is left in {left.training_set}: a whole class is removed.")
+            found.append(
+                f"No example of class {shown} is left in {left.training_set}: this is class "
+                "unlearning, and accuracy on that class falls by design."
+            )
     return found
 
 
@@ -101,8 +104,8 @@ def _about_seeds(assembly: Assembly, frame: Frame) -> list[str]:
     outputs = frame.worlds["original"].outputs
     if (outputs == outputs[:1]).all():
         return [
-            f"All {len(outputs)} originals say the same: the learner `{assembly.setting.learner.name}` does not depend on "
-            "its seed, so that one model per world would do and intervals over models have no width."
+            f"All {len(outputs)} originals say the same: the learner `{assembly.setting.learner.name}` does not "
+            "depend on its seed, so that one model per world would do and intervals over models have no width."
         ]
     return []
 
