@@ -20,8 +20,8 @@ def catalogue(what: str) -> Listing:
         UnknownNameError: for another kind.
 
     Example:
-        >>> [entry["name"] for entry in catalogue("behaviours")]
-        ['trigger', 'mislabel', 'confusion', 'systematic', 'duplicates', 'class', 'subclass', 'ids']
+        >>> [entry["name"] for entry in catalogue("behaviours")][:4]
+        ['trigger', 'mislabel', 'confusion', 'systematic']
     """
     if what not in _LISTINGS:
         raise UnknownNameError("kind of thing to list", what, _LISTINGS)
@@ -52,6 +52,11 @@ def _behaviours() -> Listing:
         {
             "name": entry.name,
             "what": entry.summary,
+            "members": entry.declared.members,
+            "planted label": entry.declared.label,
+            "clean label": entry.declared.clean,
+            "shown by an output that": entry.declared.shows,
+            "unseen instances": entry.declared.unseen or "none",
             "regularity": entry.declared.regularity,
             "parameters": entry.defaults(),
             "source": entry.declared.cite,

@@ -73,13 +73,14 @@ def _about_forget(assembly: Assembly) -> list[str]:
         shown = ", ".join(str(one) for one in assembly.dropped[:_SHOWN])
         more = ", …" if len(assembly.dropped) > _SHOWN else ""
         found.append(
-            f"{len(assembly.dropped)} forget ids are not in the training data and were dropped: {shown}{more}."
+            f"Forget ids that are not in the training data were dropped ({len(assembly.dropped)}): {shown}{more}."
         )
     prints = row_prints(setting.x, setting.y)
     retain = np.setdiff1d(world.rows, forget)
     copies = int(np.isin(prints[retain], prints[forget]).sum())
     if copies:
-        found.append(f"{copies} retained examples are exact copies of forgotten ones; their influence stays.")
+        are = "example is an exact copy" if copies == 1 else "examples are exact copies"
+        found.append(f"{copies} retained {are} of forgotten ones; their influence stays.")
     if len(forget) > len(world.rows) / 2 and not assembly.case.forget.outside:
         found.append(
             f"S is {len(forget) / len(world.rows):.0%} of the training data: consider retraining on the "
@@ -93,8 +94,8 @@ def _about_forget(assembly: Assembly) -> list[str]:
         if len(lost):
             shown = ", ".join(str(one) for one in lost[:_SHOWN])
             found.append(
-                f"No example of class {shown} is left in {left.training_set}: this is class "
-                "unlearning, and accuracy on that class falls by design."
+                f"No example of class {shown} is left in {left.training_set}: this is class unlearning, and "
+                "without any example no model predicts it."
             )
     return found
 
