@@ -51,3 +51,16 @@ def memorised(contract):
     """Three nets that have learned S by heart, with labels nothing else supports."""
     recipe = {"epochs": 60, "batch_size": 8, "lr": 0.1}
     return _toy(contract, wrong_labels=True, config={"width": 24}, recipe=recipe)
+
+
+@pytest.fixture(scope="session", params=["cnn", "resnet9"])
+def image_toy(request, contract):
+    """Two convolutional nets on 8×8 images: |S| = 10 in 2 batches, |D∖S| = 30 in 4."""
+    x = torch.rand(40, 8, 8, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(40) % 3
+    x[:, :4, :4] += y[:, None, None] / 2
+    config = {"channels": 2} if request.param == "cnn" else {"width": 2}
+    recipe = {"epochs": 3, "batch_size": 8, "lr": 0.05}
+    learner = build(specify(request.param, (8, 8), 3, config=config, recipe=recipe))
+    originals = many(learner, x, y, rows=[np.arange(40)] * 2, keys=[11, 12])
+    return contract.Toy(learner, originals, Examples(x[:10], y[:10]), Examples(x[10:], y[10:]), [5, 6])

@@ -178,8 +178,13 @@ def test_fresh_weights_have_the_law_of_the_learners_own_start():
 
 
 def test_a_layer_without_a_fan_in_is_refused():
-    with pytest.raises(ApplicabilityError, match="norm"):
-        fresh({"norm.weight": torch.ones(3), "norm.bias": torch.ones(3)}, key_tensor([1])[0])
+    with pytest.raises(ApplicabilityError, match="scale"):
+        fresh({"a.scale": torch.ones(3)}, key_tensor([1])[0])
+
+
+def test_a_norm_starts_at_one_and_zero():
+    drawn = fresh({"norm.weight": torch.zeros(3), "norm.bias": torch.ones(3)}, key_tensor([1])[0])
+    assert drawn["norm.weight"].tolist() == [1, 1, 1] and drawn["norm.bias"].tolist() == [0, 0, 0]
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Clusters and distances of many examples: the plain way's answers, in seconds and without copies of D."""
+"""Clusters and distances of many examples: the answers of the plain way, in seconds and without copies of D."""
 
 import time
 import tracemalloc

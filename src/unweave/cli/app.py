@@ -29,6 +29,10 @@ AllowUnknown = Annotated[
     bool,
     typer.Option("--allow-unknown", help="Drop and list forget ids that are not in the training data."),
 ]
+TrustCode = Annotated[
+    list[Path] | None,
+    typer.Option("--trust-code", help="File of your own that may be run (learner.factory).", metavar="FILE"),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no tables.")]
 
 
@@ -116,12 +120,9 @@ def compare(
     workers: Annotated[
         int | None, typer.Option(help="Worker processes; default: one per core.", metavar="N")
     ] = None,
-    trust_code: Annotated[
-        list[Path] | None,
-        typer.Option(help="A file of your own code that `learner.factory` may run; repeatable.", metavar="FILE"),
-    ] = None,
     allow_unknown: AllowUnknown = False,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", metavar="N")] = None,
+    trust_code: TrustCode = None,
     json: Json = None,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -141,8 +142,8 @@ def compare(
             out=out,
             store=store,
             workers=workers,
-            trusted=trust_code or [],
             seed=seed,
+            trust_code=trust_code or [],
             json=json,
             quiet=quiet,
         )
@@ -158,6 +159,7 @@ def cases(
         list[str] | None, typer.Option("--set", help="Change a key, as in compare.", metavar="KEY=VALUE")
     ] = None,
     allow_unknown: AllowUnknown = False,
+    trust_code: TrustCode = None,
     json: Json = None,
     debug: Debug = False,
 ) -> None:
@@ -165,7 +167,8 @@ def cases(
     with reported(debug):
         from unweave.cli.cases import run_cases
 
-        run_cases(name=name, members=members, settings=_settings(setting, allow_unknown=allow_unknown), json=json)
+        settings = _settings(setting, allow_unknown=allow_unknown)
+        run_cases(name=name, members=members, settings=settings, trust_code=trust_code or [], json=json)
 
 
 @app.command("list")

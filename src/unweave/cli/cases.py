@@ -10,11 +10,13 @@ from rich.table import Table
 from unweave._errors import SpecError
 from unweave.cli.files import write_json
 from unweave.report.toml import toml_text
-from unweave.study import CASE_NOTES, CASES, assemble, case_to_tree, read_spec
+from unweave.study import CASE_NOTES, CASES, assemble, case_to_tree, read_spec, trusted_files
 from unweave.study.spec import SPEC_VERSION
 
 
-def run_cases(*, name: str | None, members: bool, settings: list[str], json: Path | None) -> None:
+def run_cases(
+    *, name: str | None, members: bool, settings: list[str], trust_code: list[Path], json: Path | None
+) -> None:
     """List all cases, show one as a spec, or list the ids of its behaviour's members."""
     if name is None:
         if members or settings:
@@ -34,7 +36,7 @@ def run_cases(*, name: str | None, members: bool, settings: list[str], json: Pat
             raise SpecError(f"--set of `{key}` has no effect on a case; give it to `unweave compare`.")
     case = spec.cases[0]
     if members:
-        assembly = assemble(case)
+        assembly = assemble(case, trusted=trusted_files(trust_code))
         if not assembly.planted.known:
             raise SpecError(
                 "The members of the behaviour are not known (`behaviour.kind` is unknown); `forget.ids` names S."
@@ -43,7 +45,7 @@ def run_cases(*, name: str | None, members: bool, settings: list[str], json: Pat
         print(" ".join(str(one) for one in ids))
         write_json(json, ids)
         return
-    assemble(case)  # so that no spec is printed that `compare` would refuse
+    assemble(case, trusted=trusted_files(trust_code))  # so that no spec is printed that `compare` would refuse
     tree = case_to_tree(case)
     print(toml_text({"version": SPEC_VERSION, **tree}), end="")
     write_json(json, tree)

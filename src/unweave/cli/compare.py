@@ -16,10 +16,9 @@ from unweave._errors import SpecError, UserError
 from unweave.cli.files import check_file, write_file
 from unweave.records import result_to_json
 from unweave.report import print_result
-from unweave.study import Spec, assemble, check_out, read_spec, run_spec
+from unweave.study import Spec, assemble, check_out, read_spec, run_spec, trusted_files
 from unweave.study.compare import Progress as Tell
 from unweave.study.methods import check_methods
-from unweave.study.trust import check_trust, try_learner
 
 _STAGES = {
     "train": "training references",
@@ -37,8 +36,8 @@ def run_compare(
     out: Path | None,
     store: Path | None,
     workers: int | None,
-    trusted: list[Path],
     seed: int | None,
+    trust_code: list[Path],
     json: Path | None,
     quiet: bool,
 ) -> None:
@@ -54,7 +53,7 @@ def run_compare(
     if workers is not None:
         settings = [*settings, f"workers={workers}"]
     wanted = read_spec(spec, cases=cases, settings=settings, methods=names)
-    wanted = replace(wanted, out=out or wanted.out, store=store or wanted.store, trusted=tuple(trusted))
+    wanted = replace(wanted, out=out or wanted.out, store=store or wanted.store, trust_code=tuple(trust_code))
     folder = wanted.out or _new_folder()
     _check(wanted)
     check_out(folder)
@@ -86,9 +85,9 @@ def _check(spec: Spec) -> None:
     """Refuse bad input before any folder is made; the run itself meets what is assembled here again."""
     if spec.methods is not None:
         check_methods(spec.methods)
-    check_trust(spec.cases, spec.trusted)
+    trusted = trusted_files(spec.trust_code)
     for case in spec.cases:
-        try_learner(assemble(case))
+        assemble(case, trusted=trusted)
 
 
 @contextmanager

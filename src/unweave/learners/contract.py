@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unweave._random import Key
@@ -46,15 +49,10 @@ class StackedGradient(Protocol):
 class Learner:
     """A training algorithm A: architecture, recipe, and the functions that make and run one model.
 
-    Attributes:
-        spec: Name, parameters, recipe.
-        init: The untrained model of a key.
-        apply: The forward pass.
-        features: What the last layer sees.
-        stacked_gradient: Optional; where it is None the engine differentiates `apply` under `vmap`.
-        stacked: False where models run faster, or only, one by one.
-        fit_inputs: Buffers that depend on the features of the training set [n, ...], found before training.
-        encode: Features as the net takes them, from these buffers; `apply` does it itself.
+    `stacked_gradient` is optional: where it is None the engine differentiates `apply` under `vmap`.
+    Where `stacked` is False there is no stack: models are trained, asked and edited one by one.
+    `standardise` computes buffers from the features of a model's training set [n, ...] before it is trained,
+    and `encode` is what `apply` does to features with them: `stacked_gradient` takes features after that.
     """
 
     spec: LearnerSpec
@@ -63,10 +61,22 @@ class Learner:
     features: Callable[[State, Tensor], Tensor]
     stacked_gradient: StackedGradient | None = None
     stacked: bool = True
-    fit_inputs: Callable[[Tensor], Params] | None = None
+    standardise: Callable[[Tensor], Params] | None = None
     encode: Callable[[Params, Tensor], Tensor] | None = None
+
+    def start(self, key: Key, x: Tensor, rows: NDArray[np.int64]) -> State:
+        """The model of a key before training on these rows of x [n, ...], on the device of x."""
+        state = self.init(key)
+        params = {name: value.to(x.device) for name, value in state.params.items()}
+        buffers = {name: value.to(x.device) for name, value in state.buffers.items()}
+        if self.standardise is not None:
+            # In one order, so that sums over a set do not depend on how its rows are listed.
+            own = torch.from_numpy(np.sort(rows)).to(x.device)
+            buffers |= self.standardise(x.index_select(0, own))
+        return State(params, buffers)
 
     @property
     def recipe(self) -> Recipe:
         """How the learner is trained."""
+        assert self.spec.recipe is not None  # an opaque learner is never built
         return self.spec.recipe

@@ -1,22 +1,21 @@
-"""The nets that come with unweave, by name: dense ones here, convolutional ones in a file of their own."""
+"""The nets that come with unweave; here softmax regression and the multilayer perceptron."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear, relu
 
 from unweave._random import Key, derive
+from unweave.learners import convolution
 from unweave.learners.contract import Learner, Params, State
-from unweave.learners.convolution import cnn, resnet9
-from unweave.learners.inputs import standardised
-from unweave.learners.own import module
-from unweave.learners.specs import LearnerSpec
-from unweave.learners.start import uniform_layer
+from unweave.learners.encoding import with_encoding
+from unweave.learners.initial import fan_in_uniform
+from unweave.learners.modules import own_module
+from unweave.learners.specs import OWN, LearnerSpec
 
 
 def build(spec: LearnerSpec) -> Learner:
@@ -28,21 +27,13 @@ def build(spec: LearnerSpec) -> Learner:
         >>> learner.init(0).params["0.weight"].shape
         torch.Size([2, 4])
     """
-    learner = _NETS[spec.name](spec)
-    return learner if spec.encoding is None else standardised(learner, spec.encoding)
+    learner = _BUILDERS[spec.name](spec)
+    return learner if spec.encoding is None else with_encoding(learner, spec.encoding)
 
 
-def dense(spec: LearnerSpec) -> Learner:
-    """Linear layers with relu between them on flattened features; no hidden layer is softmax regression."""
+def _dense(spec: LearnerSpec) -> Learner:
     depth = spec.config.get("depth", 0)
     sizes = [math.prod(spec.shape), *[spec.config.get("width", 0)] * depth, spec.classes]
-
-    def init(key: Key) -> State:
-        rng = torch.Generator().manual_seed(derive(key, "init"))
-        params: Params = {}
-        for number, (before, after) in enumerate(pairwise(sizes)):
-            params[f"{number}.weight"], params[f"{number}.bias"] = uniform_layer(rng, (after, before))
-        return State(params, {})
 
     def features(state: State, x: Tensor) -> Tensor:
         z = x.flatten(1)
@@ -58,16 +49,15 @@ def dense(spec: LearnerSpec) -> Learner:
     def gradient(params: Params, x: Tensor, y: Tensor) -> Params:
         return dense_gradient(params, x, y, depth=depth)
 
-    return Learner(spec, init, apply, features, gradient)
+    return Learner(spec, lambda key: _layers(sizes, key), apply, features, gradient)
 
 
-_NETS: dict[str, Callable[[LearnerSpec], Learner]] = {
-    "mlp": dense,
-    "softmax": dense,
-    "cnn": cnn,
-    "resnet9": resnet9,
-    "module": module,
-}
+def _layers(sizes: list[int], key: Key) -> State:
+    rng = torch.Generator().manual_seed(derive(key, "init"))
+    params: Params = {}
+    for number, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        params[f"{number}.weight"], params[f"{number}.bias"] = fan_in_uniform(rng, fan_out, fan_in)
+    return State(params, {})
 
 
 def dense_gradient(params: Params, x: Tensor, y: Tensor, *, depth: int) -> Params:
@@ -106,3 +96,12 @@ def dense_gradient(params: Params, x: Tensor, y: Tensor, *, depth: int) -> Param
                 torch.bmm(delta, params[f"{layer}.weight"]), hidden[layer], 0
             )
     return {name: grads[name] for name in params}
+
+
+_BUILDERS: dict[str, Callable[[LearnerSpec], Learner]] = {
+    "mlp": _dense,
+    "softmax": _dense,
+    "cnn": convolution.cnn,
+    "resnet9": convolution.resnet9,
+    OWN: own_module,
+}

@@ -1,4 +1,4 @@
-"""Classifiers of scikit-learn: trained and asked, never looked into."""
+"""Opaque learners: classifiers of scikit-learn, of which only the probabilities are kept."""
 
 from __future__ import annotations
 
@@ -6,97 +6,104 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from unweave._errors import UserError
-from unweave._random import Key
-from unweave.learners.inputs import encoder, fit_inputs
-from unweave.learners.own import make
-from unweave.learners.specs import LearnerSpec
+from unweave._errors import DivergedError
+from unweave._random import Key, derive
+from unweave.learners.encoding import standardised, world_scales
+from unweave.learners.own_code import make, seeded, told
+from unweave.learners.specs import OWN, LearnerSpec
 
-FLOOR = 1e-6
-"""The least probability that is told apart from none: a forest often says 0, whose logarithm is not finite."""
+FLOOR = 1e-9
+"""A probability below this counts as this, so that its logarithm is a number."""
+
+Classifier = Any
+"""An object with `fit(x, y)`, `predict_proba(x)` and, once fitted, `classes_`."""
 
 
-def outputs(
-    spec: LearnerSpec, x: NDArray[np.float32], y: NDArray[np.int64], probes: NDArray[np.float32], *, key: Key
+def fit_logits(
+    spec: LearnerSpec,
+    x: NDArray[np.float32],
+    y: NDArray[np.int64],
+    *,
+    rows: NDArray[np.int64],
+    key: Key,
+    probes: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Train one classifier and give its log-probabilities on the probes, in place of logits.
+    """Fit one classifier on the rows of (x, y) and return log-probabilities on the probes.
+
+    A class that is absent from the training set has probability 0, hence log `FLOOR`; where the training set
+    has one class only nothing is fitted, and that class has all probability. A table is standardised on the
+    training set first, as for nets.
 
     Args:
-        spec: An opaque learner.
-        x: Features of the training set [n, ...]; they are flattened, and those of a table standardised on it.
-        y: Labels [n].
+        spec: Which classifier.
+        x: Features of all of D [n, ...]; flattened.
+        y: Labels of all of D [n].
+        rows: The training set as rows of D; the others are never read.
+        key: Determines everything random.
         probes: Features [m, ...].
-        key: Its seed is the key modulo 2**32.
 
     Returns:
-        log max(p, 1e-6) [m, classes], renormalised; a class that the training set does not have gets the floor.
+        [m, classes], whose softmax is the prediction.
 
     Raises:
-        UserError: where the training set has one class only, or the classifier fails.
+        DivergedError: if a probability is not finite.
     """
-    if len(np.unique(y)) < 2:
-        raise UserError("A world's training set has 1 class only; scikit-learn's classifiers need 2.")
-    points, asked = _features(spec, x, probes)
-    try:
-        model = _CLASSIFIERS[spec.name](spec, int(key % 2**32)).fit(points, y)
-        shares = np.asarray(model.predict_proba(asked), dtype=np.float64)
-    except (ValueError, MemoryError) as error:
-        raise UserError(f"The learner `{spec.name}` cannot be trained on these data: {error}.") from None
-    found = np.full((len(probes), spec.classes), FLOOR)
-    found[:, model.classes_] = np.maximum(shares, FLOOR)
-    return np.log(found / found.sum(axis=1, keepdims=True)).astype(np.float32)
+    from threadpoolctl import threadpool_limits
+
+    inside, outside, labels = x[rows], probes, y[rows]
+    if spec.encoding is not None:
+        scales = world_scales(spec.encoding, x[np.sort(rows)])
+        inside, outside = (standardised(spec.encoding, one, scales) for one in (inside, outside))
+    inside, outside = inside.reshape(len(inside), -1), outside.reshape(len(outside), -1)
+    found = np.zeros((len(probes), spec.classes))
+    if len(np.unique(labels)) == 1:
+        found[:, labels[0]] = 1
+    else:
+        classifier = _MAKERS[spec.name](spec, derive(key, "fit") % 2**32)
+        # One thread: several workers, each with all cores, would wait for one another.
+        with threadpool_limits(1), told(spec), seeded(derive(key, "fit")):
+            classifier.fit(inside, labels)
+            found[:, classifier.classes_] = classifier.predict_proba(outside)
+    if not np.isfinite(found).all():
+        raise DivergedError(
+            f"Probabilities of the learner {spec.label} are not finite: there is nothing to compare."
+        )
+    return np.log(found.clip(FLOOR)).astype(np.float32)
 
 
-def _features(
-    spec: LearnerSpec, x: NDArray[np.float32], probes: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    points, asked = x.reshape(len(x), -1), probes.reshape(len(probes), -1)
-    if spec.encoding is None:
-        return points, asked
-    fitted, encode = fit_inputs(torch.from_numpy(points), spec.encoding), encoder(spec.encoding)
-    return encode(fitted, torch.from_numpy(points)).numpy(), encode(fitted, torch.from_numpy(asked)).numpy()
-
-
-def _forest(spec: LearnerSpec, seed: int) -> Any:
+def _forest(spec: LearnerSpec, seed: int) -> Classifier:
     from sklearn.ensemble import RandomForestClassifier
 
     return RandomForestClassifier(spec.config["trees"], random_state=seed, n_jobs=1)
 
 
-def _boosting(spec: LearnerSpec, seed: int) -> Any:
+def _boosting(spec: LearnerSpec, seed: int) -> Classifier:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    del spec
-    # Without a share of validation data, by which alone two seeds would differ on few examples.
-    options: Any = {"early_stopping": False}  # scikit-learn declares text alone
-    return HistGradientBoostingClassifier(random_state=seed, **options)
+    options: Any = {"max_features": 0.5, "early_stopping": False}
+    return HistGradientBoostingClassifier(max_iter=spec.config["trees"], random_state=seed, **options)
 
 
-def _logistic(spec: LearnerSpec, seed: int) -> Any:
+def _logistic(spec: LearnerSpec, seed: int) -> Classifier:
     from sklearn.linear_model import LogisticRegression
 
-    del spec
     return LogisticRegression(max_iter=1000, random_state=seed)
 
 
-def _own(spec: LearnerSpec, seed: int) -> Any:
-    found = make(spec)
-    if not (hasattr(found, "fit") and hasattr(found, "predict_proba")):
-        raise UserError(
-            f"`{spec.config['function']}` of {spec.file} returned {type(found).__name__}; expected a "
-            "classifier with `fit` and `predict_proba`."
-        )
-    if "random_state" in found.get_params():
-        found.set_params(random_state=seed)
-    return found
+def _own(spec: LearnerSpec, seed: int) -> Classifier:
+    with seeded(seed):
+        classifier = make(spec)
+    names = classifier.get_params() if hasattr(classifier, "get_params") else {}
+    # Those of the steps of a pipeline as well.
+    states = {name: seed for name in names if name.rpartition("__")[2] == "random_state"}
+    return classifier.set_params(**states) if states else classifier
 
 
-_CLASSIFIERS: dict[str, Callable[[LearnerSpec, int], Any]] = {
+_MAKERS: dict[str, Callable[[LearnerSpec, int], Classifier]] = {
     "forest": _forest,
     "boosting": _boosting,
     "logistic": _logistic,
-    "classifier": _own,
+    OWN: _own,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -47,62 +46,74 @@ class Recipe:
         return self.lr * (1 - share if self.schedule == "linear" else (1 + math.cos(math.pi * share)) / 2)
 
 
-NO_RECIPE = Recipe(lr=0.0, epochs=0)
-"""Of a learner that takes no gradient steps."""
-
-
 @dataclass(frozen=True)
 class LearnerSpec:
     """A learner for examples of one shape: name, parameters, recipe; `nets.build` makes it run.
 
-    `encoding` says which features of a table are standardised on the training set of each world; `file` is
-    where the code of a user's own learner is (its digest is in `config`).
+    A learner of the user's own is called `OWN`: `file` says where its code is, and its identity what that code is.
+    An opaque learner has no recipe: `opaque.fit_logits` runs it, and nothing is known of it but its outputs.
     """
 
     name: str
     config: dict[str, Any]
-    recipe: Recipe
+    recipe: Recipe | None
     shape: tuple[int, ...]
     classes: int
     encoding: Encoding | None = None
-    file: str = ""
+    file: str | None = None
 
-    def identity(self) -> dict[str, Any]:
-        """Everything that makes two learners the same: enters the key of each stored model."""
-        found = {**asdict(self), "shape": list(self.shape)}
-        del found["file"]  # the same code is the same learner wherever it lies
-        if self.encoding is None:  # so that the key of a model is what it was before there were tables
-            del found["encoding"]
-        return found
+    @property
+    def label(self) -> str:
+        """The learner in words: its name, or the user's file and function."""
+        return self.name if self.file is None else f"{Path(self.file).name}:{self.config['function']}"
 
     @property
     def opaque(self) -> bool:
-        """Whether its models can only be trained and asked, as those of scikit-learn."""
-        return self.recipe == NO_RECIPE
+        """Whether there is no gradient to follow."""
+        return self.recipe is None
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """Colours, height and width of an image [h, w] or [colours, h, w]."""
+        colours, height, width = (1, *self.shape) if len(self.shape) == 2 else self.shape
+        return colours, height, width
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that makes two learners the same: enters the key of each stored model."""
+        fields = {**asdict(self), "shape": list(self.shape)}
+        del fields["file"]  # the same code in another place is the same learner
+        if self.encoding is None:  # what is no table has the identity it had before there were tables
+            del fields["encoding"]
+        return fields
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What a learner declares: its default recipe, the data it takes, and how few pixels an image may have."""
+    """What a learner declares.
 
-    recipe: Recipe
+    Attributes:
+        recipe: Its default recipe; None for one that follows no gradient.
+        takes: The data it takes.
+        smallest_image: The least side in pixels, for one that takes images only.
+    """
+
+    recipe: Recipe | None
     takes: str
-    pixels: int = 0
+    smallest_image: int | None = None
 
-    def check(self, name: str, shape: tuple[int, ...]) -> None:
-        """Refuse examples that are no images, or too small ones, where images are needed."""
-        image = len(shape) in (2, 3)
-        if self.pixels and not (image and min(shape[-2:]) >= self.pixels):
-            raise ApplicabilityError(
-                f"The learner `{name}` takes images of at least {self.pixels}×{self.pixels} pixels, [height, "
-                f"width] or [colours, height, width]; the examples have shape {list(shape)}. `mlp` takes any."
-            )
 
+OWN = "own"
+"""Name of a learner that is a function of the user's own file."""
+
+OWN_RECIPE = Recipe(lr=0.05, epochs=10)
+"""Recipe of a module of the user's own where the spec does not say otherwise."""
+
+ONE_NUMBER = (
+    "Batch norm of a batch of one example has one number per channel, and one number has no variance. Change "
+    "`learner.batch_size`, so that no last batch has one example."
+)
 
 LEARNERS: Registry[Declared] = Registry("learner")
-
-
-_OWN = ("module", "classifier")
 
 
 def specify(
@@ -113,7 +124,6 @@ def specify(
     recipe: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
     encoding: Encoding | None = None,
-    factory: str | None = None,
 ) -> LearnerSpec:
     """A registered learner for examples of one shape, checked.
 
@@ -123,55 +133,74 @@ def specify(
         classes: Number of classes.
         recipe: Fields of `Recipe` to replace in the learner's default.
         config: Parameters of the learner, such as `width`.
-        encoding: What a table standardises.
-        factory: For `module` and `classifier`: `file.py:function`; the file is read, not run.
+        encoding: For a table: which features each model standardises on its own training set.
 
     Raises:
         UnknownNameError: for a learner, parameter or field of a recipe that does not exist.
-        SpecError: for a recipe or parameter out of range.
+        ApplicabilityError: for a field of a recipe where the learner has none.
+        SpecError: for a recipe or parameter out of range, or examples of a shape that it does not take.
 
     Example:
         >>> specify("mlp", (8, 8), 10, config={"width": 32}).config
         {'width': 32, 'depth': 1}
     """
     entry = LEARNERS.get(name)
-    known = asdict(entry.declared.recipe)
-    for field in recipe or {}:
+    changed = _changed(name, entry.declared.recipe, recipe or {})
+    _check_shape(name, entry.declared, shape)
+    return LearnerSpec(name, entry.build(**(config or {})), changed, shape, classes, encoding)
+
+
+def specify_own(
+    file: Path,
+    function: str,
+    shape: tuple[int, ...],
+    classes: int,
+    *,
+    sha256: str,
+    opaque: bool,
+    recipe: Mapping[str, Any] | None = None,
+    encoding: Encoding | None = None,
+) -> LearnerSpec:
+    """A learner that a function of the user's own file makes: `function` of `file`, whose bytes hash to `sha256`.
+
+    Raises:
+        UnknownNameError, ApplicabilityError, SpecError: for the recipe, as in `specify`.
+    """
+    config = {"function": function, "sha256": sha256}
+    changed = _changed(f"{file.name}:{function}", None if opaque else OWN_RECIPE, recipe or {})
+    return LearnerSpec(OWN, config, changed, shape, classes, encoding, str(file))
+
+
+def smallest_batch(spec: LearnerSpec) -> int:
+    """The smallest batch that a registered learner can be trained on: batch norm of one number has no variance."""
+    one_place = spec.name == "resnet9" and max(spec.image[1:]) < 16  # three pools leave 1×1 of it
+    return 2 if one_place else 1
+
+
+def _changed(name: str, default: Recipe | None, given: Mapping[str, Any]) -> Recipe | None:
+    if default is None:
+        for field in given:
+            raise ApplicabilityError(
+                f"`learner.{field}` is a part of a recipe, and `{name}` follows no gradient: it has none. "
+                f"`unweave list learners` shows what it takes."
+            )
+        return None
+    known = asdict(default)
+    for field in given:
         if field not in known:
             raise UnknownNameError("field of a recipe", field, known)
-    built = entry.build(**(config or {}))
-    file = ""
-    if (factory is None) is (name in _OWN):
-        raise SpecError(
-            f"`learner.factory` is {'missing' if factory is None else repr(factory)}: `file.py:function` is what "
-            f"the learners {' and '.join(_OWN)} need, and only they."
-        )
-    if factory is not None:
-        file, built = _own_code(factory)
-    entry.declared.check(name, shape)
-    if entry.declared.recipe == NO_RECIPE:
-        if recipe:
-            raise SpecError(
-                f"`learner.{next(iter(recipe))}` is given, but the learner `{name}` has no recipe: it takes no "
-                "gradient steps."
-            )
-        return LearnerSpec(name, built, NO_RECIPE, shape, classes, encoding, file)
-    changed = replace(entry.declared.recipe, **(recipe or {}))
+    changed = replace(default, **given)
     _check_recipe(changed)
-    return LearnerSpec(name, built, changed, shape, classes, encoding, file)
+    return changed
 
 
-def _own_code(factory: str) -> tuple[str, dict[str, Any]]:
-    file, _, function = factory.rpartition(":")
-    if not file or not function.isidentifier():
+def _check_shape(name: str, declared: Declared, shape: tuple[int, ...]) -> None:
+    side = declared.smallest_image
+    if side is not None and (len(shape) not in (2, 3) or min(shape[-2:]) < side):
         raise SpecError(
-            f"`learner.factory` is {factory!r}; expected a file and a function of it, as model.py:make."
+            f"`learner.name` is {name}, which takes {declared.takes}; these examples have the shape "
+            f"{list(shape)}. Choose another learner, such as mlp."
         )
-    try:
-        source = Path(file).read_bytes()
-    except (OSError, ValueError) as error:
-        raise SpecError(f"`learner.factory`: cannot read {file}: {getattr(error, 'strerror', error)}.") from None
-    return file, {"function": function, "sha256": hashlib.sha256(source).hexdigest()}
 
 
 def _check_recipe(recipe: Recipe) -> None:
@@ -191,11 +220,15 @@ def _check_recipe(recipe: Recipe) -> None:
         )
 
 
-def mlp(*, width: int = 64, depth: int = 1) -> dict[str, int]:
-    """Multilayer perceptron with `depth` hidden relu layers of `width` units on flattened features."""
-    for field, value in (("width", width), ("depth", depth)):
+def _at_least_one(**given: int) -> None:
+    for field, value in given.items():
         if value < 1:
             raise SpecError(f"`learner.{field}` is {value}; expected at least 1.")
+
+
+def mlp(*, width: int = 64, depth: int = 1) -> dict[str, int]:
+    """Multilayer perceptron with `depth` hidden relu layers of `width` units on flattened features."""
+    _at_least_one(width=width, depth=depth)
     return {"width": width, "depth": depth}
 
 
@@ -206,54 +239,56 @@ def softmax() -> dict[str, int]:
 
 def cnn(*, channels: int = 16) -> dict[str, int]:
     """Convolutional net: layers of `channels` and twice as many, each halving the image, and a linear layer."""
-    if channels < 1:
-        raise SpecError(f"`learner.channels` is {channels}; expected at least 1.")
+    _at_least_one(channels=channels)
     return {"channels": channels}
 
 
-def resnet9(*, width: int = 16) -> dict[str, int]:
-    """ResNet-9 with batch normalisation, from `width` to 8·`width` channels (64 is that of public records)."""
-    if width < 1:
-        raise SpecError(f"`learner.width` is {width}; expected at least 1.")
+def resnet9(*, width: int = 8) -> dict[str, int]:
+    """Residual net of 9 layers with batch norm, `width` to 8·`width` channels (the public one has 64)."""
+    _at_least_one(width=width)
     return {"width": width}
 
 
 def forest(*, trees: int = 100) -> dict[str, int]:
-    """Random forest of scikit-learn: `trees` trees on bootstrap samples; opaque, no gradients."""
-    if trees < 1:
-        raise SpecError(f"`learner.trees` is {trees}; expected at least 1.")
+    """Random forest of scikit-learn, `trees` trees; only its probabilities are kept."""
+    _at_least_one(trees=trees)
     return {"trees": trees}
 
 
-def boosting() -> dict[str, int]:
-    """Histogram gradient boosting of scikit-learn with its defaults; opaque, no gradients."""
-    return {}
+def boosting(*, trees: int = 100) -> dict[str, int]:
+    """Boosted trees of scikit-learn on histograms, `trees` rounds; each split sees half of the features."""
+    _at_least_one(trees=trees)
+    return {"trees": trees}
 
 
 def logistic() -> dict[str, int]:
-    """Logistic regression of scikit-learn (lbfgs, C = 1), the same for every seed; opaque, no gradients."""
+    """Logistic regression of scikit-learn with its l₂ penalty, to convergence; nothing in it is random."""
     return {}
 
 
-def module() -> dict[str, Any]:
-    """Your own `torch.nn.Module`, made by `learner.factory`, `file.py:function`; trained one by one."""
-    return {}
-
-
-def classifier() -> dict[str, Any]:
-    """Your own classifier of scikit-learn, made by `learner.factory`, `file.py:function`; opaque, no gradients."""
-    return {}
-
-
-_ANY, _IMAGES = "features of any shape", "images of at least 8×8 pixels"
-LEARNERS.add("mlp", mlp, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), _ANY))
-LEARNERS.add("softmax", softmax, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), _ANY))
-LEARNERS.add("cnn", cnn, Declared(Recipe(lr=0.05, epochs=10, schedule="linear"), _IMAGES, 8))
+LEARNERS.add("mlp", mlp, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), "features of any shape"))
+LEARNERS.add("softmax", softmax, Declared(Recipe(lr=0.3, epochs=40, schedule="linear"), "features of any shape"))
 LEARNERS.add(
-    "resnet9", resnet9, Declared(Recipe(lr=0.05, epochs=10, weight_decay=5e-4, schedule="linear"), _IMAGES, 8)
+    "cnn",
+    cnn,
+    Declared(
+        Recipe(lr=0.05, epochs=10, schedule="linear"),
+        "images [h, w] or [colours, h, w] of at least 8×8",
+        smallest_image=8,
+    ),
 )
-LEARNERS.add("forest", forest, Declared(NO_RECIPE, _ANY))
-LEARNERS.add("boosting", boosting, Declared(NO_RECIPE, _ANY))
-LEARNERS.add("logistic", logistic, Declared(NO_RECIPE, _ANY))
-LEARNERS.add("module", module, Declared(Recipe(lr=0.05, epochs=10), "what its forward takes"))
-LEARNERS.add("classifier", classifier, Declared(NO_RECIPE, _ANY))
+LEARNERS.add(
+    "resnet9",
+    resnet9,
+    Declared(
+        Recipe(lr=0.1, epochs=4, batch_size=64, weight_decay=5e-4, schedule="linear"),
+        "images [h, w] or [colours, h, w] of at least 8×8",
+        smallest_image=8,
+    ),
+)
+for _opaque in (forest, boosting, logistic):
+    LEARNERS.add(
+        _opaque.__name__,
+        _opaque,
+        Declared(None, "features of any shape; methods that follow gradients are refused"),
+    )

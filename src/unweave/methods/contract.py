@@ -89,7 +89,8 @@ class Method(NamedTuple):
         epochs: Share of the recipe's epochs: 1/3 of a recipe of 30 is 10 passes. 0 = no step.
         lr: Learning rate as a multiple of the recipe's.
         prepare: `(net, forget, retain, key) → (state, aux)`: masks, teachers, one-shot edits.
-        update_mask: `aux → {parameter: 0/1}`, multiplied onto the update after weight decay.
+        update_mask: `aux → {parameter: 0/1}`, multiplied onto the update after weight decay; a buffer that it
+            names with 0 is kept as well.
         passes: Which batches each step takes, in order, given the plan.
         prepare_cost: `(n_forget, n_retain) → examples` whose gradient `prepare` takes.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import torch
 from torch import Tensor
@@ -36,23 +36,39 @@ def _in_order(layer: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (2**63, part) for part in layer.split(".")]
 
 
+def blocks(params: Params) -> list[list[str]]:
+    """Layers with a matrix of weights, from first to last, each with the norms that follow it.
+
+    Example:
+        >>> conv, norm = torch.zeros(2, 1, 3, 3), torch.ones(2)
+        >>> blocks({"0.conv.weight": conv, "0.norm.weight": norm, "1.weight": torch.zeros(2, 2)})
+        [['0.conv.weight', '0.norm.weight'], ['1.weight']]
+    """
+    found: list[list[str]] = []
+    for layer in layers(params):
+        if found and all(params[name].ndim <= 1 for name in layer):
+            found[-1] += layer
+        else:
+            found.append(layer)
+    return found
+
+
 def fresh(params: Params, key: Tensor) -> Params:
     """Parameters as before any training: U(−1/√fan_in, 1/√fan_in) per layer, its biases included.
 
-    This is the law by which the learners of unweave start, but not their draw: that is a function of a
-    key which is a number, and here the key is one model's tensor.
+    A norm, a layer of `weight` and `bias` without a matrix, starts at weight 1 and bias 0. This is the law by
+    which the learners of unweave start, but not their draw: that is a function of a key which is a number, and
+    here the key is one model's tensor.
 
     Args:
-        params: Whole layers, each with a matrix of weights [out, in, ...] that has the fan-in.
+        params: Whole layers, each a norm or with a matrix of weights [out, in, ...] that has the fan-in.
         key: A scalar key tensor; every tensor gets a stream of its own.
 
     Returns:
         New tensors with the shapes of `params`.
 
-    A layer of one weight and one bias per channel (a normalisation) starts at 1 and 0.
-
     Raises:
-        ApplicabilityError: for another layer without such a matrix.
+        ApplicabilityError: for a layer that is neither.
 
     Example:
         >>> from unweave.learners.noise import key_tensor
@@ -63,8 +79,8 @@ def fresh(params: Params, key: Tensor) -> Params:
     drawn: Params = {}
     for number, layer in enumerate(layers(params)):
         matrices = [params[name] for name in layer if params[name].ndim > 1]
-        if not matrices and {name.rpartition(".")[2] for name in layer} <= {"weight", "bias"}:
-            drawn |= {name: torch.full_like(params[name], float(name.endswith("weight"))) for name in layer}
+        if not matrices and all(_last(name) in ("weight", "bias") for name in layer):
+            drawn |= {name: torch.full_like(params[name], float(_last(name) == "weight")) for name in layer}
             continue
         if not matrices:
             raise ApplicabilityError(
@@ -77,18 +93,29 @@ def fresh(params: Params, key: Tensor) -> Params:
     return {name: drawn[name] for name in params}
 
 
-def fresh_statistics(buffers: Params) -> Params:
-    """Running statistics as before any training: means and counts 0, variances 1; other buffers as they are.
+_STATISTICS = {"running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
 
-    Example:
-        >>> fresh_statistics({"1.running_var": torch.tensor([4.0])})["1.running_var"].tolist()
-        [1.0]
+
+def fresh_statistics(buffers: Params, layers: Container[str] | None = None) -> Params:
+    """Buffers with the running statistics of norms as before any training: mean 0, variance 1, no batch seen.
+
+    Args:
+        buffers: Of one model; what is no running statistic is kept.
+        layers: Only those of these layers; None = of all.
     """
-    start = {"running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
-    return {
-        name: torch.full_like(value, start[last]) if (last := name.rpartition(".")[2]) in start else value
-        for name, value in buffers.items()
-    }
+    kept = dict(buffers)
+    for name, value in buffers.items():
+        if _last(name) in _STATISTICS and (layers is None or _layer(name) in layers):
+            kept[name] = torch.full_like(value, _STATISTICS[_last(name)])
+    return kept
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _layer(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def _train_last(name: str, *, k: float, epochs: float, lr: float, anew: bool) -> Method:
@@ -109,15 +136,15 @@ def _train_last(name: str, *, k: float, epochs: float, lr: float, anew: bool) ->
 def _open_last(k: int, *, anew: bool) -> Prepare:
     def prepare(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
         del forget, retain
-        last = {name: net.params[name] for layer in layers(net.params)[-k:] for name in layer}
+        last = {name: net.params[name] for block in blocks(net.params)[-k:] for name in block}
+        opened = {_layer(name) for name in last}
         start = fresh(last, key) if anew else last
         params = {name: start.get(name, value) for name, value in net.params.items()}
-        opened = {name.rpartition(".")[0] for name in last}
-        of_layers = {name: value for name, value in net.buffers.items() if name.rpartition(".")[0] in opened}
-        buffers = net.buffers | (fresh_statistics(of_layers) if anew else {})
+        buffers = fresh_statistics(net.buffers, opened) if anew else net.buffers
+        # Statistics of a frozen layer are frozen with it: else it would not compute what it did.
         mask = {
-            name: torch.full_like(value, float(name.rpartition(".")[0] in opened))
-            for name, value in (net.params | net.buffers).items()
+            name: torch.full_like(value, float(_layer(name) in opened), dtype=torch.float32)
+            for name, value in [*net.params.items(), *net.buffers.items()]
         }
         return State(params, buffers), mask
 
@@ -139,7 +166,8 @@ def cf_k(*, k: float = 1.0, epochs: float = 1 / 3, lr: float = 1.0) -> Method:
     Loss: CE(D∖S) over θ of the last k layers; the others stay bitwise as they are. With k of all layers
     this is `finetune`, with k = 0 nothing. Defaults: k = 1 and 10 epochs for a recipe of 30 (Fan et al.
     2024, arXiv 2403.07362, who search the rate); the recipe's own rate (Goel et al. 2024, arXiv 2402.14015,
-    official code). Deviation: the rate is constant.
+    official code). A norm belongs to the layer before it. Deviations: the rate is constant; running statistics of
+    frozen layers stay as they are, where that code lets them follow the data.
 
     Raises:
         SpecError: if `k` is not a whole number.
@@ -160,8 +188,9 @@ def cf_k(*, k: float = 1.0, epochs: float = 1 / 3, lr: float = 1.0) -> Method:
 def eu_k(*, k: float = 1.0, epochs: float = 1 / 3, lr: float = 1.0) -> Method:
     """Draw the last k layers anew, train them on D∖S and freeze the rest: exact in the last k layers.
 
-    Loss: CE(D∖S) over θ of the last k layers, all of whose tensors start from U(−1/√fan_in, 1/√fan_in); the
-    others stay bitwise as they are. With k of all layers this is retraining for a share of the epochs, with
+    Loss: CE(D∖S) over θ of the last k layers, all of whose tensors start from U(−1/√fan_in, 1/√fan_in),
+    norms from weight 1, bias 0 and statistics 0 and 1; the others stay bitwise as they are, running statistics
+    included. With k of all layers this is retraining for a share of the epochs, with
     k = 0 nothing. Defaults: those of `cf_k` (Fan et al. 2024, arXiv 2403.07362; Goel et al. 2024, arXiv
     2402.14015). Deviations: the rate is constant; the draw has the law of the learner's own start but is
     another one.

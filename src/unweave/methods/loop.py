@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import grad, vmap
-from torch.utils._pytree import tree_map  # pyright: ignore[reportPrivateImportUsage] - torch has no public one
 
 from unweave._errors import DivergedError, UserError
 from unweave._random import Key, derive, generator
@@ -17,6 +15,7 @@ from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in, key_tensor
 from unweave.methods.contract import Batch, Examples, Method, Net, Pass, plan_for, retain_pass
 from unweave.training.engine import sgd_step, stack, take, unstack
+from unweave.training.lift import gradient, lift
 
 
 class Edited(NamedTuple):
@@ -82,8 +81,19 @@ def run(
     """
     if len(forget.y) == 0 or len(retain.y) == 0:
         raise UserError("A method needs a forget set and retain data; one of them is empty.")
-    if not learner.stacked and len(keys) > 1:
-        return _one_by_one(method, learner, original, forget=forget, retain=retain, keys=keys)
+    if learner.stacked:
+        return _run(method, learner, original, forget=forget, retain=retain, keys=keys)
+    # One after the other: only one model's momentum, masks and teachers are held at a time.
+    edited = [
+        _run(method, learner, stack([one]), forget=forget, retain=retain, keys=[key])
+        for one, key in zip(unstack(original), keys, strict=True)
+    ]
+    return edited[0]._replace(state=stack([unstack(one.state)[0] for one in edited]))
+
+
+def _run(
+    method: Method, learner: Learner, original: State, *, forget: Examples, retain: Examples, keys: Sequence[Key]
+) -> Edited:
     device = retain.x.device
     noise = key_tensor([derive(key, "method noise") for key in keys], device)
     state, aux = _prepare(method, learner, original, forget, retain, noise)
@@ -92,7 +102,7 @@ def run(
     params = {name: value.clone() for name, value in state.params.items()}
     buffers, mask = state.buffers, None
     if method.update_mask is not None:
-        mask = _each(method.update_mask, learner)(aux)
+        mask = lift(method.update_mask, stacked=learner.stacked)(aux)
     sources = {"forget": forget, "retain": retain}
     orders = {name: _Order(len(part.y), learner.recipe.batch_size, keys, name) for name, part in sources.items()}
     velocity = {name: torch.zeros_like(value) for name, value in params.items()}
@@ -101,60 +111,19 @@ def run(
             name: _batch(sources[name], orders[name].next(device)) for name in sources if which in (name, "both")
         }
         examples += sum(batch.y.shape[1] for batch in batches.values())
-        loss = _loss(method, learner, i)
-        differentiate = vmap(grad(loss, has_aux=True)) if learner.stacked else _each(_gradient(loss), learner)
-        still = buffers
-        grads, buffers = differentiate(params, buffers, aux, batches, fold_in(noise, i))
+        differentiate = gradient(_loss(method, learner, i), stacked=learner.stacked)
+        grads, after = differentiate(params, buffers, aux, batches, fold_in(noise, i))
         before = None if mask is None else {name: value.clone() for name, value in params.items()}
         sgd_step(params, grads, velocity, lr=method.lr * learner.recipe.lr, learner=learner, first=i == 0)
         if mask is not None and before is not None:
             for name, value in params.items():
                 value.copy_(torch.lerp(before[name], value, mask[name]))
-            # A frozen layer keeps its running statistics too.
-            buffers = {
-                name: torch.where(mask[name] > 0, value, still[name]) if name in mask else value
-                for name, value in buffers.items()
-            }
+            after |= {n: torch.where(mask[n] > 0, value, buffers[n]) for n, value in after.items() if n in mask}
+        buffers = after
     edited = State(params, buffers)
     _check_finite(edited, len(passes))
     retraining = learner.recipe.epochs * len(retain.y)
     return Edited(edited, examples / retraining, len(passes))
-
-
-def _one_by_one(
-    method: Method, learner: Learner, original: State, *, forget: Examples, retain: Examples, keys: Sequence[Key]
-) -> Edited:
-    """Each model as a stack of one, for learners that do not gain by a larger one."""
-    edited = [
-        run(method, learner, stack([one]), forget=forget, retain=retain, keys=[key])
-        for one, key in zip(unstack(original), keys, strict=True)
-    ]
-    state = stack([unstack(one.state)[0] for one in edited])
-    return Edited(state, edited[0].gradient_ratio, edited[0].steps)
-
-
-def _each(function: Callable[..., Any], learner: Learner) -> Callable[..., Any]:
-    """A function of one model as one of a stack: by `vmap`, or for a stack of one without it."""
-    if learner.stacked:
-        return vmap(function)
-
-    def of_one(*arguments: Any) -> Any:
-        result = function(*tree_map(lambda one: one[0], arguments))
-        return tree_map(lambda one: one[None], result)
-
-    return of_one
-
-
-def _gradient(loss: Callable[..., tuple[Tensor, Params]]) -> Callable[..., tuple[Params, Params]]:
-    """As `grad(loss, has_aux=True)`, by plain backpropagation: a user's module may change its buffers in place."""
-
-    def differentiate(params: Params, buffers: Params, *rest: Any) -> tuple[Params, Params]:
-        leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
-        value, after = loss(leaves, buffers, *rest)
-        found = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
-        return dict(zip(leaves, found, strict=True)), {name: one.detach() for name, one in after.items()}
-
-    return differentiate
 
 
 def _batch(source: Examples, index: Tensor) -> Batch:
@@ -171,7 +140,7 @@ def _prepare(
     def one(state: State, key: Tensor) -> tuple[State, Any]:
         return prepare(Net(learner, state, train=False), forget, retain, key)
 
-    return _each(one, learner)(original, fold_in(noise, -1))
+    return lift(one, stacked=learner.stacked)(original, fold_in(noise, -1))
 
 
 def _passes(method: Method, learner: Learner, n_forget: int, n_retain: int) -> Sequence[Pass]:

@@ -11,8 +11,15 @@ from numpy.typing import NDArray
 from unweave._errors import DivergedError
 from unweave.learners.contract import State
 from unweave.learners.nets import build
-from unweave.references.keys import Outputs, Setting, model_fields, outputs_fields, read_verified
-from unweave.references.opaque import ensure_opaque_outputs
+from unweave.learners.opaque import fit_logits
+from unweave.references.keys import (
+    Outputs,
+    Setting,
+    model_fields,
+    opaque_fields,
+    outputs_fields,
+    read_verified,
+)
 from unweave.references.plan import WorldPlan
 from unweave.references.store import Arrays, Entry, Store, key_of
 from unweave.training.engine import many, stack, unstack
@@ -20,20 +27,19 @@ from unweave.training.outputs import logits, one_thread
 
 
 def ensure_models(store: Store, setting: Setting, world: WorldPlan) -> int:
-    """Train the models of a world that the store lacks, in one stack; returns how many that were."""
+    """Train the models of a world that the store lacks, in one stack where they can be; returns how many."""
     fields = model_fields(setting, world)
     missing = [k for k, one in enumerate(fields) if not store.has(key_of(one))]
     if not missing:
         return 0
-    x, y, learner = torch.from_numpy(setting.x), torch.from_numpy(setting.y), build(setting.learner)
-    # What is trained one by one is also stored one by one: a run that is stopped loses one model.
-    for some in [missing] if learner.stacked else [[k] for k in missing]:
+    learner = build(setting.learner)
+    x, y = torch.from_numpy(setting.x), torch.from_numpy(setting.y)
+    # What is trained one by one is written one by one: a run that is killed loses one model.
+    for part in [missing] if learner.stacked else [[k] for k in missing]:
         with one_thread():
-            stacked = many(learner, x, y, rows=[world.rows] * len(some), keys=[world.keys[k] for k in some])
+            stacked = many(learner, x, y, rows=[world.rows] * len(part), keys=[world.keys[k] for k in part])
         _check_finite(stacked, world)
-        store.write(
-            [Entry(fields[k], _to_arrays(state), {}) for k, state in zip(some, unstack(stacked), strict=True)]
-        )
+        store.write([Entry(fields[k], _to_arrays(one), {}) for k, one in zip(part, unstack(stacked), strict=True)])
     return len(missing)
 
 
@@ -64,14 +70,15 @@ def _ensure_stack(store: Store, setting: Setting, world: WorldPlan) -> tuple[Sta
 
 def ensure_outputs(store: Store, setting: Setting, world: WorldPlan) -> tuple[Outputs, int]:
     """The outputs of a world, and how many models had to be trained for them."""
-    if setting.learner.opaque:
-        return ensure_opaque_outputs(store, setting, world)
     fields = outputs_fields(setting, world)
     found = read_verified(store, key_of(fields))
     if found is not None:
         return Outputs(found[0]["logits"], found[1]), 0
-    models, trained = _ensure_stack(store, setting, world)
-    outputs = forward(setting, models)
+    if setting.learner.opaque:
+        outputs, trained = _ensure_opaque(store, setting, world)
+    else:
+        models, trained = _ensure_stack(store, setting, world)
+        outputs = forward(setting, models)
     if not np.isfinite(outputs).all():
         raise DivergedError(
             f"Training on {world.training_set} diverged: outputs of its models are not finite, so there is no "
@@ -79,6 +86,23 @@ def ensure_outputs(store: Store, setting: Setting, world: WorldPlan) -> tuple[Ou
         )
     store.write([Entry(fields, {"logits": outputs}, {})])
     return Outputs(outputs, {}), trained
+
+
+def _ensure_opaque(store: Store, setting: Setting, world: WorldPlan) -> tuple[NDArray[np.float32], int]:
+    """The outputs of models of which nothing else is kept, each written as it is made."""
+    found: list[NDArray[np.float32]] = []
+    fitted = 0
+    for fields, key in zip(opaque_fields(setting, world), world.keys, strict=True):
+        stored = read_verified(store, key_of(fields))
+        if stored is None:
+            made = fit_logits(
+                setting.learner, setting.x, setting.y, rows=world.rows, key=key, probes=setting.probes
+            )
+            store.write([Entry(fields, {"logits": made}, {})])
+            fitted += 1
+            stored = store.read(key_of(fields))
+        found.append(stored[0]["logits"])
+    return np.stack(found), fitted
 
 
 def forward(setting: Setting, stacked: State) -> NDArray[np.float32]:

@@ -65,8 +65,13 @@ def model_fields(setting: Setting, world: WorldPlan) -> list[Fields]:
 
 
 def _library(learner: LearnerSpec) -> Fields:
-    name = "scikit-learn" if learner.opaque else "torch"
-    return {name: version(name)}
+    return {name: version(name) for name in (("scikit-learn",) if learner.opaque else ("torch",))}
+
+
+def opaque_fields(setting: Setting, world: WorldPlan) -> list[Fields]:
+    """What identifies the outputs of each model of a world of which nothing but its outputs is kept."""
+    probes = digest(setting.probes)
+    return [{**fields, "kind": "opaque outputs", "probes": probes} for fields in model_fields(setting, world)]
 
 
 def outputs_fields(setting: Setting, world: WorldPlan) -> Fields:

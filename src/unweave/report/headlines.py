@@ -95,8 +95,11 @@ def _case_clause(name: str, rows: Sequence[Row], geometry: Geometry, null_ok: bo
         text = ", and ".join(clauses)
         if clauses[1] == clauses[0].replace("unlearning was", "untraining was"):
             text = clauses[0].replace("unlearning was not", "neither aim was")
-        lost = len(methods) - len(usable)
-        text += f", with {_plural(lost, 'method')} giving no result" if lost else ""
+        refused = [row.status for row in methods].count("refused")
+        failed = len(methods) - len(usable) - refused
+        lost = [f"{_plural(refused, 'method')} refused"] if refused else []
+        lost += [f"{_plural(failed, 'method')} giving no result"] if failed else []
+        text += f", with {' and '.join(lost)}" if lost else ""
     if not geometry.drawn and isinstance(geometry.gap, Estimate):
         text += ", and the two aims are not distinguishable"
     return start + text

@@ -11,6 +11,7 @@ from unweave.study.compare import check_out as check_out
 from unweave.study.compare import compare as compare
 from unweave.study.compare import run_spec as run_spec
 from unweave.study.methods import DEFAULT_METHODS as DEFAULT_METHODS
+from unweave.study.own_code import trusted_files as trusted_files
 from unweave.study.spec import MethodChoice as MethodChoice
 from unweave.study.spec import Spec as Spec
 from unweave.study.spec import case_from_tree as case_from_tree

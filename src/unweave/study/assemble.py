@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unweave._errors import SpecError
 from unweave._random import Key, derive
 from unweave.data import Dataset, Ids, fingerprint, load
-from unweave.learners import specify
+from unweave.learners import LearnerSpec, smallest_batch, specify
 from unweave.problem import (
     MIN_PROBES,
     Case,
@@ -27,6 +27,7 @@ from unweave.problem import (
     strata,
 )
 from unweave.references import Setting, WorldName, WorldPlan, plan
+from unweave.study.own_code import Trusted, check_batches, own_learner
 from unweave.study.spec import case_from_tree, case_to_tree
 
 _RECIPE = ("epochs", "lr", "batch_size", "momentum", "weight_decay", "schedule")
@@ -45,6 +46,7 @@ class Assembly(NamedTuple):
         setting: What all models share.
         worlds: Training sets and keys.
         dropped: Ids of S that are not in D, where that was allowed.
+        trusted: Files whose code may be run, with the digests that workers hold them against.
     """
 
     case: Case
@@ -55,19 +57,25 @@ class Assembly(NamedTuple):
     setting: Setting
     worlds: dict[WorldName, WorldPlan]
     dropped: tuple[int | str, ...]
+    trusted: Trusted
 
 
-def assemble(case: Case) -> Assembly:
+def assemble(case: Case, *, trusted: Trusted | None = None) -> Assembly:
     """Build and check everything a case needs, before any model is trained.
+
+    Args:
+        case: The case.
+        trusted: Files of the user's own code that may be run, with their digests; see `trusted_files`.
 
     Raises:
         UserError: whatever is wrong with the case, as one message.
     """
-    return _assemble(json.dumps(case_to_tree(case), sort_keys=True))
+    own = trusted if case.learner.factory is not None and trusted is not None else {}
+    return _assemble(json.dumps(case_to_tree(case), sort_keys=True), tuple(sorted(own.items())))
 
 
 @lru_cache(maxsize=8)
-def _assemble(text: str) -> Assembly:
+def _assemble(text: str, trusted: tuple[tuple[str, str], ...]) -> Assembly:
     # Cached by content: a worker meets the same case in each of its tasks.
     case = case_from_tree(json.loads(text))
     data = load(
@@ -94,15 +102,7 @@ def _assemble(text: str) -> Assembly:
             f"No probe group has {MIN_PROBES} examples ({', '.join(f'{k} {v}' for k, v in sizes.items())}), so "
             "nothing could be judged. Raise `data.limit`, `data.test` or `behaviour.size`."
         )
-    learner = specify(
-        _learner_name(case),
-        data.train.x.shape[1:],
-        data.classes,
-        recipe=_given(case.learner, _RECIPE),
-        config=_given(case.learner, _CONFIG),
-        encoding=data.encoding,
-        factory=case.learner.factory,
-    )
+    learner, smallest = _learner(case.learner, data, dict(trusted))
     n, ids = len(data.train), _with_ids_outside(data, len(planted.y) - len(data.train))
     setting = Setting(learner, planted.x, planted.y, ids, fingerprint(planted.x, planted.y, ids), probes.x)
     worlds = plan(
@@ -114,7 +114,9 @@ def _assemble(text: str) -> Assembly:
         paired=case.references.paired,
         seed=case.seed,
     )
-    return Assembly(case, data, planted, forget, probes, setting, worlds, dropped)
+    sizes = {f"the training set {one.training_set}": len(one.rows) for one in worlds.values()}
+    check_batches(learner, smallest, {**sizes, "the forget set S": len(forget)})
+    return Assembly(case, data, planted, forget, probes, setting, worlds, dropped, dict(trusted))
 
 
 def _forget(
@@ -124,9 +126,7 @@ def _forget(
     chosen = case.forget
     if chosen.outside:
         if chosen.ids is not None or chosen.selection != "random":
-            raise SpecError(
-                "`forget.outside` draws S at random from new instances; leave out `ids` and `selection`."
-            )
+            raise SpecError("`forget.outside` draws S from new instances at random; leave out `ids`, `selection`.")
         found, rows = draw_outside(planted, key=key, discovery=chosen.discovery, count=chosen.count)
         return found, rows, ()
     named, dropped = chosen.ids, ()
@@ -154,11 +154,15 @@ def _with_ids_outside(data: Dataset, count: int) -> Ids:
     return np.concatenate([ids, np.arange(begin, begin + count)])
 
 
-def _learner_name(case: Case) -> str:
-    # A factory makes a module unless said otherwise; `mlp` is the name of who said nothing.
-    chosen = case.learner
-    return "module" if chosen.factory is not None and chosen.name == LearnerChoice().name else chosen.name
-
-
 def _given(choice: Any, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: getattr(choice, name) for name in names if getattr(choice, name) is not None}
+
+
+def _learner(choice: LearnerChoice, data: Dataset, trusted: Trusted) -> tuple[LearnerSpec, int]:
+    """The learner of a case, and the smallest batch that it can be trained on."""
+    recipe, x = _given(choice, _RECIPE), data.train.x
+    if choice.factory is not None:
+        return own_learner(choice, trusted, x, data.classes, recipe=recipe, encoding=data.encoding)
+    config = _given(choice, _CONFIG)
+    learner = specify(choice.name, x.shape[1:], data.classes, recipe=recipe, config=config, encoding=data.encoding)
+    return learner, smallest_batch(learner)

@@ -73,7 +73,7 @@ def _learners() -> Listing:
             "name": entry.name,
             "what": entry.summary,
             "parameters": entry.defaults(),
-            "recipe": vars(entry.declared.recipe),
+            "recipe": vars(entry.declared.recipe) if entry.declared.recipe else {},
             "takes": entry.declared.takes,
         }
         for entry in LEARNERS

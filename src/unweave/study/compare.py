@@ -31,10 +31,10 @@ from unweave.records import (
 from unweave.references import Store, key_of, outputs_fields
 from unweave.report import headline_result, markdown_table, render_page, result_html
 from unweave.study.assemble import Assembly, assemble
-from unweave.study.methods import DEFAULT_METHODS, check_methods
+from unweave.study.methods import DEFAULT_METHODS, check_methods, refusal
+from unweave.study.own_code import trusted_files
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
 from unweave.study.tasks import analysis_fields, method_fields
-from unweave.study.trust import check_trust, try_learner
 
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total)."""
@@ -108,7 +108,7 @@ def compare(
         methods: Names, (name, parameters), or dicts with a name as in a spec; None = the default methods.
         store: Folder of models and outputs; what it holds is not trained again.
         workers: Worker processes of one thread each; None = one per core.
-        trust_code: Files of your own code that a case may run (`learner.factory`).
+        trust_code: Files of your own with learners (`learner.factory`); no other code is run.
         on_progress: Called as (stage, done, total).
 
     Returns:
@@ -137,8 +137,8 @@ def compare(
         methods = [methods]
     if methods is not None:
         chosen = tuple(_choice(one) for one in methods)
-    trusted = tuple(Path(file) for file in trust_code)
-    spec = Spec(cases, chosen, store=None if store is None else Path(store), workers=workers, trusted=trusted)
+    where = None if store is None else Path(store)
+    spec = Spec(cases, chosen, store=where, workers=workers, trust_code=tuple(Path(one) for one in trust_code))
     return run_spec(spec, on_progress=on_progress)
 
 
@@ -162,12 +162,10 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:
     methods = tuple(MethodChoice(n, {}) for n in DEFAULT_METHODS) if spec.methods is None else spec.methods
     if spec.methods is not None:
         check_methods(methods)
-    check_trust(spec.cases, spec.trusted)
     store = Store((spec.store or DEFAULT_STORE).absolute())
     store.check_writable()
-    assemblies = [assemble(case) for case in spec.cases]
-    for assembly in assemblies:
-        try_learner(assembly)
+    trusted = trusted_files(spec.trust_code)
+    assemblies = [assemble(case, trusted=trusted) for case in spec.cases]
     workers = spec.workers or _cores()
 
     with crew_of_workers() as crew:
@@ -224,21 +222,24 @@ def _ensure_methods(
     run: Run,
     tell: Progress,
 ) -> dict[tuple[str, str], str]:
-    """Run the methods whose outputs are missing; returns the reasons of those that failed."""
+    """Run the methods whose outputs are missing; returns the reasons of those that failed or were refused."""
     tasks: list[Task] = []
     about: list[tuple[str, str]] = []
+    refused: dict[tuple[str, str], str] = {}
     for choice in methods:
         for assembly in assemblies:
-            if not store.has(key_of(method_fields(assembly, choice))):
+            if why := refusal(assembly.setting.learner, choice.name):
+                refused[assembly.case.name, choice.id] = why
+            elif not store.has(key_of(method_fields(assembly, choice))):
                 tasks.append(_task("run_method", store, assembly, name=choice.name, params=choice.params))
                 about.append((assembly.case.name, choice.id))
     tell("methods", 0, len(tasks))
     reasons = run(tasks, on_done=_counter("methods", len(tasks), tell))
-    return {key: reason for key, reason in zip(about, reasons, strict=True) if reason}
+    return refused | {key: reason for key, reason in zip(about, reasons, strict=True) if reason}
 
 
 def _task(function: str, store: Store, assembly: Assembly, **arguments: Any) -> Task:
-    shared = {"case": case_to_tree(assembly.case), "store": str(store.root)}
+    shared = {"case": case_to_tree(assembly.case), "store": str(store.root), "trusted": dict(assembly.trusted)}
     return Task(f"unweave.study.tasks:{function}", shared | arguments)
 
 

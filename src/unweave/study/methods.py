@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unweave._errors import SpecError
+from unweave.learners import LearnerSpec
 from unweave.study.spec import MethodChoice
 
 # Named here, so that a run whose outputs are all stored need not import torch to know them;
@@ -26,6 +27,9 @@ DEFAULT_METHODS = (
     "npo",
     "max_entropy",
 )
+
+# What needs no gradient, hence runs on learners of which only the outputs are known.
+_WITHOUT_GRADIENTS = ("noop",)
 
 _MOST_EPOCHS = 1000  # a share of the recipe's epochs: a thousand trainings is a slip of the pen
 
@@ -57,3 +61,16 @@ def check_methods(methods: Sequence[MethodChoice]) -> None:
                 f"`methods`: {choice.name}.epochs is {choice.params['epochs']:g} times those of the learner; "
                 f"expected at most {_MOST_EPOCHS}."
             )
+
+
+def refusal(learner: LearnerSpec, method: str) -> str:
+    """Why a method cannot run on a learner; "" if it can.
+
+    Example:
+        >>> from unweave.learners import specify
+        >>> refusal(specify("mlp", (4,), 2), "ssd"), refusal(specify("forest", (4,), 2), "noop")
+        ('', '')
+    """
+    if not learner.opaque or method in _WITHOUT_GRADIENTS:
+        return ""
+    return f"needs gradients, and of the learner {learner.label} only the outputs are known"

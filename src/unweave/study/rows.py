@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from unweave._types import NotMeasured
 from unweave.metrics import label, off_line_in_words
@@ -15,6 +15,7 @@ from unweave.study.assemble import Assembly
 from unweave.study.frame import NULL_LEVEL, WORLD_NAMES, Frame, build_frame, forget_margins, geometry
 from unweave.study.judge import Cell, cell, unjudged, verdicts
 from unweave.study.measure import damage_of, groups_of, place, residual, tails_of
+from unweave.study.methods import refusal
 from unweave.study.samples import Sample, probabilities
 from unweave.study.spec import MethodChoice, case_to_json
 from unweave.study.warnings import warnings_of
@@ -26,9 +27,6 @@ _KINDS: dict[WorldName, RowKind] = {
     "null_untrained": "null",
     "null_unlearned": "null",
 }
-
-
-NEEDS_GRADIENTS = "it needs gradients, and the models of scikit-learn have none"
 
 
 def judge_case(
@@ -63,7 +61,8 @@ def judge_case(
             both: dict[Aim, Verdict] = {aim: judged[choice.id, aim] for aim in frame.aims}
             rows.append(_method_row(frame, choice, samples[choice.id], one, both))
         else:
-            rows.append(_failed_row(choice, one))
+            refused = refusal(assembly.setting.learner, choice.name) != ""
+            rows.append(_row_without_result(choice, one, "refused" if refused else "failed"))
     return CaseResult(
         name=case.name,
         headline=case_headline(name=case.name, rows=tuple(rows), geometry=shape, null_ok=null_ok),
@@ -83,12 +82,12 @@ def judge_case(
 def _describe(assembly: Assembly) -> dict[str, Any]:
     described: dict[str, Any] = dict(case_to_json(assembly.case))
     size = len(assembly.planted.members) if assembly.planted.known else None
-    within = size is not None and not assembly.case.forget.outside
+    outside = assembly.case.forget.outside
     described["sizes"] = {
         "D": len(assembly.worlds["original"].rows),
         "B": size,
         "S": len(assembly.forget),
-        "discovery": len(assembly.forget) / size if within else None,
+        "discovery": None if size is None or outside else len(assembly.forget) / size,
     }
     if assembly.dropped:
         described["dropped_forget_ids"] = list(assembly.dropped)
@@ -173,14 +172,14 @@ def _method_row(
     )
 
 
-def _failed_row(choice: MethodChoice, reason: str) -> Row:
+def _row_without_result(choice: MethodChoice, reason: str, status: Literal["failed", "refused"]) -> Row:
     missing = NotMeasured(reason)
     return Row(
         id=choice.id,
         name=choice.id,
         kind="method",
         stage="default",
-        status="refused" if reason == NEEDS_GRADIENTS else "failed",
+        status=status,
         reason=reason,
         params=dict(choice.params),
         label="not applicable",

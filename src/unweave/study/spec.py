@@ -59,7 +59,7 @@ class MethodChoice:
 class Spec:
     """A whole run: cases, methods (None = all that apply), and where things go (None = default).
 
-    `trusted` are the files of code that may be run.
+    `trust_code` are files that may be run; a spec in a file cannot name them: it might come from anywhere.
     """
 
     cases: tuple[Case, ...]
@@ -67,7 +67,7 @@ class Spec:
     out: Path | None = None
     store: Path | None = None
     workers: int | None = None
-    trusted: tuple[Path, ...] = ()
+    trust_code: tuple[Path, ...] = ()
 
 
 def read_spec(

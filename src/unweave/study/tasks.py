@@ -27,16 +27,17 @@ from unweave.references import (
 )
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.code import analysis_code, methods_code
-from unweave.study.rows import NEEDS_GRADIENTS, judge_case
+from unweave.study.own_code import Trusted
+from unweave.study.rows import judge_case
 from unweave.study.spec import MethodChoice, case_from_tree, case_to_tree
 
 
 @task
-def train_world(case: dict[str, Any], store: str, world: WorldName) -> int:
+def train_world(case: dict[str, Any], store: str, world: WorldName, trusted: Trusted | None = None) -> int:
     """Train the models of one world that the store lacks; returns how many that were."""
     from unweave.references.ensure import ensure_outputs
 
-    assembly = assemble(case_from_tree(case))
+    assembly = assemble(case_from_tree(case), trusted=trusted)
     return ensure_outputs(Store(Path(store)), assembly.setting, assembly.worlds[world])[1]
 
 
@@ -61,7 +62,9 @@ def stored_method(store: Store, assembly: Assembly, choice: MethodChoice) -> Out
 
 
 @task
-def run_method(case: dict[str, Any], store: str, name: str, params: dict[str, Any]) -> str:
+def run_method(
+    case: dict[str, Any], store: str, name: str, params: dict[str, Any], trusted: Trusted | None = None
+) -> str:
     """Run a method on every original and store its outputs on the probes, with cost and parameters.
 
     Returns:
@@ -71,16 +74,27 @@ def run_method(case: dict[str, Any], store: str, name: str, params: dict[str, An
 
     from unweave.learners.nets import build
     from unweave.methods import METHODS, Examples, run
-    from unweave.references.ensure import forward, load_models
+    from unweave.references.ensure import ensure_outputs, forward, load_models
     from unweave.training.outputs import one_thread
 
-    assembly, choice, where = assemble(case_from_tree(case)), MethodChoice(name, params), Store(Path(store))
+    assembly, where = assemble(case_from_tree(case), trusted=trusted), Store(Path(store))
+    choice = MethodChoice(name, params)
     if stored_method(where, assembly, choice) is not None:
+        return ""
+    if assembly.setting.learner.opaque:  # `refusal` leaves only what changes nothing
+        kept = ensure_outputs(where, assembly.setting, assembly.worlds["original"])[0].logits
+        notes = {
+            "gradient_ratio": 0.0,
+            "steps": 0,
+            "seconds": 0.0,
+            "peak_memory_bytes": None,
+            "params": {},
+            "cite": "",
+        }
+        where.write([Entry(method_fields(assembly, choice), {"logits": kept}, notes)])
         return ""
     setting, world = assembly.setting, assembly.worlds["original"]
     entry = METHODS.get(name)
-    if setting.learner.opaque:
-        return _leave_alone(where, assembly, choice)
     keys = [derive(assembly.case.seed, "method", choice.id, k) for k in range(len(world.keys))]
     retain = np.setdiff1d(world.rows, assembly.forget)
     x, y = torch.from_numpy(setting.x), torch.from_numpy(setting.y)
@@ -117,27 +131,6 @@ def run_method(case: dict[str, Any], store: str, name: str, params: dict[str, An
     return ""
 
 
-def _leave_alone(store: Store, assembly: Assembly, choice: MethodChoice) -> str:
-    """The outputs of a method that changes nothing are those of the originals; others need gradients."""
-    from unweave.methods import METHODS
-
-    entry = METHODS.get(choice.name)
-    method = entry.build(**choice.params)
-    if method.step is not None or method.prepare is not None:
-        return NEEDS_GRADIENTS
-    originals = _world_outputs(store, assembly, "original")
-    notes = {
-        "gradient_ratio": 0.0,
-        "steps": 0,
-        "seconds": 0.0,
-        "peak_memory_bytes": None,
-        "params": {**entry.defaults(), **choice.params},
-        "cite": entry.declared.cite,
-    }
-    store.write([Entry(method_fields(assembly, choice), {"logits": originals.logits}, notes)])
-    return ""
-
-
 def analysis_fields(
     assembly: Assembly, methods: Sequence[MethodChoice], failures: dict[str, str]
 ) -> dict[str, Any]:
@@ -155,7 +148,11 @@ def analysis_fields(
 
 @task
 def analyse(
-    case: dict[str, Any], store: str, methods: list[dict[str, Any]], failures: dict[str, str]
+    case: dict[str, Any],
+    store: str,
+    methods: list[dict[str, Any]],
+    failures: dict[str, str],
+    trusted: Trusted | None = None,
 ) -> dict[str, Any]:
     """Measure and judge a case from its stored outputs; the result is stored as well.
 
@@ -164,8 +161,9 @@ def analyse(
         store: Folder of the store.
         methods: Name and parameters of each method.
         failures: Reason per method that has no outputs.
+        trusted: Files of the user's own code that may be run.
     """
-    assembly, where = assemble(case_from_tree(case)), Store(Path(store))
+    assembly, where = assemble(case_from_tree(case), trusted=trusted), Store(Path(store))
     choices = [MethodChoice(one["name"], one["params"]) for one in methods]
     fields = analysis_fields(assembly, choices, failures)
     found = read_verified(where, key_of(fields))
@@ -195,7 +193,8 @@ def _method_outputs(
         return reason
     found = stored_method(store, assembly, choice)
     if found is None:  # as above
-        run_method(case_to_tree(assembly.case), str(store.root), choice.name, choice.params)
+        case = case_to_tree(assembly.case)
+        run_method(case, str(store.root), choice.name, choice.params, dict(assembly.trusted))
         found = stored_method(store, assembly, choice)
     if found is None:
         raise StoreError(f"The outputs of {choice.id} do not survive being written to {store.root}.")

@@ -34,8 +34,9 @@ def warnings_of(assembly: Assembly, frame: Frame, rows: list[Row]) -> list[str]:
                 "one in twenty such intervals misses by chance."
             )
     found += assembly.data.warnings
+    found += _about_learner(assembly)
     found += _about_forget(assembly)
-    found += _about_seeds(assembly, frame)
+    found += _about_seeds(frame)
     found += _untrained_well(frame)
     for name in frame.groups:
         if name not in frame.judged:
@@ -94,19 +95,26 @@ def _about_forget(assembly: Assembly) -> list[str]:
         if len(lost):
             shown = ", ".join(str(one) for one in lost[:_SHOWN])
             found.append(
-                f"No example of class {shown} is left in {left.training_set}: this is class unlearning, and "
-                "without any example no model predicts it."
+                f"No example of class {shown} is left in {left.training_set}: this is class unlearning, and its "
+                "models never learn to predict it."
             )
     return found
 
 
-def _about_seeds(assembly: Assembly, frame: Frame) -> list[str]:
+def _about_learner(assembly: Assembly) -> list[str]:
+    learner = assembly.setting.learner
+    if learner.file is None or learner.opaque:
+        return []
+    return [f"Models of {learner.label} are trained one by one: only nets of unweave's own are stacked."]
+
+
+def _about_seeds(frame: Frame) -> list[str]:
     """A law that is a point: intervals over models say nothing then."""
     outputs = frame.worlds["original"].outputs
     if (outputs == outputs[:1]).all():
         return [
-            f"All {len(outputs)} originals say the same: the learner `{assembly.setting.learner.name}` does not "
-            "depend on its seed, so that one model per world would do and intervals over models have no width."
+            "All models of a world are the same one: nothing in this learner is random, so intervals over models "
+            "have no width and say nothing about another training set."
         ]
     return []
 

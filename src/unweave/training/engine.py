@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.func import grad, vmap
+from torch.func import vmap
 from torch.nn.functional import cross_entropy
 
 from unweave._random import Key, derive
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in, key_tensor
 from unweave.training.batches import epoch_orders
+from unweave.training.lift import gradient
 from unweave.training.loop import fit
 
 
@@ -47,9 +48,9 @@ def many(
 ) -> State:
     """Train K models at once; replica k equals `fit(…, rows=rows[k], key=keys[k])` up to rounding.
 
-    A learner that is not stacked is trained by `fit`, one model after the other. Weights of the others differ
-    from those of `fit` by at most a few 1e-6 (another order of summation); a replica's result does not depend
-    on which others it was stacked with.
+    Weights differ from `fit` by at most a few 1e-6 (another order of summation); a replica's result
+    does not depend on which others it was stacked with. A learner whose models cannot be stacked is
+    trained by `fit`, one model after the other.
 
     Args:
         learner: Architecture and recipe.
@@ -58,7 +59,7 @@ def many(
         rows: One training set per replica, as rows of D; all of the same size, since a stack takes
             its steps together.
         keys: One key per replica.
-        on_epoch: Called after each epoch with its number.
+        on_epoch: Called after each epoch of a stack with its number.
 
     Returns:
         A stacked state with a leading axis of length K.
@@ -72,9 +73,7 @@ def many(
     if any(len(r) != n_rows for r in rows):
         raise ValueError(f"Expected training sets of one size, got {sorted({len(r) for r in rows})}.")
     device = x.device
-    start = stack([learner.init(key) for key in keys])
-    params = {name: value.to(device) for name, value in start.params.items()}
-    buffers = {name: value.to(device) for name, value in start.buffers.items()} | _inputs(learner, x, rows)
+    params, buffers = stack([learner.start(key, x, r) for r, key in zip(rows, keys, strict=True)])
     noise = key_tensor([derive(key, "noise") for key in keys], device)
     orders = np.stack([epoch_orders(len(x), r, recipe.epochs, k) for r, k in zip(rows, keys, strict=True)])
     table = torch.from_numpy(orders).to(device)  # (K, epochs, n_rows)
@@ -83,8 +82,9 @@ def many(
         logits, after = learner.apply(State(params, buffers), xb, train=True, key=key)
         return cross_entropy(logits, yb), after
 
-    differentiate = vmap(grad(loss, has_aux=True))
+    differentiate = gradient(loss, stacked=True)
     by_hand = learner.stacked_gradient
+    encode = (lambda buffers, x: x) if learner.encode is None else vmap(learner.encode)
     velocity = {name: torch.zeros_like(value) for name, value in params.items()}
     total, step = recipe.steps(n_rows), 0
     for epoch in range(recipe.epochs):
@@ -92,7 +92,7 @@ def many(
             batch = table[:, epoch, begin : begin + recipe.batch_size]
             xb, yb = take(x, batch), take(y, batch)
             if by_hand is not None:
-                grads = by_hand(params, xb if learner.encode is None else learner.encode(buffers, xb), yb)
+                grads = by_hand(params, encode(buffers, xb), yb)
             else:
                 grads, buffers = differentiate(params, buffers, xb, yb, fold_in(noise, step))
             sgd_step(params, grads, velocity, lr=recipe.rate(step, total), learner=learner, first=step == 0)
@@ -100,18 +100,6 @@ def many(
         if on_epoch is not None:
             on_epoch(epoch)
     return State(params, buffers)
-
-
-def _inputs(learner: Learner, x: Tensor, rows: Sequence[NDArray[np.int64]]) -> Params:
-    """Buffers that depend on each replica's training set, stacked; a set that several share is read once."""
-    if learner.fit_inputs is None:
-        return {}
-    found: dict[int, Params] = {}
-    for one in rows:
-        if id(one) not in found:
-            found[id(one)] = learner.fit_inputs(x[torch.from_numpy(one).to(x.device)])
-    first = found[id(rows[0])]
-    return {name: torch.stack([found[id(one)][name] for one in rows]) for name in first}
 
 
 def take(source: Tensor, index: Tensor) -> Tensor:

@@ -36,20 +36,19 @@ def fit(learner: Learner, x: Tensor, y: Tensor, *, rows: NDArray[np.int64], key:
         torch.Size([2, 4])
     """
     recipe = learner.recipe
-    state = learner.init(key)
-    params = {name: value.to(x.device).requires_grad_() for name, value in state.params.items()}
-    buffers = {name: value.to(x.device) for name, value in state.buffers.items()}
-    if learner.fit_inputs is not None:
-        buffers |= learner.fit_inputs(x[torch.from_numpy(rows).to(x.device)])
+    start = learner.start(key, x, rows)
+    params = {name: value.requires_grad_() for name, value in start.params.items()}
+    buffers = start.buffers
     optimiser = torch.optim.SGD(
         list(params.values()), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )
     noise = key_tensor([derive(key, "noise")], x.device)[0]
     total, step = recipe.steps(len(rows)), 0
     for order in epoch_orders(len(x), rows, recipe.epochs, key):
-        for start in range(0, len(rows), recipe.batch_size):
-            batch = torch.from_numpy(order[start : start + recipe.batch_size]).to(x.device)
-            logits, after = learner.apply(State(params, buffers), x[batch], train=True, key=fold_in(noise, step))
+        for begin in range(0, len(rows), recipe.batch_size):
+            batch = torch.from_numpy(order[begin : begin + recipe.batch_size]).to(x.device)
+            xb = x.index_select(0, batch)
+            logits, after = learner.apply(State(params, buffers), xb, train=True, key=fold_in(noise, step))
             # Running statistics of hidden layers would carry the graph of one step into the next.
             buffers = {name: value.detach() for name, value in after.items()}
             optimiser.param_groups[0]["lr"] = recipe.rate(step, total)

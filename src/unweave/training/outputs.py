@@ -7,10 +7,9 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
 from unweave.learners.contract import Learner, State
-from unweave.training.engine import unstack
+from unweave.training.lift import lift
 
 
 @contextmanager
@@ -41,8 +40,5 @@ def logits(learner: Learner, stacked: State, x: Tensor, *, chunk: int = 512) -> 
         return learner.apply(state, batch, train=False, key=None)[0]
 
     with torch.no_grad():
-        if not learner.stacked:
-            models = unstack(stacked)
-            return torch.stack([torch.cat([forward(one, part) for part in x.split(chunk)]) for one in models])
-        run = vmap(forward, in_dims=(0, None))
+        run = lift(forward, stacked=learner.stacked, shared=[1])
         return torch.cat([run(stacked, part) for part in x.split(chunk)], dim=1)

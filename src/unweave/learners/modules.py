@@ -1,0 +1,159 @@
+"""A user's own `torch.nn.Module` as a learner: functions of one state, and what is checked before training."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from unweave._errors import SpecError, UserError
+from unweave._random import Key, derive
+from unweave.learners.contract import Learner, Params, State
+from unweave.learners.own_code import make, seeded, told
+from unweave.learners.specs import LearnerSpec
+
+
+class Names:
+    """Names of a module's tensors, numbered by the order of its parts, → the names that torch has for them.
+
+    Layers are told apart and ordered by the numbers. A parameter that needs no gradient is a buffer here; of a
+    parameter that stands in two places (tied) the first place is named.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.params: dict[str, str] = {}
+        self.buffers: dict[str, str] = {}
+        seen: set[int] = set()
+        for number, (path, part) in enumerate(module.named_modules()):
+            for name, value in [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]:
+                if id(value) in seen:
+                    continue
+                seen.add(id(value))
+                trained = isinstance(value, nn.Parameter) and value.requires_grad
+                theirs = f"{path}.{name}" if path else name
+                (self.params if trained else self.buffers)[f"{number}.{theirs}"] = theirs
+
+    def state(self, module: nn.Module) -> State:
+        """The tensors of a module, copied."""
+        tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        params, buffers = (
+            {ours: tensors[theirs].detach().clone() for ours, theirs in names.items()}
+            for names in (self.params, self.buffers)
+        )
+        return State(params, buffers)
+
+
+def own_module(spec: LearnerSpec) -> Learner:
+    """The functions of a module that the user's function makes; models are trained one by one.
+
+    The function is called with the global generators seeded from the model's key, and so is each pass in
+    training from the key of the step: dropout is a function of both. The generators are left as they were.
+    """
+    template = _made(spec, 0)
+    names = Names(template)
+
+    def init(key: Key) -> State:
+        return names.state(_made(spec, derive(key, "init")))
+
+    def apply(state: State, x: Tensor, *, train: bool, key: Tensor | None) -> tuple[Tensor, Params]:
+        # Norms write their statistics in place, and what came in belongs to the caller.
+        buffers = {name: value.clone() for name, value in state.buffers.items()} if train else state.buffers
+        tensors = {theirs: state.params[ours] for ours, theirs in names.params.items()}
+        tensors |= {theirs: buffers[ours] for ours, theirs in names.buffers.items()}
+        template.train(train)
+        with told(spec), seeded(int(key)) if train and key is not None else nullcontext():
+            logits = functional_call(template, tensors, (x,))
+        if not isinstance(logits, Tensor):
+            raise SpecError(f"{spec.label} returns {_article(type(logits).__name__)}; expected logits, a tensor.")
+        return logits, buffers
+
+    def features(state: State, x: Tensor) -> Tensor:
+        # Which layer is the last is not known of a module: what is known are its logits.
+        return apply(state, x, train=False, key=None)[0]
+
+    return Learner(spec, init, apply, features, stacked=False)
+
+
+def _made(spec: LearnerSpec, seed: int) -> nn.Module:
+    with seeded(seed):
+        module = make(spec)
+    if not isinstance(module, nn.Module):
+        raise SpecError(
+            f"{spec.label} returned {_article(type(module).__name__)}; expected a torch.nn.Module, or a "
+            "classifier of scikit-learn with `fit` and `predict_proba`."
+        )
+    return module
+
+
+def _article(name: str) -> str:
+    return f"an {name}" if name[:1].lower() in "aeiou" else f"a {name}"
+
+
+def check_module(spec: LearnerSpec, x: Tensor) -> int:
+    """Try a module on two examples before anything is trained.
+
+    Args:
+        spec: Which module.
+        x: At least two examples of the data [n, ...].
+
+    Returns:
+        The smallest batch that it can be trained on: 1 or 2.
+
+    Raises:
+        UserError: if it fails, has outputs of another shape than [batch, classes], is not the same for the
+            same seed, or cannot be trained.
+    """
+    learner = own_module(spec)
+    first, again = learner.init(1), learner.init(1)
+    if not first.params:
+        raise SpecError(f"{spec.label} has no parameter that needs a gradient: there is nothing to train.")
+    _check_same(spec, first, again)
+    key = torch.tensor(7)
+    two = x[:2]
+    for train in (False, True):
+        found, _ = learner.apply(first, two, train=train, key=key)
+        if found.shape != (2, spec.classes):
+            raise SpecError(
+                f"{spec.label} turns examples of shape {list(two.shape)} into {list(found.shape)}; expected "
+                f"logits of shape {[2, spec.classes]}: one for each class."
+            )
+        if not torch.equal(found, learner.apply(first, two, train=train, key=key)[0]):
+            how = "in training" if train else "in use (`eval`)"
+            raise SpecError(
+                f"{spec.label} gives two results {how} for the same model, examples and seed: a run could not be "
+                "repeated. Draw from torch's own generator, and in training only."
+            )
+    _check_buffers(spec, learner, first, two)
+    try:
+        one, _ = learner.apply(first, x[:1], train=True, key=key)
+    except UserError:
+        return 2
+    return 1 if one.shape == (1, spec.classes) else 2  # a `squeeze` too many loses a batch of one
+
+
+def _check_same(spec: LearnerSpec, first: State, again: State) -> None:
+    for one, other in zip(first, again, strict=True):
+        for name, value in one.items():
+            if name not in other or value.shape != other[name].shape or not torch.equal(value, other[name]):
+                raise SpecError(
+                    f"{spec.label} gives two different `{name}` for the same seed: a run could not be repeated. "
+                    "Draw from torch's own generator (or numpy's or Python's global one)."
+                )
+
+
+def _check_buffers(spec: LearnerSpec, learner: Learner, state: State, x: Tensor) -> None:
+    """A buffer that is replaced instead of written to would silently stay as it was."""
+    module = copy.deepcopy(_made(spec, derive(1, "init"))).train()
+    names = Names(module)
+    with seeded(7), torch.no_grad():
+        module(x)
+    after = names.state(module).buffers
+    for name, value in learner.apply(state, x, train=True, key=torch.tensor(7))[1].items():
+        if not torch.equal(value, after[name]):
+            raise SpecError(
+                f"{spec.label} replaces its buffer `{names.buffers[name]}` in training, which would be lost. "
+                "Write into it instead, with `copy_` or `add_`."
+            )

@@ -1,0 +1,127 @@
+"""Code of the user's own: read once, checked against a digest, run, and seeded from a key."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import random
+import sys
+import traceback
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from unweave._errors import SpecError, UserError
+from unweave.learners.specs import LearnerSpec
+
+
+def sha256(file: Path) -> str:
+    """SHA-256 of a file's bytes.
+
+    Raises:
+        SpecError: if it cannot be read.
+    """
+    return hashlib.sha256(_read(file)).hexdigest()
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise SpecError(f"Cannot read the code {file}: {error.strerror}.") from None
+
+
+def make(spec: LearnerSpec) -> Any:
+    """What the function of a learner's own file returns for these data: a module or a classifier.
+
+    Raises:
+        UserError: if the file is another than was trusted, or the function is missing or fails.
+    """
+    function = _function(Path(str(spec.file)), spec.config["function"], spec.config["sha256"])
+    with told(spec):
+        return function(spec.shape, spec.classes) if _takes_two(function, spec) else function()
+
+
+@cache
+def _function(file: Path, name: str, digest: str) -> Callable[..., Any]:
+    content = _read(file)
+    found = hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise UserError(
+            f"{file} has changed since it was trusted (SHA-256 {digest[:12]}… then, {found[:12]}… now), and "
+            "models of two codes must not be mixed. Run again."
+        )
+    module = ModuleType(f"own_code_{digest[:12]}")
+    module.__file__ = str(file)
+    sys.modules[module.__name__] = module  # where classes look for the module that they were defined in
+    try:
+        # The bytes that were hashed, and not the file, which may change in between.
+        exec(compile(content, str(file), "exec"), module.__dict__)
+    except (Exception, SystemExit) as error:
+        raise UserError(
+            f"Running {file} failed: {place(error, file)}. A module must stand in one file."
+        ) from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        own = [key for key, value in vars(module).items() if inspect.isfunction(value)]
+        raise SpecError(
+            f"`learner.factory`: {file} has no function `{name}`; its functions are {', '.join(own) or 'none'}."
+        )
+    return function
+
+
+def _takes_two(function: Callable[..., Any], spec: LearnerSpec) -> bool:
+    signature = inspect.signature(function)
+    for arguments in ((spec.shape, spec.classes), ()):
+        try:
+            signature.bind(*arguments)
+        except TypeError:
+            continue
+        return arguments != ()
+    raise SpecError(
+        f"`learner.factory`: {spec.label} is `{spec.config['function']}{signature}`; expected a function of "
+        "(shape, classes) or of nothing."
+    )
+
+
+@contextmanager
+def told(spec: LearnerSpec) -> Generator[None]:
+    """Turn whatever the user's code raises into one message with its place in that code."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{spec.label} failed: {place(error, Path(str(spec.file)))}.") from error
+
+
+def place(error: BaseException, file: Path) -> str:
+    """An error in words, with the last line of a file that it came by."""
+    lines = [one.lineno for one in traceback.extract_tb(error.__traceback__) if one.filename == str(file)]
+    where = f" ({file.name}, line {lines[-1]})" if lines else ""
+    said = str(error).strip().splitlines() or ["no message"]
+    return f"{type(error).__name__}: {said[0].rstrip('.')}{where}"
+
+
+@contextmanager
+def seeded(seed: int) -> Generator[None]:
+    """Run code that draws from global generators as a function of a seed, and leave them as they were."""
+    ours, numbers = random.getstate(), np.random.get_state()
+    torch: Any = sys.modules.get("torch")
+    tensors = torch.default_generator.get_state() if torch is not None else None
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    if torch is not None:
+        torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(ours)
+        np.random.set_state(numbers)
+        if torch is not None and tensors is not None:
+            torch.default_generator.set_state(tensors)

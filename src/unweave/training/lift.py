@@ -1,0 +1,73 @@
+"""From functions of one model to functions of a stack: under `vmap`, or model by model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import grad, vmap
+from torch.utils._pytree import tree_leaves, tree_map
+
+from unweave.learners.contract import Params
+
+Loss = Callable[..., tuple[Tensor, Params]]
+"""`(params, buffers, …) → (loss, buffers)` of one model."""
+
+
+def lift(function: Callable[..., Any], *, stacked: bool, shared: Sequence[int] = ()) -> Callable[..., Any]:
+    """A function of one model as one of a stack: each tensor of its arguments gains a leading axis.
+
+    Args:
+        function: Takes and returns trees of tensors.
+        stacked: Whether all models are run at once, under `vmap`; else one after the other.
+        shared: Positions of the arguments that are the same for all models.
+
+    Example:
+        >>> double = lift(lambda x: 2 * x, stacked=False)
+        >>> double(torch.tensor([1, 2])).tolist()
+        [2, 4]
+    """
+    if stacked:
+
+        def at_once(*arguments: Any) -> Any:
+            dims = tuple(None if place in shared else 0 for place in range(len(arguments)))
+            return vmap(function, in_dims=dims)(*arguments)
+
+        return at_once
+
+    def one_by_one(*arguments: Any) -> Any:
+        own = [argument for place, argument in enumerate(arguments) if place not in shared]
+        results = [
+            function(
+                *(a if place in shared else tree_map(lambda t, k=k: t[k], a) for place, a in enumerate(arguments))
+            )
+            for k in range(len(tree_leaves(own)[0]))
+        ]
+        if len(results) == 1:  # a view instead of a copy
+            return tree_map(lambda tensor: tensor[None], results[0])
+        return tree_map(lambda *tensors: torch.stack(tensors), *results)
+
+    return one_by_one
+
+
+def gradient(loss: Loss, *, stacked: bool) -> Callable[..., tuple[Params, Params]]:
+    """The gradient of a loss of one model, for a stack: `(params, buffers, …) → (gradients, buffers)`.
+
+    Model by model it is plain automatic differentiation, which costs less than the transforms of a stack.
+    """
+    return lift(grad(loss, has_aux=True) if stacked else _plain_gradient(loss), stacked=stacked)
+
+
+def _plain_gradient(loss: Loss) -> Callable[..., tuple[Params, Params]]:
+    def differentiate(params: Mapping[str, Tensor], *others: Any) -> tuple[Params, Params]:
+        leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
+        with torch.enable_grad():
+            value, buffers = loss(leaves, *others)
+            # A parameter that the loss does not read has gradient 0, as under `grad`.
+            found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        grads = dict(zip(leaves, found, strict=True))
+        return grads, {name: buffer.detach() for name, buffer in buffers.items()}
+
+    return differentiate

@@ -1,0 +1,369 @@
+"""A user's own module or classifier: nothing runs untrusted, all is tried first, models follow their keys."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from unweave import Case, LearnerChoice, ReferenceChoice, UserError, compare
+from unweave.learners.nets import build
+from unweave.problem import BehaviourChoice, DataChoice, ForgetChoice, ProbeChoice
+from unweave.study import assemble, read_spec, trusted_files
+from unweave.study.tasks import train_world
+from unweave.training.engine import many, unstack
+from unweave.training.loop import fit
+
+DOCS = Path(__file__).parents[2] / "docs" / "learners.md"
+HEAD = "import torch\nfrom torch import nn\n"
+LINEAR = HEAD + "def make(shape, classes):\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))\n"
+TREES = "from sklearn import tree\ndef make():\n    return tree.DecisionTreeClassifier(max_depth=5)\n"
+
+
+def example() -> str:
+    return re.search(r"```python\n(.*?)```", DOCS.read_text(), re.S)[1]
+
+
+def case_of(file: Path, **recipe) -> Case:
+    return Case(
+        name="own",
+        data=DataChoice(limit=300),
+        behaviour=BehaviourChoice("mislabel", size=60),
+        forget=ForgetChoice(count=30),
+        learner=LearnerChoice(factory=f"{file}:make", **{"epochs": 1, **recipe}),
+        references=ReferenceChoice(models=3),
+        probes=ProbeChoice(limit=20),
+    )
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str, name: str = "model.py") -> Path:
+        file = tmp_path / name
+        file.write_text(text)
+        return file
+
+    return write
+
+
+def assembled(file: Path, **recipe):
+    return assemble(case_of(file, **recipe), trusted=trusted_files([file]))
+
+
+def same(a, b) -> bool:
+    return all(torch.equal(one[n], two[n]) for one, two in zip(a, b, strict=True) for n in one)
+
+
+# ---- what works ----
+
+
+def test_the_example_of_the_documentation_runs(write, tmp_path):
+    file = write(example())
+    study = compare(
+        case_of(file), methods=["noop", "eu_k", "ssd"], store=tmp_path / "s", workers=1, trust_code=[file]
+    )
+    found = study.result.cases[0]
+    assert {row.id: row.status for row in found.rows if row.kind == "method"} == {
+        "noop": "ok",
+        "eu_k": "ok",
+        "ssd": "ok",
+    }
+    assert any("model.py:make are trained one by one" in one for one in found.warnings)
+    assert len(example().splitlines()) <= 18
+
+
+def test_all_methods_run_on_batch_norm_and_dropout(write):
+    from unweave.methods import METHODS, Examples, run
+
+    setting = assembled(write(example())).setting
+    learner, x, y = build(setting.learner), torch.from_numpy(setting.x), torch.from_numpy(setting.y)
+    originals = many(learner, x[:40], y[:40], rows=[np.arange(40)] * 2, keys=[1, 2])
+    sets = {"forget": Examples(x[:10], y[:10]), "retain": Examples(x[10:40], y[10:40])}
+    for entry in METHODS:
+        edited = run(entry.build(), learner, originals, **sets, keys=[3, 4])
+        again = run(entry.build(), learner, originals, **sets, keys=[3, 4])
+        assert same(edited.state, again.state), entry.name
+        if entry.declared.identity or entry.name == "noop":
+            kept = run(entry.build(**entry.declared.identity), learner, originals, **sets, keys=[3, 4])
+            assert same(kept.state, originals), entry.name
+    frozen = run(METHODS.get("cf_k").build(), learner, originals, **sets, keys=[3, 4]).state
+    moved = {n.split(".")[0] for n in frozen.params if not torch.equal(frozen.params[n], originals.params[n])}
+    assert moved == {"8"}, "the last layer alone, in the order of the module and not of the alphabet"
+
+
+def test_models_follow_their_keys_and_no_global_generator_is_touched(write):
+    setting = assembled(write(example()), epochs=2).setting
+    learner, x, y = build(setting.learner), torch.from_numpy(setting.x), torch.from_numpy(setting.y)
+    rows = np.arange(100)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    first = fit(learner, x, y, rows=rows, key=1)
+    assert torch.equal(before[0], torch.get_rng_state()) and before[2] == random.getstate()
+    assert np.array_equal(before[1], np.random.get_state()[1])
+    torch.manual_seed(99)
+    assert same(first, fit(learner, x, y, rows=rows, key=1))
+    assert not same(first, fit(learner, x, y, rows=rows, key=2))
+    assert same(first, unstack(many(learner, x, y, rows=[rows, rows], keys=[2, 1]))[1])
+    counted = [v for n, v in first.buffers.items() if n.endswith("num_batches_tracked")]
+    assert [one.item() for one in counted] == [4] and counted[0].dtype == torch.int64
+
+
+def test_dropout_differs_by_step_and_by_key(write):
+    text = LINEAR.replace("nn.Linear", "nn.Dropout(), nn.Linear")
+    learner = build(assembled(write(text)).setting.learner)
+    state, x = learner.init(1), torch.ones(2, 8, 8)
+    found = [learner.apply(state, x, train=True, key=torch.tensor(k))[0] for k in (1, 1, 2)]
+    assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+    quiet = [learner.apply(state, x, train=False, key=None)[0] for _ in range(2)]
+    assert torch.equal(*quiet)
+
+
+def test_training_is_that_of_the_module_itself(write):
+    """The functions of a state against the module with torch's optimiser."""
+    setting = assembled(write(example().replace("nn.Dropout(0.1)", "nn.Identity()"))).setting
+    learner, x, y = build(setting.learner), torch.from_numpy(setting.x), torch.from_numpy(setting.y)
+    space: dict = {}
+    exec(example().replace("nn.Dropout(0.1)", "nn.Identity()"), space)
+    module, start = space["make"]((8, 8), 10), learner.init(5)
+    module.load_state_dict({n.partition(".")[2]: v for part in start for n, v in part.items()})
+    optimiser = torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9)
+    from unweave.training.batches import epoch_orders
+
+    for batch in torch.from_numpy(epoch_orders(len(x), np.arange(100), 1, 5)[0]).split(64):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(module(x[batch]), y[batch]).backward()
+        optimiser.step()
+    found = fit(learner, x, y, rows=np.arange(100), key=5)
+    for part in found:
+        for n, v in part.items():
+            torch.testing.assert_close(v, module.state_dict()[n.partition(".")[2]], atol=1e-6, rtol=1e-5)
+
+
+def test_excluded_examples_change_no_weight_and_no_statistic(write):
+    setting = assembled(write(example())).setting
+    learner, x, y = build(setting.learner), torch.from_numpy(setting.x), torch.from_numpy(setting.y)
+    changed = x.clone()
+    changed[100:] = torch.nan
+    assert same(*(fit(learner, one, y, rows=np.arange(100), key=1) for one in (x, changed)))
+
+
+def test_tied_and_frozen_parameters(write):
+    text = HEAD + (
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.a, self.b, self.c = nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, 10)\n"
+        "        self.b.weight = self.a.weight\n"
+        "        self.c.bias.requires_grad_(False)\n"
+        "    def forward(self, x):\n"
+        "        return self.c(self.b(self.a(x.flatten(1))))\n"
+        "make = Net\n"
+    ).replace("make = Net", "def make():\n    return Net()")
+    setting = assembled(write(text)).setting
+    learner, x, y = build(setting.learner), torch.from_numpy(setting.x), torch.from_numpy(setting.y)
+    start = learner.init(1)
+    assert set(start.params) == {"1.a.weight", "1.a.bias", "2.b.bias", "3.c.weight"}
+    assert set(start.buffers) == {"3.c.bias"}
+    state = fit(learner, x, y, rows=np.arange(100), key=1)
+    assert torch.equal(state.buffers["3.c.bias"], start.buffers["3.c.bias"])
+    assert not torch.equal(state.params["1.a.weight"], start.params["1.a.weight"])
+    z = x[:3].flatten(1) @ state.params["1.a.weight"].T + state.params["1.a.bias"]
+    z = z @ state.params["1.a.weight"].T + state.params["2.b.bias"]
+    z = z @ state.params["3.c.weight"].T + state.buffers["3.c.bias"]
+    torch.testing.assert_close(learner.apply(state, x[:3], train=False, key=None)[0], z, atol=1e-5, rtol=1e-4)
+
+
+def test_a_classifier_is_opaque_and_one_and_two_workers_agree(write, tmp_path):
+    file, written = write(TREES), []
+    case = case_of(file)
+    case = replace(case, learner=LearnerChoice(factory=case.learner.factory))
+    for workers in (1, 2):
+        study = compare(
+            case, methods=["noop", "ssd"], store=tmp_path / str(workers), workers=workers, trust_code=[file]
+        )
+        written.append((study.save(tmp_path / f"out{workers}") / "rows.csv").read_bytes())
+    assert written[0] == written[1]
+    rows = {row.id: row for row in study.result.cases[0].rows}
+    assert rows["ssd"].status == "refused" and "model.py:make" in rows["ssd"].reason
+    assert rows["original"].groups["retain"].accuracy.value > 0.5
+
+
+def test_the_identity_is_the_code_and_not_its_place(write, tmp_path):
+    (tmp_path / "other").mkdir()
+    one, two = write(LINEAR), write(LINEAR, "other/copy.py")
+    three = write(LINEAR + "# changed\n", "third.py")
+    ids = [json.dumps(assembled(file).setting.learner.identity(), sort_keys=True) for file in (one, two, three)]
+    assert ids[0] == ids[1] != ids[2] and str(tmp_path) not in ids[0]
+    assert assembled(one, lr=0.1).setting.learner.identity() != json.loads(ids[0])
+
+
+def test_a_path_in_a_spec_is_relative_to_it(write, tmp_path):
+    write(LINEAR)
+    (tmp_path / "case.toml").write_text('[learner]\nfactory = "model.py:make"\nlr = 0.1\n')
+    spec = read_spec(tmp_path / "case.toml")
+    learner = assemble(spec.cases[0], trusted=trusted_files([tmp_path / "model.py"])).setting.learner
+    assert learner.recipe.lr == 0.1 and learner.recipe.epochs == 10 and learner.label == "model.py:make"
+
+
+# ---- what is refused, before anything is trained ----
+
+
+def test_nothing_is_run_untrusted(write, tmp_path):
+    file = write(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n" + LINEAR)
+    with pytest.raises(
+        UserError, match=r"nothing of it has been run\. If you trust it, add --trust-code .*model\.py"
+    ):
+        compare(case_of(file), methods=["noop"], store=tmp_path / "s", workers=1)
+    other = write(LINEAR, "other.py")
+    with pytest.raises(UserError, match="nothing of it has been run"):
+        compare(case_of(file), methods=["noop"], store=tmp_path / "s", workers=1, trust_code=[other])
+    assert not (tmp_path / "ran").exists()
+    assembled(file)
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_worker_refuses_a_file_that_has_changed(write, tmp_path):
+    file = write(LINEAR)
+    trusted = trusted_files([file])
+    file.write_text(LINEAR + "# other\n")
+    from unweave.study import case_to_tree
+
+    with pytest.raises(UserError, match=r"model\.py has changed since it was trusted \(SHA-256 .*Run again"):
+        train_world(case_to_tree(case_of(file)), str(tmp_path / "s"), "original", trusted)
+
+
+INIT_BY_TIME = f"""{HEAD}
+import os
+
+def make():
+    linear = nn.Linear(64, 10)
+    linear.bias.data[0] = int.from_bytes(os.urandom(4), "big")
+    return nn.Sequential(nn.Flatten(), linear)
+"""
+PASS_BY_TIME = f"""{HEAD}
+import os
+
+class Net(nn.Linear):
+    def forward(self, x):
+        return super().forward(x.flatten(1)) + int.from_bytes(os.urandom(4), "big")
+
+def make():
+    return Net(64, 10)
+"""
+REPLACES = f"""{HEAD}
+class Net(nn.Linear):
+    def __init__(self):
+        super().__init__(64, 10)
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, x):
+        self.seen = self.seen + 1
+        return super().forward(x.flatten(1))
+
+def make():
+    return Net()
+"""
+BAD = {
+    "no module": (
+        "def make():\n    return 3\n",
+        r"model\.py:make returned an int; expected a torch\.nn\.Module, or",
+    ),
+    "missing": ("def mak():\n    pass\n", r"model\.py has no function `make`; its functions are mak"),
+    "import error": (
+        "import nothing_of_this_name\n",
+        r"Running .*model\.py failed: ModuleNotFoundError: No module",
+    ),
+    "syntax": ("def make(:\n", r"Running .*model\.py failed: SyntaxError"),
+    "exit": ("raise SystemExit(0)\n", r"Running .*model\.py failed: SystemExit: 0 \(model\.py, line 1\)"),
+    "raises": (
+        "def make():\n    return 1 / 0\n",
+        r"make failed: ZeroDivisionError: division by zero \(model\.py, line 2\)",
+    ),
+    "arguments": (
+        "def make(a, b, c):\n    pass\n",
+        r"make` ?is|is `make\(a, b, c\)`; expected a function of \(shape, classes\)",
+    ),
+    "outputs": (
+        LINEAR.replace("64, classes", "64, 7"),
+        r"of shape \[2, 8, 8\] into \[2, 7\]; expected logits of shape \[2, 10\]",
+    ),
+    "inputs": (LINEAR.replace("64, c", "63, c"), r"model\.py:make failed: RuntimeError: mat1 and mat2"),
+    "several outputs": (
+        HEAD + "class N(nn.Linear):\n def forward(self, x):\n  return (x, x)\ndef make():\n return N(2, 2)",
+        r"make returns a tuple; expected logits, a tensor",
+    ),
+    "no parameters": (HEAD + "def make():\n    return nn.Flatten()\n", "has no parameter that needs a gradient"),
+    "init by time": (INIT_BY_TIME, r"gives two different `2\.1\.bias` for the same seed"),
+    "pass by time": (PASS_BY_TIME, r"gives two results in use \(`eval`\) for the same model, examples and seed"),
+    "buffer replaced": (REPLACES, "replaces its buffer `seen` in training, which would be lost"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_trained_is_refused(name, write, tmp_path):
+    text, message = BAD[name]
+    file = write(text)
+    with pytest.raises(UserError, match=message):
+        compare(case_of(file), methods=["noop"], store=tmp_path / "s", workers=1, trust_code=[file])
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"factory": "model.py"}, r"`learner\.factory` is 'model\.py'; expected a file and a function"),
+        ({"factory": ":make"}, r"`learner\.factory` is ':make'; expected a file and a function"),
+        ({"factory": "model.py:make", "width": 8}, r"`learner\.width` is 8, but `learner\.factory` is given"),
+        (
+            {"factory": "model.py:make", "name": "cnn"},
+            r"`learner\.name` is 'cnn', but `learner\.factory` is given",
+        ),
+    ],
+)
+def test_choices_that_contradict_each_other(choice, message, write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = write(LINEAR)
+    case = replace(case_of(file), learner=LearnerChoice(**choice))
+    with pytest.raises(UserError, match=message):
+        assemble(case, trusted=trusted_files([file]))
+
+
+def test_a_classifier_has_no_recipe(write):
+    with pytest.raises(
+        UserError, match=r"`learner\.epochs` is a part of a recipe, and `model\.py:make` follows no"
+    ):
+        assembled(write(TREES))
+
+
+def test_a_trusted_file_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match=r"Cannot read the code .*gone\.py: No such file"):
+        trusted_files([tmp_path / "gone.py"])
+
+
+NORMED = HEAD + "def make():\n    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 10))\n"
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "where"), [(299, r"the training set D \(300"), (29, r"the forget set S \(30"), (1, "D")]
+)
+def test_a_last_batch_of_one_is_refused_where_it_would_fail(batch_size, where, write):
+    message = (
+        rf"`learner\.batch_size` is {batch_size}, which leaves a batch of one example of .*{where}.*Take another"
+    )
+    with pytest.raises(UserError, match=message) as raised:
+        assembled(write(NORMED), batch_size=batch_size)
+    good = int(re.search(r"such as (\d+)", str(raised.value))[1])
+    assembled(write(NORMED), batch_size=good)
+    assembled(write(LINEAR), batch_size=batch_size)
+
+
+def test_so_it_is_for_the_residual_net():
+    case = replace(case_of(Path("none")), learner=LearnerChoice("resnet9", batch_size=13))
+    with pytest.raises(UserError, match=r"batch of one example of the training set D \(300 examples\); resnet9"):
+        assemble(case)
+    assemble(replace(case, learner=LearnerChoice("cnn", batch_size=13)))
