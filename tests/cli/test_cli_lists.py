@@ -9,7 +9,15 @@ from unweave.study import CASES, assemble, case_to_tree, read_spec
 
 KINDS = {
     "methods": {"family", "authors' aim", "needs", "defaults", "source"},
-    "behaviours": {"regularity", "parameters", "source"},
+    "behaviours": {
+        "members",
+        "planted label",
+        "clean label",
+        "unseen instances",
+        "regularity",
+        "parameters",
+        "source",
+    },
     "learners": {"parameters", "recipe", "takes"},
     "data": {"shape", "source"},
 }

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from unweave._errors import SpecError
 
 Ints = NDArray[np.int64]
-_REMEDY = {"forget.ids": " `forget.allow_unknown` (--allow-unknown) drops and lists them."}
+_WHY_NOT = {
+    "forget.ids": (
+        "Removing data that was never trained on can damage a model. --allow-unknown (`forget.allow_unknown`) "
+        "drops these ids and lists them in the result."
+    ),
+    "behaviour.ids": "Only examples that are trained on can be its members.",
+}
+"""Why an id that is not in D is refused, and what to do, by the key it stands under."""
+
 Ids = NDArray[Any]
 """int64, or texts of any width [n]."""
 
@@ -68,9 +76,8 @@ def rows_of_ids(ids: Ids, wanted: Sequence[int | str], *, name: str) -> Ints:
     row_of = {i: row for row, i in enumerate(ids.tolist())}
     unknown = [i for i in wanted if i not in row_of]
     if unknown:
-        remedy = _REMEDY.get(name, "")
         raise SpecError(
             f"{len(unknown)} of {len(wanted)} {name.partition('.')[0]} ids are not in the training data (first: "
-            f"{unknown[0]}). Removing data that was never trained on can damage a model.{remedy}"
+            f"{unknown[0]}). {_WHY_NOT[name]}"
         )
     return np.sort(np.array([row_of[i] for i in wanted], dtype=np.int64))

@@ -51,8 +51,8 @@ def draw_outside(
     if not 1 <= size < n:
         what = f"`forget.discovery` {share}" if count is None else f"`forget.count` {count}"
         raise SpecError(
-            f"{what} of {n} unseen instances is a forget set of {size}; expected at least 1, and some "
-            "that stay unseen."
+            f"{what} of {n} unseen instances is a forget set of {size}; expected at least 1, and some that stay "
+            "unseen."
         )
     chosen = np.zeros(n, dtype=bool)
     chosen[generator(key, "forget").choice(n, size, replace=False)] = True

@@ -20,8 +20,8 @@ def catalogue(what: str) -> Listing:
         UnknownNameError: for another kind.
 
     Example:
-        >>> [entry["name"] for entry in catalogue("behaviours")][-3:]
-        ['predicate', 'ids', 'unknown']
+        >>> [entry["name"] for entry in catalogue("behaviours")][:4]
+        ['trigger', 'mislabel', 'confusion', 'systematic']
     """
     if what not in _LISTINGS:
         raise UnknownNameError("kind of thing to list", what, _LISTINGS)
@@ -53,8 +53,10 @@ def _behaviours() -> Listing:
             "name": entry.name,
             "what": entry.summary,
             "members": entry.declared.members,
-            "label": entry.declared.label,
-            "unseen": entry.declared.unseen or "none",
+            "planted label": entry.declared.label,
+            "clean label": entry.declared.clean,
+            "shown by an output that": entry.declared.shows,
+            "unseen instances": entry.declared.unseen or "none",
             "regularity": entry.declared.regularity,
             "parameters": entry.defaults(),
             "source": entry.declared.cite,

@@ -89,6 +89,8 @@ def _describe(assembly: Assembly) -> dict[str, Any]:
         "S": len(assembly.forget),
         "discovery": None if size is None or outside else len(assembly.forget) / size,
     }
+    if assembly.dropped:
+        described["dropped_forget_ids"] = list(assembly.dropped)
     described["learner_full"] = json.loads(json.dumps(assembly.setting.learner.identity()))
     described["absent_groups"] = dict(assembly.probes.absent)
     return described

@@ -74,17 +74,18 @@ def _about_forget(assembly: Assembly) -> list[str]:
         shown = ", ".join(str(one) for one in assembly.dropped[:_SHOWN])
         more = ", …" if len(assembly.dropped) > _SHOWN else ""
         found.append(
-            f"{len(assembly.dropped)} forget ids are not in the training data and were dropped: {shown}{more}."
+            f"Forget ids that are not in the training data were dropped ({len(assembly.dropped)}): {shown}{more}."
         )
     prints = row_prints(setting.x, setting.y)
     retain = np.setdiff1d(world.rows, forget)
     copies = int(np.isin(prints[retain], prints[forget]).sum())
     if copies:
-        found.append(f"{copies} retained examples are exact copies of forgotten ones; their influence stays.")
+        are = "example is an exact copy" if copies == 1 else "examples are exact copies"
+        found.append(f"{copies} retained {are} of forgotten ones; their influence stays.")
     if len(forget) > len(world.rows) / 2 and not assembly.case.forget.outside:
         found.append(
-            f"S is {len(forget) / len(world.rows):.0%} of the training data: retraining without it may cost less "
-            "than any method."
+            f"S is {len(forget) / len(world.rows):.0%} of the training data: consider retraining on the "
+            "rest, which is exact and may cost less than any method."
         )
     for name in ("untrained", "unlearned"):
         if name not in assembly.worlds:
@@ -93,7 +94,10 @@ def _about_forget(assembly: Assembly) -> list[str]:
         lost = np.setdiff1d(setting.y[world.rows], setting.y[left.rows])
         if len(lost):
             shown = ", ".join(str(one) for one in lost[:_SHOWN])
-            found.append(f"No example of class {shown} is left in {left.training_set}: a whole class is removed.")
+            found.append(
+                f"No example of class {shown} is left in {left.training_set}: this is class unlearning, and its "
+                "models never learn to predict it."
+            )
     return found
 
 

@@ -83,19 +83,23 @@ class Declared:
 
     Attributes:
         members: Which examples of D carry it (B).
-        label: The label that shows it: what members were trained on.
+        label: The planted label: what members are trained on.
+        clean: The clean label: what is right for them.
+        shows: When an output shows the behaviour.
         unseen: What its new instances are; "" where there are none.
         regularity: How much it is a rule, and not memorised example by example.
         cite: Where it was described.
-        heals: Whether the clean label is another than the planted one.
+        heals: Whether the planted label is another than the clean one; None where it depends on the parameters.
     """
 
     members: str
     label: str
+    clean: str
+    shows: str
     unseen: str
     regularity: str
     cite: str
-    heals: bool
+    heals: bool | None
 
 
 BEHAVIOURS: Registry[Declared] = Registry("behaviour")

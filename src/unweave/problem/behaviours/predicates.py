@@ -104,8 +104,9 @@ def _compared(values: NDArray[Any], sign: str, text: str, column: str) -> Rows:
         return values != value
     if values.dtype.kind != "f":
         raise SpecError(
-            f"`behaviour.where` is {sign + ' ' + text!r}, but the column {column} holds texts "
-            f"({_values(values)}); expected a value, a list, or != and a value."
+            f"`behaviour.where` is {_shown(f'{sign} {text}')}, but the column {column} holds texts "
+            f'({_values(values)}); expected a value, or != and a value. A list, such as ["{sign} {text[:20]}"], '
+            "takes texts as they are."
         )
     with np.errstate(invalid="ignore"):
         return _COMPARISONS[sign](values, value)
