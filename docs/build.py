@@ -40,36 +40,66 @@ def methods_page() -> str:
 
 
 def behaviours_page() -> str:
-    """`docs/behaviours.md`: what each kind of behaviour is, as it declares itself, and how S is found."""
+    """`docs/behaviours.md`: every kind of behaviour as it declares itself, and how S is chosen."""
     from unweave.problem import BEHAVIOURS, SELECTIONS
 
     lines = [
         "# Behaviours and forget sets",
         "",
-        "Made from the code by `python docs/build.py`. A behaviour B is the set of training examples that carry",
-        "it. An output shows it where the predicted class is the label in the third column. The clean label is",
-        "the one that was there before.",
+        "Made from the code by `python docs/build.py`. A behaviour is what some examples of the training data D",
+        "teach: its members B are planted, or declared where they are in the data already. The forget set S is",
+        "the part of B that was discovered. Accuracy on a behaviour's groups is accuracy on the clean label; where",
+        "the planted label is the clean one it is not measured, since it would be the behaviour rate under",
+        "another name. Test examples that are new instances as they stand are left out of the group `test`.",
         "",
-        "| kind | members B | label that shows it | unseen instances | regularity | source |",
-        "|---|---|---|---|---|---|",
+        "## Kinds",
+        "",
+        "| `behaviour.kind` | members B | planted label | clean label | an output that shows it "
+        "| unseen instances | regularity | source |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for entry in BEHAVIOURS:
-        one = entry.declared
-        lines.append(
-            f"| [{entry.name}](#{entry.name}) | {one.members} | {one.label} | {one.unseen or 'none'} "
-            f"| {one.regularity} | {one.cite} |"
-        )
-    for entry in BEHAVIOURS:
-        lines += ["", f"## {entry.name}", "", inspect.getdoc(entry.factory) or "", ""]
-        defaults = ", ".join(f"`{name}` {value!r}" for name, value in entry.defaults().items())
-        lines.append(f"Parameters: {defaults or 'none'}.")
+        of = entry.declared
+        cells = [of.members, of.label, of.clean, of.shows, of.unseen or "none", of.regularity, of.cite]
+        lines.append(f"| [{entry.name}](#{entry.name}) | {' | '.join(cells)} |")
     lines += [
         "",
-        "## How S is found",
+        "*Regularity* is how much of a behaviour is a rule: high, and what B∖S teaches is what S taught; low, and",
+        "each member is memorised by itself; any, where it depends on the examples. `size` is the number of",
+        "members.",
+    ]
+    for entry in BEHAVIOURS:
+        lines += ["", f"### {entry.name}", "", inspect.getdoc(entry.factory) or "", ""]
+        defaults = ", ".join(f"`{name}` {_default(value)}" for name, value in entry.defaults().items())
+        lines.append(f"Parameters and defaults: {defaults or 'none'}.")
+    lines += [
         "",
-        f"`forget.selection` is {', '.join(SELECTIONS)}; [spec.md](spec.md) says more.",
+        "## The forget set",
+        "",
+        "S is a share of B (`forget.discovery`, default 0.2), a number of its members (`forget.count`) or named",
+        "(`forget.ids`, within B). Where it is not named, `forget.selection` says how it was found:",
+        "",
+        "| `forget.selection` | S is |",
+        "|---|---|",
+    ]
+    for name, selection in SELECTIONS.items():
+        said = " ".join((inspect.getdoc(selection) or "").split()).replace("|", r"\|")
+        lines.append(f"| `{name}` | {said} |")
+    lines += [
+        "",
+        "`forget.outside = true`: S lies outside D, as a request to a pretrained model may. S are new instances",
+        "of the behaviour with the planted label, `forget.count` of them or the share `forget.discovery`; the",
+        "others stay the group `unseen`, and all of B is undiscovered. Untraining is a no-op then by definition,",
+        "since A(D∖S) = A(D), and is judged `no power`; unlearning is judged as always.",
+        "",
+        "`forget.allow_unknown = true`, or `--allow-unknown`: ids in `forget.ids` that are not in D are dropped",
+        "and listed in the result's warnings; without it they are refused.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _default(value: object) -> str:
+    return "not given" if value is None or value in ("", ()) else str(value)
 
 
 def schema_page() -> str:

@@ -6,7 +6,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from unweave import Case, LearnerChoice, ReferenceChoice, UserError, compare
+from unweave import Case, LearnerChoice, ReferenceChoice, compare
 from unweave._errors import SpecError
 from unweave.data import Examples
 from unweave.problem import BehaviourChoice, ForgetChoice, ProbeChoice, known_ids
@@ -171,9 +171,12 @@ def test_the_option_is_the_key(tmp_path, monkeypatch):
     ).read_text(encoding="utf-8")
 
 
-def test_members_of_an_unknown_behaviour_cannot_be_listed(tmp_path, monkeypatch):
-    from unweave.cli.cases import run_cases
+def test_members_of_an_unknown_behaviour_cannot_be_listed(tmp_path):
+    from typer.testing import CliRunner
 
-    settings = ["behaviour={kind='unknown'}", f"forget.ids={list(_ids(slice(30)))}"]
-    with pytest.raises(UserError, match="members of the behaviour are not known"):
-        run_cases(name="digits-trigger", members=True, settings=settings, json=None)
+    from unweave.cli.app import app
+
+    file = tmp_path / "spec.toml"
+    file.write_text(f'[behaviour]\nkind = "unknown"\n[forget]\nids = {list(_ids(slice(30)))}\n')
+    refused = CliRunner().invoke(app, ["cases", str(file), "--members"])
+    assert refused.exit_code == 2 and "members of the behaviour are not known" in refused.stderr

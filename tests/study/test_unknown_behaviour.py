@@ -150,7 +150,7 @@ def test_a_request_runs_from_spec_to_page_and_trains_three_worlds(tmp_path):
         (ForgetChoice(ids=IDS, count=3), "has count and ids"),
         (ForgetChoice(ids=()), "0 examples; nothing to remove"),
         (ForgetChoice(ids=IDS, selection="hardest"), "names S already"),
-        (ForgetChoice(outside=True, ids=IDS), r"`forget\.outside` draws S at random"),
+        (ForgetChoice(outside=True, ids=IDS), r"`forget\.outside` draws S from new instances"),
     ],
 )
 def test_s_must_be_named(forget, message):

@@ -102,6 +102,7 @@ def _size(members: Ints, *, discovery: float | None, count: int | None) -> int:
 
 
 def _random(planted: Planted, count: int, rng: np.random.Generator) -> Ints:
+    """Members at random, each as likely as any other."""
     return rng.choice(planted.members, count, replace=False)
 
 
@@ -135,11 +136,13 @@ def _typical_first(planted: Planted) -> Ints:
 
 
 def _easiest(planted: Planted, count: int, rng: np.random.Generator) -> Ints:
+    """The members whose features lie nearest to the mean of their clean class: a proxy, no model is asked."""
     del rng
     return _typical_first(planted)[:count]
 
 
 def _hardest(planted: Planted, count: int, rng: np.random.Generator) -> Ints:
+    """The members whose features lie farthest from the mean of their clean class: a proxy, no model is asked."""
     del rng
     return _typical_first(planted)[::-1][:count]
 
