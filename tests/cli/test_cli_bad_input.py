@@ -93,6 +93,39 @@ BAD = {
         _set("learner.name=softmax", "learner.width=3"),
         "`softmax` takes no parameters",
     ),
+    "channels of a learner without": (
+        _set("learner.channels=3"),
+        "Unknown parameter of `mlp` `channels`. Known: depth, width",
+    ),
+    "no channels": (
+        _set("learner.name=cnn", "learner.channels=0"),
+        r"`learner\.channels` is 0; expected at least 1",
+    ),
+    "huge convolution": (
+        _set("learner.name=resnet9", "learner.width=60000"),
+        r"`learner\.width` is 60,000; expected",
+    ),
+    "trees without number": (_set("learner.name=forest", "learner.trees=many"), r"`learner\.trees` is 'many'"),
+    "recipe of a forest": (
+        _set("learner.name=forest"),
+        r"`learner\.epochs` is a part of a recipe, and `forest` follows no gradient: it has none",
+    ),
+    "batch of one for batch norm": (
+        _set("learner.name=resnet9", "learner.batch_size=19"),
+        r"`learner\.batch_size` is 19, which leaves a batch of one example of the forget set S \(20 examples\)",
+    ),
+    "code that nobody trusts": (
+        _set("learner.factory=model.py:make"),
+        r"run code of model\.py, and nothing of it has been run\. If you trust it, add --trust-code model\.py",
+    ),
+    "a factory without function": (
+        _set("learner.factory=model.py"),
+        r"`learner\.factory` is 'model\.py'; expected",
+    ),
+    "trusted code that is not there": (
+        ("--trust-code", "gone.py"),
+        r"Cannot read the code gone\.py: No such file",
+    ),
     "huge learner": (_set("learner.width=60000", "learner.depth=900"), "weights in each model; expected at most"),
     "unknown schedule": (
         _set("learner.schedule=step"),

@@ -26,6 +26,7 @@ CASE = Case(
     references=ReferenceChoice(models=3),
     probes=ProbeChoice(limit=40),
 )
+CONVOLUTION = replace(CASE, name="cnn", learner=LearnerChoice("cnn", channels=2, epochs=1))
 LOGISTIC = replace(CASE, name="logistic", learner=LearnerChoice("logistic"))
 
 
@@ -103,10 +104,12 @@ def test_a_run_that_was_stopped_loses_one_model(tmp_path, monkeypatch):
     np.testing.assert_array_equal(outputs.logits, expected.logits)
 
 
-def test_one_and_two_workers_say_the_same(tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [CASE, CONVOLUTION], ids=["forest", "cnn"])
+def test_one_and_two_workers_say_the_same(tmp_path, case):
     written = []
     for workers in (1, 2):
-        study = compare(CASE, methods=["noop", "ssd"], store=tmp_path / str(workers), workers=workers)
+        study = compare(case, methods=["noop", "ssd"], store=tmp_path / str(workers), workers=workers)
         written.append((study.save(tmp_path / f"out{workers}") / "rows.csv").read_bytes())
     assert written[0] == written[1]
 

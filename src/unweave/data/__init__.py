@@ -8,5 +8,7 @@ from unweave.data.dataset import Examples as Examples
 from unweave.data.dataset import Ids as Ids
 from unweave.data.dataset import fingerprint as fingerprint
 from unweave.data.dataset import row_prints as row_prints
+from unweave.data.dataset import state_of_files as state_of_files
+from unweave.data.dataset import table_prints as table_prints
 from unweave.data.sources import SOURCES as SOURCES
 from unweave.data.sources import load as load

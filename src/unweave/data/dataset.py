@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,32 @@ def row_prints(x: NDArray[np.float32], y: NDArray[np.int64]) -> NDArray[np.uint6
         for row, label in zip(rows, labels, strict=True)
     )
     return np.frombuffer(b"".join(digests), dtype=np.uint64)
+
+
+def table_prints(columns: Mapping[str, NDArray[Any]], y: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """A 64-bit digest of each row of a table as it was read [n]; how its numbers are scaled has no part in it."""
+    values = [columns[name].tolist() for name in sorted(columns)]
+    rows = zip(*values, y.tolist(), strict=True)
+    digests = (hashlib.blake2b(repr(row).encode(), digest_size=8).digest() for row in rows)
+    return np.frombuffer(b"".join(digests), dtype=np.uint64)
+
+
+def state_of_files(*names: str | None) -> str:
+    """Where files and folders are, how large and of when: what is held in memory of others is out of date.
+
+    Example:
+        >>> state_of_files(None), state_of_files("/no/such/file")
+        ('', '/no/such/file')
+    """
+    told: list[str] = []
+    for name in names:
+        if name is None:
+            continue
+        path = Path(name).absolute()
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        told.append(str(path))
+        told += [f"{one} {one.stat().st_size} {one.stat().st_mtime_ns}" for one in inside if one.is_file()]
+    return "\n".join(told)
 
 
 def _bytes(array: NDArray[Any]) -> bytes:

@@ -226,6 +226,12 @@ def _at_least_one(**given: int) -> None:
             raise SpecError(f"`learner.{field}` is {value}; expected at least 1.")
 
 
+def _at_most(largest: int, **given: int) -> None:
+    for field, value in given.items():
+        if value > largest:
+            raise SpecError(f"`learner.{field}` is {value:,}; expected at most {largest:,}, far beyond any use.")
+
+
 def mlp(*, width: int = 64, depth: int = 1) -> dict[str, int]:
     """Multilayer perceptron with `depth` hidden relu layers of `width` units on flattened features."""
     _at_least_one(width=width, depth=depth)
@@ -240,24 +246,28 @@ def softmax() -> dict[str, int]:
 def cnn(*, channels: int = 16) -> dict[str, int]:
     """Convolutional net: layers of `channels` and twice as many, each halving the image, and a linear layer."""
     _at_least_one(channels=channels)
+    _at_most(4096, channels=channels)
     return {"channels": channels}
 
 
 def resnet9(*, width: int = 8) -> dict[str, int]:
     """Residual net of 9 layers with batch norm, `width` to 8·`width` channels (the public one has 64)."""
     _at_least_one(width=width)
+    _at_most(512, width=width)
     return {"width": width}
 
 
 def forest(*, trees: int = 100) -> dict[str, int]:
     """Random forest of scikit-learn, `trees` trees; only its probabilities are kept."""
     _at_least_one(trees=trees)
+    _at_most(100_000, trees=trees)
     return {"trees": trees}
 
 
 def boosting(*, trees: int = 100) -> dict[str, int]:
     """Boosted trees of scikit-learn on histograms, `trees` rounds; each split sees half of the features."""
     _at_least_one(trees=trees)
+    _at_most(100_000, trees=trees)
     return {"trees": trees}
 
 

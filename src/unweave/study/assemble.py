@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unweave._errors import SpecError
 from unweave._random import Key, derive
-from unweave.data import Dataset, Ids, fingerprint, load
+from unweave.data import Dataset, Ids, fingerprint, load, state_of_files
 from unweave.learners import LearnerSpec, smallest_batch, specify
 from unweave.problem import (
     MIN_PROBES,
@@ -71,12 +71,16 @@ def assemble(case: Case, *, trusted: Trusted | None = None) -> Assembly:
         UserError: whatever is wrong with the case, as one message.
     """
     own = trusted if case.learner.factory is not None and trusted is not None else {}
-    return _assemble(json.dumps(case_to_tree(case), sort_keys=True), tuple(sorted(own.items())))
+    _, _, short = case.data.source.partition(":")
+    test = case.data.test if isinstance(case.data.test, str) else None
+    files = state_of_files(case.data.path or short or None, test)
+    return _assemble(json.dumps(case_to_tree(case), sort_keys=True), tuple(sorted(own.items())), files)
 
 
 @lru_cache(maxsize=8)
-def _assemble(text: str, trusted: tuple[tuple[str, str], ...]) -> Assembly:
+def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> Assembly:
     # Cached by content: a worker meets the same case in each of its tasks.
+    del files  # a part of the key: other files are other data
     case = case_from_tree(json.loads(text))
     data = load(
         case.data.source,

@@ -31,6 +31,7 @@ from unweave.records import (
 from unweave.references import Store, key_of, outputs_fields
 from unweave.report import headline_result, markdown_table, render_page, result_html
 from unweave.study.assemble import Assembly, assemble
+from unweave.study.manifest import check_unchanged
 from unweave.study.methods import DEFAULT_METHODS, check_methods, refusal
 from unweave.study.own_code import trusted_files
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
@@ -166,6 +167,8 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:
     store.check_writable()
     trusted = trusted_files(spec.trust_code)
     assemblies = [assemble(case, trusted=trusted) for case in spec.cases]
+    for assembly in assemblies:
+        check_unchanged(store, assembly)
     workers = spec.workers or _cores()
 
     with crew_of_workers() as crew:

@@ -1,0 +1,102 @@
+"""Data that changed between two runs are noticed: the store remembers what each choice of data was."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unweave._errors import SpecError, UserError
+from unweave.data import Dataset, Examples, fingerprint, row_prints, table_prints
+from unweave.problem import DataChoice
+from unweave.records import write_atomically
+from unweave.references import Store
+from unweave.study.assemble import Assembly
+
+_SHOWN = 12
+_SHORTEST = 8
+
+
+def data_fingerprint(data: Dataset) -> str:
+    """One digest of both parts as they were read, before any behaviour is planted."""
+    parts = (fingerprint(part.x, part.y, part.ids) for part in (data.train, data.test))
+    return sha256("".join(parts).encode()).hexdigest()
+
+
+def check_unchanged(store: Store, assembly: Assembly) -> None:
+    """Refuse data that are other than when this store last saw the same choice, unless their fingerprint is given.
+
+    Models of the old data are kept under keys of their own and would not be mixed with new ones; but results that
+    were thought to be of one data set would be of two.
+
+    Raises:
+        SpecError: for a fingerprint that the data do not have.
+        UserError: for data that changed, with how many examples and the fingerprint that accepts them.
+    """
+    choice, data = assembly.case.data, assembly.data
+    found = data_fingerprint(data)
+    if choice.fingerprint is not None:
+        _check_pin(choice.fingerprint, found)
+    file = _file(store, choice)
+    before = _read(file)
+    if before is not None and before["fingerprint"] == found:
+        return
+    now = {"fingerprint": found, **_rows(data.train)}
+    if before is not None and choice.fingerprint is None:
+        raise UserError(
+            f"The data {choice.path or choice.source} have changed since this store last saw them: "
+            f"{_difference(before, now)}. Models of the old data are kept apart. If the change is meant, say so: "
+            f"--set data.fingerprint={found[:_SHOWN]}."
+        )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, json.dumps(now))
+
+
+def _check_pin(pin: str, found: str) -> None:
+    if len(pin) < _SHORTEST or not all(one in "0123456789abcdef" for one in pin):
+        raise SpecError(
+            f"`data.fingerprint` is {pin!r}; expected the first {_SHORTEST} or more hexadecimal digits of a "
+            f"fingerprint. That of these data is {found[:_SHOWN]}."
+        )
+    if not found.startswith(pin):
+        raise SpecError(f"`data.fingerprint` is {pin}, but that of these data is {found[:_SHOWN]}: other data.")
+
+
+def _file(store: Store, choice: DataChoice) -> Path:
+    fields: dict[str, Any] = {**asdict(choice), "fingerprint": None}
+    for key in ("path", "test"):
+        if isinstance(fields[key], str):
+            fields[key] = str(Path(fields[key]).absolute())
+    name = sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    return store.root / "data" / f"{name}.json"
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not there, or damaged: then there is nothing to hold the data against
+        return None
+
+
+def _rows(part: Examples) -> dict[str, Any]:
+    prints = table_prints(part.columns, part.y) if part.columns else row_prints(part.x, part.y)
+    return {"ids": part.ids.tolist(), "prints": prints.tolist()}
+
+
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    old, new = (dict(zip(one["ids"], one["prints"], strict=True)) for one in (before, now))
+    if np.array_equal(sorted(before["prints"]), sorted(now["prints"])) and old != new:
+        return (
+            "the same training examples stand in another order, and without ids of their own they are told apart "
+            "by their row (`data.id_column` would do)"
+        )
+    changed = [one for one in new if one in old and new[one] != old[one]]
+    added, gone = sum(one not in old for one in new), sum(one not in new for one in old)
+    if not (changed or added or gone):
+        return "no training example differs, but the test part does"
+    first = f" (first id {changed[0]})" if changed else ""
+    return f"{len(changed)} of {len(new)} training examples differ{first}, {added} are new, {gone} gone"
