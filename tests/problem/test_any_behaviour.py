@@ -11,46 +11,43 @@ from unweave import UserError
 from unweave.problem import BEHAVIOURS, SELECTIONS, Planted, choose_probes, draw_outside, plant, select
 
 SHAPES = [(3,), (1,), (4, 5), (1, 3, 3), (3, 6, 6)]
-VALUES = {
-    "size": [1, 2, 4, 5, 10, 0, -1, 10**12],
-    "target": [0, 1, 2, -1, 9],
-    "patch": [1, 2, 3, 0, 7],
-    "shape": ["square", "frame", "cross", "checker", "star"],
-    "place": ["lower right", "upper left", "centre", "middle"],
-    "column": ["age", "work", "ag", ""],
-    "where": [
-        30,
-        ">= 30",
-        "< 20",
-        "!= 5",
-        "a",
-        ("a", "c"),
-        (1, "2"),
-        "!= a",
-        ">",
-        "> a",
-        "",
-        (),
-        "nan",
-        "< inf",
-        1e300,
-    ],
-    "source": [0, 1, 2, 7],
-    "classes": [(0, 1), (1, 2), (1, 1), (0,), (0, 9)],
-    "copies": [2, 5, 1, 0],
-    "clusters": [2, 3, 1, 50],
-    "ids": [(0,), (3, 1), (), (0, 0), (-1,), (10**6,), ("a",)],
+# Good values and bad ones of each parameter; a good one is drawn four times out of five.
+VALUES: dict[str, tuple[list, list]] = {
+    "size": ([2, 4], [1, 5, 0, -1, 10**12]),
+    "target": ([1, 0], [2, -1, 9]),
+    "patch": ([1, 2], [3, 0, 7]),
+    "shape": (["square", "frame", "cross", "checker"], ["star"]),
+    "place": (["lower right", "upper left", "centre"], ["middle"]),
+    "column": (["age"], ["work", "ag", ""]),
+    "where": (
+        [">= 30", "< 20", "!= 5", "<= 4.5e1", tuple(range(0, 60, 2))],
+        [30, "a", ("a", "c"), "!= a", ">", "> a", "", (), "nan", 1e300],
+    ),
+    "source": ([0], [1, 2, 7]),
+    "classes": ([(0, 1)], [(1, 2), (1, 1), (0,), (0, 9)]),
+    "copies": ([2], [5, 1, 0]),
+    "clusters": ([2], [3, 1, 50]),
+    "ids": ([(0,), (1, 0)], [(3, 1), (), (0, 0), (-1,), (10**6,), ("a",)]),
+}
+NEEDED = {"size", "copies", "column", "where", "ids"}
+PARAMETERS = {
+    name: [one for one in BEHAVIOURS.get(name).defaults() if one in VALUES] for name in BEHAVIOURS.names()
 }
 
 
 @st.composite
-def grounds(draw: st.DrawFn):
-    """Features, labels, columns of a training and a test part, and the number of classes."""
-    shape, classes = draw(st.sampled_from(SHAPES)), draw(st.integers(1, 4))
+def grounds(draw: st.DrawFn, kind: str, *, least: int = 2):
+    """Features, labels, columns of a training and a test part, and the number of classes.
+
+    Mostly of the shape that the kind takes, with at least so many training examples.
+    """
+    fits = {"predicate": SHAPES[:2], "trigger": SHAPES[2:]}.get(kind, SHAPES)
+    shape = draw(st.sampled_from(SHAPES if draw(st.integers(0, 9)) == 0 else fits))
+    classes = draw(st.sampled_from([3, 4, 2] if least > 2 else [3, 2, 4, 1]))
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
     coarse = draw(st.booleans())  # many equal examples, or none
     parts = []
-    for n in (draw(st.integers(2, 40)), draw(st.integers(1, 20))):
+    for n in (draw(st.integers(least, 40)), draw(st.integers(least // 2, 30))):
         x = rng.integers(0, 2, (n, *shape)).astype(np.float32) if coarse else rng.normal(0, 1, (n, *shape))
         ages = np.where(rng.random(n) < 0.2, np.nan, rng.integers(0, 60, n))
         work = rng.choice(["a", "b", "c", ""], n)
@@ -60,18 +57,16 @@ def grounds(draw: st.DrawFn):
 
 
 @st.composite
-def requests(draw: st.DrawFn):
-    """A kind, and some of its parameters."""
-    kind = draw(st.sampled_from(BEHAVIOURS.names()))
-    known = [name for name in BEHAVIOURS.get(kind).defaults() if name in VALUES]
-    needed = {"size", "column", "where", "ids"} & set(known)  # the default size is beyond these data
+def requests(draw: st.DrawFn, kind: str, *, good_only: bool = False):
+    """Some of the parameters of a kind; the default size is beyond these data."""
+    known = PARAMETERS[kind]
     optional = draw(st.sets(st.sampled_from(known))) if known else set()
-    # Early values are good ones: drawn by the square, so that many a request is.
+    needed = NEEDED | ({"source", "target"} if "source" in optional else set())
     values = {}
-    for name in sorted(needed | optional):
-        place = int(draw(st.floats(0, 0.999)) ** 2 * len(VALUES[name]))
-        values[name] = VALUES[name][place]
-    return kind, values
+    for name in sorted((needed & set(known)) | optional):
+        good, bad = VALUES[name]
+        values[name] = draw(st.sampled_from(bad if not good_only and draw(st.integers(0, 4)) == 0 else good))
+    return values
 
 
 def _keeps_its_promises(planted: Planted, ground) -> None:
@@ -102,58 +97,54 @@ def _keeps_its_promises(planted: Planted, ground) -> None:
         assert (np.diff(unseen.rows) > 0).all()
 
 
-def test_any_request_is_planted_as_promised_or_refused_in_one_message():
+@pytest.mark.parametrize("kind", BEHAVIOURS.names())
+def test_any_request_is_planted_as_promised_or_refused_in_one_message(kind):
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(grounds(), requests(), st.integers(0, 2**63 - 1))
-    def check(ground, request, key):
-        kind, parameters = request
+    @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(grounds(kind), requests(kind), st.integers(0, 2**63 - 1))
+    def check(ground, parameters, key):
         train, test, columns, classes = ground
         before = [array.copy() for array in (*train, *test)]
+        planted = None
         try:
             planted = plant(kind, train, test, classes=classes, key=key, parameters=parameters, columns=columns)
         except UserError as error:
             seen["refused"] += 1
             assert 20 < len(str(error)) < 500 and str(error).endswith((".", ")"))
-            planted = None
         for old, new in zip(before, (*train, *test), strict=True):
             np.testing.assert_array_equal(old, new)
         if planted is not None:
-            seen[kind] += 1
+            seen["planted"] += 1
             _keeps_its_promises(planted, ground)
 
     check()
-    assert seen["refused"] > 100 and all(seen[kind] > 4 for kind in BEHAVIOURS.names()), seen
+    assert seen["planted"] > 0 and (seen["refused"] > 0 or kind == "unknown"), seen
 
 
-FORGETS = st.fixed_dictionaries(
-    {},
-    optional={
-        "discovery": st.sampled_from([0.5, 0.2, 1.0, 0.01, 0.0, float("nan")]),
-        "count": st.sampled_from([1, 3, 0, 10**9]),
-        "selection": st.sampled_from(list(SELECTIONS)),
-    },
-)
+_GOOD = [{"discovery": 0.5}, {"count": 1}, {"discovery": 0.7}]
+_BAD = [{"count": 2, "discovery": 0.5}, {}, {"count": 0}, {"count": 10**9}, {"discovery": float("nan")}]
+_BAD += [{"discovery": 1.0}, {"discovery": 0.01}, {"discovery": 0.0}]
+FORGETS = st.tuples(st.sampled_from(_GOOD * 8 + _BAD), st.sampled_from(list(SELECTIONS)))
+WITH_UNSEEN = [entry.name for entry in BEHAVIOURS if entry.declared.unseen]
 
 
+@pytest.mark.parametrize("kind", [name for name in BEHAVIOURS.names() if name != "unknown"])
 @pytest.mark.parametrize("outside", [False, True])
-def test_any_forget_set_of_any_behaviour_is_within_its_place_or_refused(outside):
+def test_any_forget_set_of_any_behaviour_is_within_its_place_or_refused(kind, outside):
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(grounds(), requests(), FORGETS, st.integers(0, 2**63 - 1))
-    def check(ground, request, forget, key):
-        kind, parameters = request
+    @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(grounds(kind, least=20), requests(kind, good_only=True), FORGETS, st.integers(0, 2**63 - 1))
+    def check(ground, parameters, forget, key):
         train, test, columns, classes = ground
-        n = len(train[1])
+        n, (how_many, selection) = len(train[1]), forget
         try:
             planted = plant(kind, train, test, classes=classes, key=key, parameters=parameters, columns=columns)
             if outside:
-                forget.pop("selection", None)
-                planted, rows = draw_outside(planted, key=key, **forget)
+                planted, rows = draw_outside(planted, key=key, **how_many)
             else:
-                rows = select(planted, np.arange(n), key=key, **forget)
+                rows = select(planted, np.arange(n), key=key, selection=selection, **how_many)
             probes = choose_probes(planted, rows, test, limit=20, key=key)
         except UserError as error:
             seen["refused"] += 1
@@ -166,11 +157,10 @@ def test_any_forget_set_of_any_behaviour_is_within_its_place_or_refused(outside)
             assert "undiscovered" in probes.groups and "unseen" in probes.groups
         else:
             assert np.isin(rows, planted.members).all() and len(rows) < n
-        assert len(probes.x) == len(probes.clean) == len(probes.planted) == sum(map(len, probes.groups.values()))
-        assert probes.population == {
-            "forget": len(rows),
-            "undiscovered": len(planted.members) - (0 if outside else len(rows)),
-        }
+        undiscovered = np.setdiff1d(planted.members, rows)
+        assert probes.population == {"forget": len(rows), "undiscovered": len(undiscovered)}
+        for name, size in (("forget", len(rows)), ("undiscovered", len(undiscovered))):
+            assert len(probes.groups.get(name, ())) == min(20, size)
 
     check()
-    assert seen["chosen"] > 30 and seen["refused"] > 30, seen
+    assert (seen["chosen"] > 0) == (not outside or kind in WITH_UNSEEN), seen
