@@ -205,5 +205,7 @@ def test_unknown_names_are_no_surprise_of_the_spec_itself():
 def test_another_learner_takes_the_place_of_the_whole_recipe():
     (case,) = _set("learner.name=softmax", "learner.epochs=3", case="fashion-trigger").cases
     assert (case.learner.name, case.learner.lr, case.learner.epochs) == ("softmax", None, 3)
+    (other,) = _set("behaviour.kind=mislabel", "behaviour.size=7").cases
+    assert other.behaviour.parameters == {"size": 7}
     (same,) = _set("learner.name=mlp", case="fashion-trigger").cases
     assert same.learner.lr is not None

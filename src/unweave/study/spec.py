@@ -25,6 +25,8 @@ SPEC_VERSION = 1
 _RUN_KEYS = ("methods", "out", "store", "workers")
 _ONE_OF = {"forget": ("discovery", "count", "ids")}
 """Keys of which a case has at most one: `--set` of one of them replaces the others."""
+_WHOLE = {"learner": "name", "behaviour": "kind"}
+"""Tables whose other keys belong to the value of this one."""
 _LARGEST_PARAMETER = 1e30  # what is larger overflows in single precision
 
 _HALF_A_FLOAT = re.compile(r"[+-]?(\.\d+|\d+\.)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
@@ -305,12 +307,13 @@ def _parse(setting: str) -> tuple[list[str], Any]:
 def _make_room(keys: Sequence[str], value: Any, trees: Sequence[dict[str, Any]]) -> None:
     """Drop what a case had in place of the key about to be set; two in --set are still an error.
 
-    Another learner takes the place of the whole table: a recipe fits the learner it was made for.
+    Another learner or kind of behaviour takes the place of the whole table: its parameters fit no other.
     """
-    if list(keys) == ["learner", "name"]:
+    table, key = (*keys, "", "")[:2]
+    if _WHOLE.get(table) == key:
         for tree in trees:
-            if tree.get("learner", {}).get("name") != value:
-                tree["learner"] = {}
+            if isinstance(tree.get(table), dict) and tree[table].get(key) != value:
+                tree[table] = {}
         return
     others = _ONE_OF.get(keys[0], ())
     if len(keys) != 2 or keys[1] not in others:
