@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from unweave import UserError
-from unweave.problem import GROUPS
+from unweave.problem import BEHAVIOURS, GROUPS
 from unweave.study import CASES, assemble, case_from_tree, read_spec
 from unweave.study.methods import check_methods
 
@@ -39,10 +39,14 @@ TREES = st.fixed_dictionaries(
         "privacy": _key(True, False),
         "data": _table(source=_key("digits"), test=_key(397, 0.2, 1, 30, None), limit=_key(None, 60, 500, 2, 25)),
         "behaviour": _table(
-            kind=_key("trigger", "mislabel", "confusion", "systematic", "duplicates", "class", "subclass", "ids"),
+            kind=_key(*BEHAVIOURS.names()),
             size=_key(None, None, 30, 100, 5),
             target=_key(None, None, 0, 9),
             patch=_key(None, None, None, 1, 8),
+            shape=_key(None, None, None, None, "square", "cross", "star"),
+            place=_key(None, None, None, None, "centre", "middle"),
+            column=_key(None, None, None, None, None, "age"),
+            where=_key(None, None, None, None, None, ">= 60", 5, ["a", 1]),
             source=_key(None, None, None, 0, 9),
             classes=_key(None, None, None, [3, 5], [1, 1]),
             copies=_key(None, None, None, 2, 5),
@@ -54,6 +58,8 @@ TREES = st.fixed_dictionaries(
             count=_key(None, None, None, None, 1, 20),
             selection=_key("random", "random", "random", "clustered", "easiest", "hardest"),
             ids=_key(None, None, None, None, [22], [0, 1, 3], list(range(1797))),
+            outside=_key(False, False, False, False, True),
+            allow_unknown=_key(False, True),
         ),
         "learner": _table(
             name=_key("mlp", "softmax"),
@@ -99,8 +105,12 @@ def test_any_tree_is_a_case_or_a_user_error():
         seen["assembled"] += 1
         groups = assembly.probes.groups
         assert set(groups) <= set(GROUPS) and all(len(at) for at in groups.values())
-        assert np.isin(assembly.forget, assembly.planted.members).all() and len(assembly.forget) > 0
-        assert len(assembly.worlds["unlearned"].rows) > 0
+        if assembly.case.forget.outside:
+            assert (assembly.forget >= len(assembly.data.train)).all()
+        elif assembly.planted.known:
+            assert np.isin(assembly.forget, assembly.planted.members).all()
+        assert len(assembly.forget) > 0
+        assert all(len(world.rows) > 0 for world in assembly.worlds.values())
         assert np.isfinite(assembly.setting.x).all() and np.isfinite(assembly.setting.probes).all()
 
     check()
