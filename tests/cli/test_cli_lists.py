@@ -59,7 +59,8 @@ def test_cases_are_listed_with_their_notes(invoke, tmp_path):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_printed_case_is_a_spec_of_the_same_case(invoke, tmp_path, name):
+def test_a_printed_case_is_a_spec_of_the_same_case(invoke, tmp_path, need_data, name):
+    need_data(CASES[name].data.source)
     done = invoke("cases", name, "--json", "case.json")
     assert done.exit_code == 0
     (tmp_path / "any.toml").write_text(done.stdout, encoding="utf-8")
@@ -88,7 +89,8 @@ def test_a_changed_case_is_printed_with_its_changes(invoke, tmp_path, setting):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_members_are_the_ids_of_b(invoke, tmp_path, name):
+def test_members_are_the_ids_of_b(invoke, tmp_path, need_data, name):
+    need_data(CASES[name].data.source)
     done = invoke("cases", name, "--members", "--json", "ids.json")
     assembly = assemble(CASES[name])
     ids = assembly.setting.ids[assembly.planted.members].tolist()

@@ -12,9 +12,12 @@ from html.parser import HTMLParser
 
 import pytest
 
+from unweave._types import NotMeasured
 from unweave.records import CaseResult, Result
 from unweave.report import render_page, result_html
+from unweave.report.numbers import shares_text
 from unweave.report.page import inline_json
+from unweave.report.words import row_name
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -195,3 +198,50 @@ def test_the_room_names_what_it_lacks() -> None:
 
     with pytest.raises(AttributeError, match="no attribute 'missing'"):
         _ = unweave.report.missing
+
+
+def _tables(page: str) -> dict[str, list[list[str]]]:
+    """The tables that have a caption, as rows of texts."""
+    found: dict[str, list[list[str]]] = {}
+    for table in re.findall(r"<table.*?</table>", page, re.DOTALL):
+        if caption := re.search(r"<caption>(.*?)</caption>", table):
+            rows = [
+                re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)
+                for row in re.findall(r"<tr.*?</tr>", table, re.DOTALL)
+            ]
+            found[caption[1]] = [[" ".join(re.sub("<[^>]*>", "", cell).split()) for cell in row] for row in rows]
+    return found
+
+
+def test_every_number_of_a_probe_group_stands_below_the_name_of_its_group(
+    trigger: CaseResult, result_factory
+) -> None:
+    # As in a case whose planted label is the clean one: there is no accuracy on the behaviour's groups.
+    why = NotMeasured("the clean label is the behaviour itself")
+    rows = tuple(
+        replace(
+            row,
+            groups={
+                name: replace(group, accuracy=why) if name in ("forget", "undiscovered", "unseen") else group
+                for name, group in row.groups.items()
+            },
+        )
+        for row in trigger.rows
+    )
+    tables = _tables(render_page(result_factory(replace(trigger, rows=rows))))
+    for caption, what in (
+        ("Accuracy (share with the clean label)", "accuracy"),
+        ("Behaviour shown (share of outputs)", "behaviour_rate"),
+    ):
+        head, *lines = tables[caption]
+        assert all(len(line) == len(head) for line in lines)
+        by_name = {row_name(row): row for row in rows}
+        for line in lines:
+            for group, cell in zip(head[1:], line[1:], strict=True):
+                measured = getattr(by_name[line[0]].groups[group.split(" (")[0]], what)
+                assert cell == shares_text(measured)
+    assert [one.split(" (")[0] for one in tables["Accuracy (share with the clean label)"][0]] == [
+        "method",
+        "retain",
+        "test",
+    ]

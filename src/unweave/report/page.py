@@ -169,7 +169,10 @@ def _view(case: CaseResult, charts: dict[str, Any]) -> dict[str, object]:
         "placed": [line for line in lines if line.row.kind != "reference"],
         "judged": [line for line in lines if line.row.kind == "method"],
         "columns": table,
-        "group_heads": columns.group_heads(case.rows),
+        # Each table has the groups of its own columns: what no row has a number for is left out of it.
+        "behaviour": behaviour,
+        "accuracy": accuracy,
+        "grouped": bool(columns.group_heads(case.rows)),
         "small": any(not group.in_verdict for row in case.rows for group in row.groups.values()),
         "legend": _legend(case.rows),
         "map_legend": _legend([row for row in case.rows if row.xy is not None]),
