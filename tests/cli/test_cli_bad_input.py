@@ -73,7 +73,7 @@ BAD = {
         "scrub.lr is nan; expected a finite number",
     ),
     "parameter of another behaviour": (
-        _set("behaviour.kind=mislabel"),
+        _set("behaviour.kind=mislabel", "behaviour.target=1"),
         "Unknown parameter of `mislabel` `target`. Known: size",
     ),
     "2 models": (_set("references.models=2"), r"`references\.models` is 2: an interval .* at least 3"),
