@@ -88,7 +88,8 @@ def dense_gradient(params: Params, x: Tensor, y: Tensor, *, depth: int) -> Param
     delta.div_(y.shape[1])
     grads: Params = {}
     for layer in range(depth, -1, -1):
-        grads[f"{layer}.weight"] = torch.bmm(delta.transpose(1, 2), hidden[layer])
+        # Laid out as the engine lays out weights, inputs first: its update then goes through memory in order.
+        grads[f"{layer}.weight"] = torch.bmm(hidden[layer].transpose(1, 2), delta).transpose(1, 2)
         grads[f"{layer}.bias"] = delta.sum(1)
         if layer:
             # The derivative of relu in one operation.

@@ -11,7 +11,7 @@ from unweave.methods.contract import Aux, Examples, Method, Net, method
 from unweave.methods.losses import cross_entropy
 
 
-def importance(net: Net, examples: Examples, *, chunk: int = 16) -> Params:
+def importance(net: Net, examples: Examples, *, chunk: int = 8) -> Params:
     """Diagonal of the empirical Fisher information: mean over examples of the squared gradient of CE.
 
     F = (1/n)·Σ_i (∂CE(x_i, y_i)/∂θ)², per example (a squared mean over a batch would not be F).

@@ -14,7 +14,7 @@ from unweave._random import Key, derive, generator
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in, key_tensor
 from unweave.methods.contract import Batch, Examples, Method, Net, Pass, plan_for, retain_pass
-from unweave.training.engine import sgd_step, stack, take, unstack
+from unweave.training.engine import inputs_first, sgd_step, stack, take, unstack
 from unweave.training.lift import gradient, lift
 
 
@@ -99,7 +99,7 @@ def _run(
     state, aux = _prepare(method, learner, original, forget, retain, noise)
     passes = _passes(method, learner, len(forget.y), len(retain.y))
     examples = 0 if method.prepare_cost is None else method.prepare_cost(len(forget.y), len(retain.y))
-    params = {name: value.clone() for name, value in state.params.items()}
+    params = inputs_first(state.params)
     buffers, mask = state.buffers, None
     if method.update_mask is not None:
         mask = lift(method.update_mask, stacked=learner.stacked)(aux)
@@ -120,7 +120,7 @@ def _run(
                 value.copy_(torch.lerp(before[name], value, mask[name]))
             after |= {n: torch.where(mask[n] > 0, value, buffers[n]) for n, value in after.items() if n in mask}
         buffers = after
-    edited = State(params, buffers)
+    edited = State({name: value.contiguous() for name, value in params.items()}, buffers)
     _check_finite(edited, len(passes))
     retraining = learner.recipe.epochs * len(retain.y)
     return Edited(edited, examples / retraining, len(passes))

@@ -74,6 +74,7 @@ def many(
         raise ValueError(f"Expected training sets of one size, got {sorted({len(r) for r in rows})}.")
     device = x.device
     params, buffers = stack([learner.start(key, x, r) for r, key in zip(rows, keys, strict=True)])
+    params = inputs_first(params)
     noise = key_tensor([derive(key, "noise") for key in keys], device)
     orders = np.stack([epoch_orders(len(x), r, recipe.epochs, k) for r, k in zip(rows, keys, strict=True)])
     table = torch.from_numpy(orders).to(device)  # (K, epochs, n_rows)
@@ -99,7 +100,19 @@ def many(
             step += 1
         if on_epoch is not None:
             on_epoch(epoch)
-    return State(params, buffers)
+    return State({name: value.contiguous() for name, value in params.items()}, buffers)
+
+
+def inputs_first(params: Params) -> Params:
+    """Copies of a stack's parameters, with the matrices of weights laid out in memory as [K, in, out].
+
+    Shapes stay as they are, [K, out, in]. A forward pass reads the transpose, and gets its product of
+    matrices up to twice as fast when that is the contiguous one; gradients come out in the same layout.
+    """
+    return {
+        name: value.mT.clone(memory_format=torch.contiguous_format).mT if value.ndim == 3 else value.clone()
+        for name, value in params.items()
+    }
 
 
 def take(source: Tensor, index: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import grad, vmap
+from torch.func import vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
 from unweave.learners.contract import Params
@@ -55,17 +55,28 @@ def lift(function: Callable[..., Any], *, stacked: bool, shared: Sequence[int] =
 def gradient(loss: Loss, *, stacked: bool) -> Callable[..., tuple[Params, Params]]:
     """The gradient of a loss of one model, for a stack: `(params, buffers, …) → (gradients, buffers)`.
 
-    Model by model it is plain automatic differentiation, which costs less than the transforms of a stack.
+    No model's loss depends on another's parameters, so the gradient of the sum of the losses holds every
+    model's own. Taken outside of `vmap`, it costs less than `vmap` of a gradient.
     """
-    return lift(grad(loss, has_aux=True) if stacked else _plain_gradient(loss), stacked=stacked)
+    if not stacked:
+        return lift(_gradient(loss), stacked=False)
+    losses = lift(loss, stacked=True)
+
+    def total(*arguments: Any) -> tuple[Tensor, Params]:
+        values, buffers = losses(*arguments)
+        return values.sum(), buffers
+
+    return _gradient(total)
 
 
-def _plain_gradient(loss: Loss) -> Callable[..., tuple[Params, Params]]:
+def _gradient(loss: Loss) -> Callable[..., tuple[Params, Params]]:
     def differentiate(params: Mapping[str, Tensor], *others: Any) -> tuple[Params, Params]:
         leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
         with torch.enable_grad():
             value, buffers = loss(leaves, *others)
-            # A parameter that the loss does not read has gradient 0, as under `grad`.
+            if not value.requires_grad:  # it reads no parameter at all
+                return {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}, buffers
+            # A parameter that the loss does not read has gradient 0.
             found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True, materialize_grads=True)
         grads = dict(zip(leaves, found, strict=True))
         return grads, {name: buffer.detach() for name, buffer in buffers.items()}

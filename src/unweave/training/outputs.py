@@ -14,13 +14,20 @@ from unweave.training.lift import lift
 
 @contextmanager
 def one_thread() -> Generator[None]:
-    """Run torch on one thread: two spinning threads on a busy machine are many times slower than one."""
+    """Run torch on one thread, with numbers below 1e-38 taken as 0.
+
+    Two spinning threads on a busy machine are many times slower than one. And the momentum of a weight
+    without a gradient, as of a pixel that is always 0, decays into numbers so small that the processor
+    leaves its fast path: the updates of an mlp on images of clothes took four times as long.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        torch.set_flush_denormal(False)
 
 
 def logits(learner: Learner, stacked: State, x: Tensor, *, chunk: int = 512) -> Tensor:
