@@ -30,6 +30,11 @@ def small(name: str, shape=(8, 8), **recipe):
     return build(specify(name, shape, 4, config=config, recipe={"epochs": 2, "batch_size": 8, **recipe}))
 
 
+class ColoursLast(nn.Module):
+    def forward(self, x):
+        return x.permute(0, 2, 3, 1)
+
+
 class Cnn(nn.Module):
     def __init__(self, shape, c=3, classes=4):
         super().__init__()
@@ -40,6 +45,7 @@ class Cnn(nn.Module):
             nn.Conv2d(c, 2 * c, 3, padding=1),
             nn.ReLU(),
             nn.MaxPool2d(2),
+            ColoursLast(),
             nn.Flatten(),
             nn.Linear(2 * c * (-(-h // 2) // 2) * (-(-w // 2) // 2), classes),
         )
@@ -83,7 +89,7 @@ class Resnet9(nn.Module):
 def names_of_oracle(name: str) -> dict[str, str]:
     """Our name of each tensor → that of the torch.nn net."""
     if name == "cnn":
-        return {f"{i}.{p}": f"layers.{j}.{p}" for i, j in ((0, 0), (1, 2), (2, 6)) for p in ("weight", "bias")}
+        return {f"{i}.{p}": f"layers.{j}.{p}" for i, j in ((0, 0), (1, 2), (2, 7)) for p in ("weight", "bias")}
     found = {"8.weight": "last.weight"}
     for i in range(8):
         found[f"{i}.conv.weight"] = f"units.{i}.0.weight"

@@ -9,10 +9,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.functional import cross_entropy
 
 from unweave._random import derive
+from unweave.learners.contract import State
 from unweave.training.batches import epoch_orders
-from unweave.training.engine import many, stack, take, unstack
+from unweave.training.engine import inputs_first, many, stack, take, unstack
+from unweave.training.lift import gradient
 from unweave.training.loop import fit
 from unweave.training.outputs import logits, one_thread
 
@@ -150,3 +153,48 @@ def test_one_thread_gives_the_threads_back():
         assert torch.get_num_threads() == 1
         raise RuntimeError("inside")
     assert torch.get_num_threads() == before
+
+
+def test_tiny_numbers_are_0_inside_and_only_there():
+    def tiny() -> torch.Tensor:
+        return torch.full((40,), 1e-30) * 1e-9
+
+    assert (tiny() > 0).all()
+    with one_thread():
+        assert (tiny() == 0).all()
+    assert (tiny() > 0).all()
+
+
+def test_weights_lie_inputs_first_and_are_the_same_weights():
+    given = {"0.weight": torch.randn(2, 3, 4), "0.bias": torch.randn(2, 3), "conv": torch.randn(2, 3, 4, 5, 5)}
+    found = inputs_first(given)
+    for name, value in found.items():
+        assert torch.equal(value, given[name]) and value.data_ptr() != given[name].data_ptr()
+    assert found["0.weight"].mT.is_contiguous()
+    assert found["0.bias"].is_contiguous() and found["conv"].is_contiguous()
+
+
+def test_trained_weights_lie_as_they_are_stored(toy_data, toy_learner):
+    x, y = toy_data(20)
+    trained = many(toy_learner(1), x, y, rows=rows_of(20, 10)[:2], keys=KEYS[:2])
+    assert all(value.is_contiguous() for value in trained.params.values())
+
+
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+def test_a_model_that_diverged_moves_no_other(broken, toy_data, toy_learner):
+    """The losses of a stack are summed before they are differentiated."""
+    learner, (x, y) = toy_learner(1), toy_data(16)
+
+    def loss(params, buffers, xb, yb):
+        return cross_entropy(learner.apply(State(params, buffers), xb, train=True, key=None)[0], yb), buffers
+
+    differentiate = gradient(loss, stacked=True)
+    params = stack([learner.init(k) for k in range(3)]).params
+    xs, ys = x.expand(3, *x.shape), y.expand(3, *y.shape)
+    whole, _ = differentiate(params, {}, xs, ys)
+    params["0.weight"][1] = broken
+    spoilt, _ = differentiate(params, {}, xs, ys)
+    for name, value in whole.items():
+        assert torch.equal(spoilt[name][[0, 2]], value[[0, 2]])
+        assert value.isfinite().all() and value.abs().max() > 0
+    assert not spoilt["1.weight"][1].isfinite().all()
