@@ -19,7 +19,8 @@ Schedule = Literal["constant", "linear", "cosine"]
 class Recipe:
     """How a learner is trained: SGD on the mean cross-entropy, for a fixed number of epochs.
 
-    `lr` is the peak rate; `schedule` is `constant`, `linear` or `cosine` (to 0 at the last step).
+    `lr` is the peak rate; `schedule` is `constant`, `linear` or `cosine` (to 0 at the last step). With a `clip` it
+    is DP-SGD: each example's gradient is cut to that length, and Gaussian noise of `noise` times it is added.
     """
 
     lr: float
@@ -28,6 +29,8 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 0.0
     schedule: Schedule = "constant"
+    clip: float | None = None
+    noise: float = 0.0
 
     def steps(self, n: int) -> int:
         """Number of optimiser steps on n examples; the last batch of an epoch may be smaller."""
@@ -80,10 +83,12 @@ class LearnerSpec:
 
     def identity(self) -> dict[str, Any]:
         """Everything that makes two learners the same: enters the key of each stored model."""
-        fields = {**asdict(self), "shape": list(self.shape)}
+        fields: dict[str, Any] = {**asdict(self), "shape": list(self.shape)}
         del fields["file"]  # the same code in another place is the same learner
         if self.encoding is None:  # what is no table has the identity it had before there were tables
             del fields["encoding"]
+        if self.recipe is not None and self.recipe.clip is None:  # nor what is trained without privacy
+            del fields["recipe"]["clip"], fields["recipe"]["noise"]
         return fields
 
 
@@ -177,6 +182,9 @@ def smallest_batch(spec: LearnerSpec) -> int:
     return 2 if one_place else 1
 
 
+_CLIPPED = ("mlp", "softmax")
+
+
 def _changed(name: str, default: Recipe | None, given: Mapping[str, Any]) -> Recipe | None:
     if default is None:
         for field in given:
@@ -191,6 +199,11 @@ def _changed(name: str, default: Recipe | None, given: Mapping[str, Any]) -> Rec
             raise UnknownNameError("field of a recipe", field, known)
     changed = replace(default, **given)
     _check_recipe(changed)
+    if changed.clip is not None and name not in _CLIPPED:
+        raise ApplicabilityError(
+            f"`learner.clip` needs the gradient of every single example, which `{name}` does not give; "
+            f"{' and '.join(_CLIPPED)} do."
+        )
     return changed
 
 
@@ -214,6 +227,12 @@ def _check_recipe(recipe: Recipe) -> None:
         raise SpecError(f"`learner.momentum` is {recipe.momentum}; expected 0 ≤ momentum < 1.")
     if not 0 <= recipe.weight_decay < math.inf:
         raise SpecError(f"`learner.weight_decay` is {recipe.weight_decay}; expected a number ≥ 0.")
+    if recipe.clip is not None and not 0 < recipe.clip < math.inf:
+        raise SpecError(f"`learner.clip` is {recipe.clip}; expected a positive number.")
+    if not 0 <= recipe.noise < math.inf:
+        raise SpecError(f"`learner.noise` is {recipe.noise}; expected a number ≥ 0.")
+    if recipe.noise > 0 and recipe.clip is None:
+        raise SpecError("`learner.noise` is given without `learner.clip`, of which it is a multiple.")
     if recipe.schedule not in get_args(Schedule):
         raise SpecError(
             f"`learner.schedule` is {recipe.schedule!r}; expected one of {', '.join(get_args(Schedule))}."

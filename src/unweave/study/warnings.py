@@ -6,12 +6,15 @@ import numpy as np
 
 from unweave._types import NO_OP, Estimate
 from unweave.data import row_prints
+from unweave.learners import Recipe
+from unweave.learners.privacy import epsilon, gaussian_parameter, most_influence
 from unweave.records import Row
 from unweave.study.assemble import Assembly
 from unweave.study.frame import NULL_LEVEL, REFERENCE, WORLD_NAMES, Frame
 from unweave.study.measure import predictions
 
 _SHOWN = 20
+_DELTA = 1e-5
 
 
 def warnings_of(assembly: Assembly, frame: Frame, rows: list[Row]) -> list[str]:
@@ -103,9 +106,25 @@ def _about_forget(assembly: Assembly) -> list[str]:
 
 def _about_learner(assembly: Assembly) -> list[str]:
     learner = assembly.setting.learner
+    if learner.recipe is not None and learner.recipe.clip is not None:
+        return [_privacy(learner.recipe, len(assembly.worlds["original"].rows))]
     if learner.file is None or learner.opaque:
         return []
     return [f"Models of {learner.label} are trained one by one: only nets of unweave's own are stacked."]
+
+
+def _privacy(recipe: Recipe, n: int) -> str:
+    mu = gaussian_parameter(recipe, n)
+    if mu is None:
+        return (
+            "The gradients of single examples are clipped, but there is no account of privacy: that needs "
+            f"`learner.noise` and a batch of all {n} examples."
+        )
+    return (
+        f"A is ({epsilon(mu, _DELTA):.2g}, {_DELTA:g})-differentially private by itself (μ = {mu:.2g}): no single "
+        f"example can change the probability of an output by more than {most_influence(mu):.2f}, which bounds "
+        "what untraining one can do; for a set of them this says little."
+    )
 
 
 def _about_seeds(frame: Frame) -> list[str]:

@@ -17,6 +17,7 @@ from unweave.learners.noise import fold_in, key_tensor
 from unweave.training.batches import epoch_orders
 from unweave.training.lift import gradient
 from unweave.training.loop import fit
+from unweave.training.private import private_gradient
 
 
 def stack(states: Sequence[State]) -> State:
@@ -85,6 +86,7 @@ def many(
 
     differentiate = gradient(loss, stacked=True)
     by_hand = learner.stacked_gradient
+    private = None if recipe.clip is None else private_gradient(learner)
     encode = (lambda buffers, x: x) if learner.encode is None else vmap(learner.encode)
     velocity = {name: torch.zeros_like(value) for name, value in params.items()}
     total, step = recipe.steps(n_rows), 0
@@ -92,7 +94,9 @@ def many(
         for begin in range(0, n_rows, recipe.batch_size):
             batch = table[:, epoch, begin : begin + recipe.batch_size]
             xb, yb = take(x, batch), take(y, batch)
-            if by_hand is not None:
+            if private is not None:
+                grads = private(params, buffers, xb, yb, fold_in(noise, step))
+            elif by_hand is not None:
                 grads = by_hand(params, encode(buffers, xb), yb)
             else:
                 grads, buffers = differentiate(params, buffers, xb, yb, fold_in(noise, step))

@@ -12,6 +12,7 @@ from unweave._random import Key, derive
 from unweave.learners.contract import Learner, State
 from unweave.learners.noise import fold_in, key_tensor
 from unweave.training.batches import epoch_orders
+from unweave.training.private import add_noise
 
 
 def fit(learner: Learner, x: Tensor, y: Tensor, *, rows: NDArray[np.int64], key: Key) -> State:
@@ -47,13 +48,30 @@ def fit(learner: Learner, x: Tensor, y: Tensor, *, rows: NDArray[np.int64], key:
     for order in epoch_orders(len(x), rows, recipe.epochs, key):
         for begin in range(0, len(rows), recipe.batch_size):
             batch = torch.from_numpy(order[begin : begin + recipe.batch_size]).to(x.device)
-            xb = x.index_select(0, batch)
-            logits, after = learner.apply(State(params, buffers), xb, train=True, key=fold_in(noise, step))
-            # Running statistics of hidden layers would carry the graph of one step into the next.
-            buffers = {name: value.detach() for name, value in after.items()}
+            xb, key_now = x.index_select(0, batch), fold_in(noise, step)
             optimiser.param_groups[0]["lr"] = recipe.rate(step, total)
             optimiser.zero_grad()
-            cross_entropy(logits, y[batch]).backward()
+            if recipe.clip is not None:
+                _clip_and_add_noise(learner, State(params, buffers), xb, y[batch], key_now)
+            else:
+                logits, after = learner.apply(State(params, buffers), xb, train=True, key=key_now)
+                # Running statistics of hidden layers would carry the graph of one step into the next.
+                buffers = {name: value.detach() for name, value in after.items()}
+                cross_entropy(logits, y[batch]).backward()
             optimiser.step()
             step += 1
     return State({name: value.detach() for name, value in params.items()}, buffers)
+
+
+def _clip_and_add_noise(learner: Learner, state: State, x: Tensor, y: Tensor, key: Tensor) -> None:
+    """Put into `.grad` what DP-SGD follows, example by example."""
+    clip = learner.recipe.clip or 0.0
+    total = {name: torch.zeros_like(value) for name, value in state.params.items()}
+    for one, label in zip(x, y, strict=True):
+        logits, _ = learner.apply(state, one[None], train=True, key=key)
+        grads = torch.autograd.grad(cross_entropy(logits, label[None]), list(state.params.values()))
+        norm = torch.cat([grad.reshape(-1) for grad in grads]).norm()
+        for name, grad in zip(total, grads, strict=True):
+            total[name] += grad * min(1.0, clip / max(float(norm), clip))
+    for name, value in add_noise(total, learner, key).items():
+        state.params[name].grad = value
