@@ -24,12 +24,22 @@ class Estimate:
             if number is not None and not math.isfinite(number):
                 raise ValueError(f"Expected a finite {name}, got {number}: use NotMeasured(reason) instead.")
 
+    def __str__(self) -> str:
+        """The number and its interval, `0.162 [0.129, 0.195]`."""
+        low = "-∞" if self.low is None else f"{self.low:.3g}"
+        high = "∞" if self.high is None else f"{self.high:.3g}"
+        return f"{self.value:.3g} [{low}, {high}]"
+
 
 @dataclass(frozen=True)
 class NotMeasured:
     """A value that was not measured, and why; never a zero, a half or a NaN in its place."""
 
     not_measured: str
+
+    def __str__(self) -> str:
+        """The reason, after two words that no number can be taken for."""
+        return f"not measured: {self.not_measured}"
 
 
 Measured = Estimate | NotMeasured

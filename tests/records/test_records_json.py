@@ -285,3 +285,11 @@ def test_a_reader_sees_the_old_text_or_the_new(tmp_path: Path):
         torn += file.read_text() not in texts
     writer.join()
     assert torn == 0
+
+
+def test_records_show_themselves_in_a_line(result: Result) -> None:
+    assert str(Estimate(0.16204, 0.1292, None, 16)) == "0.162 [0.129, ∞]"
+    assert str(NotMeasured("no unseen instances")) == "not measured: no unseen instances"
+    for shown in (repr(result), repr(result.cases[0])):
+        assert "digits-trigger" in shown and len(shown) < 1000
+    assert result.headline in repr(result) and result.cases[0].headline in repr(result.cases[0])

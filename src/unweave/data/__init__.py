@@ -2,6 +2,7 @@
 
 from unweave.data import files as files
 from unweave.data import folders as folders
+from unweave.data import shapes as shapes
 from unweave.data.dataset import Dataset as Dataset
 from unweave.data.dataset import Encoding as Encoding
 from unweave.data.dataset import Examples as Examples

@@ -105,6 +105,8 @@ class LearnerChoice:
     momentum: float | None = None
     weight_decay: float | None = None
     schedule: Literal["constant", "linear", "cosine"] | None = None
+    clip: float | None = None
+    noise: float | None = None
     width: int | None = None
     depth: int | None = None
     trees: int | None = None

@@ -27,6 +27,8 @@ class Probes:
         clean: Clean labels [n].
         planted: Labels that show the behaviour [n]; −1 where there is none to show.
         trained: Labels as trained on (planted where planted) [n]; clean for test data.
+        rows: Where each probe comes from [n]: its row in D, for `unseen` among the unseen instances, for `test` in
+            the test data.
         groups: Positions in the arrays per group, in the order of `GROUPS`; absent groups are left out.
         absent: The reason for each group that is left out.
         population: Examples of D behind each group, before it was limited: |S| and |B∖S|.
@@ -36,6 +38,7 @@ class Probes:
     clean: Ints
     planted: Ints
     trained: Ints
+    rows: Ints
     groups: dict[str, Ints]
     absent: dict[str, str]
     population: dict[str, int]
@@ -61,7 +64,7 @@ def choose_probes(
     Raises:
         ApplicabilityError: where every test example is an instance of the behaviour.
     """
-    parts: dict[str, tuple[NDArray[np.float32], Ints, Ints, Ints]] = {}
+    parts: dict[str, tuple[NDArray[np.float32], Ints, Ints, Ints, Ints]] = {}
     absent: dict[str, str] = {}
     undiscovered = np.setdiff1d(planted.members, forget)
     # Where B is not known, what is ordinary is all that is not in S.
@@ -74,15 +77,15 @@ def choose_probes(
             continue
         rows = _sample(rows, limit, key, name)
         shown = np.full(len(rows), none) if name == "retain" else planted.y[rows]
-        parts[name] = (planted.x[rows], planted.clean[rows], shown, planted.y[rows])
+        parts[name] = (planted.x[rows], planted.clean[rows], shown, planted.y[rows], rows)
     if planted.unseen is None:
         absent["unseen"] = planted.why_no_unseen
     else:
         rows = _sample(np.arange(len(planted.unseen.planted)), limit, key, "unseen")
         unseen = planted.unseen
-        parts["unseen"] = (unseen.x[rows], unseen.clean[rows], unseen.planted[rows], unseen.clean[rows])
+        parts["unseen"] = (unseen.x[rows], unseen.clean[rows], unseen.planted[rows], unseen.clean[rows], rows)
     rows = _sample(_ordinary(planted, len(test[1])), limit, key, "test")
-    parts["test"] = (test[0][rows], test[1][rows], np.full(len(rows), none), test[1][rows])
+    parts["test"] = (test[0][rows], test[1][rows], np.full(len(rows), none), test[1][rows], rows)
 
     groups: dict[str, Ints] = {}
     ordered = [name for name in GROUPS if name in parts]
@@ -95,6 +98,7 @@ def choose_probes(
         clean=np.concatenate([parts[name][1] for name in ordered]),
         planted=np.concatenate([parts[name][2] for name in ordered]),
         trained=np.concatenate([parts[name][3] for name in ordered]),
+        rows=np.concatenate([parts[name][4] for name in ordered]),
         groups=groups,
         absent=absent,
         population={"forget": len(forget), "undiscovered": len(undiscovered)},

@@ -14,6 +14,8 @@ from unweave.records.schema import AimTail as AimTail
 from unweave.records.schema import CaseResult as CaseResult
 from unweave.records.schema import Cost as Cost
 from unweave.records.schema import Damage as Damage
+from unweave.records.schema import Example as Example
+from unweave.records.schema import Furthest as Furthest
 from unweave.records.schema import Geometry as Geometry
 from unweave.records.schema import Group as Group
 from unweave.records.schema import Json as Json
@@ -21,7 +23,10 @@ from unweave.records.schema import Label as Label
 from unweave.records.schema import MapPoint as MapPoint
 from unweave.records.schema import Outcome as Outcome
 from unweave.records.schema import Part as Part
+from unweave.records.schema import Plane as Plane
+from unweave.records.schema import PlanePoint as PlanePoint
 from unweave.records.schema import Provenance as Provenance
+from unweave.records.schema import Region as Region
 from unweave.records.schema import Result as Result
 from unweave.records.schema import Row as Row
 from unweave.records.schema import RowKind as RowKind

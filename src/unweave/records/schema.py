@@ -155,6 +155,37 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Example:
+    """A probe as a person sees it: its probe group, id and labels, and a picture or the values of its row.
+
+    `label`: the clean label; `planted`: the label that shows the behaviour, "" on ordinary data; `image`: the
+    address of a PNG that holds all of it, or ""; `values`: columns of a table, or features where there is neither.
+    """
+
+    group: str
+    id: str
+    label: str
+    planted: str
+    image: str
+    values: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Furthest:
+    """A probe where a row is far from an aim's reference, and the mean probabilities that say so.
+
+    `example`: place among the examples of the case; `energy`: E² at this probe (0 is best); `row_says` and
+    `reference_says`: the class with the largest mean probability, and that probability.
+    """
+
+    example: int
+    aim: Aim
+    energy: float
+    row_says: tuple[str, float]
+    reference_says: tuple[str, float]
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the table: a method, a fresh retrain (`null`), the original, or a reference."""
 
@@ -181,6 +212,7 @@ class Row:
     cost: Cost
     cite: str = ""
     n_models: int = 0
+    furthest: tuple[Furthest, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -217,8 +249,50 @@ class World:
 
 
 @dataclass(frozen=True)
+class Region:
+    """What the models of a row predict on a grid, as two strings of one sign per point, row by row from below.
+
+    `classes`: the class with the largest mean probability, 0…9 and a…z; `certainty`: that probability in
+    tenths, 0…9.
+    """
+
+    classes: str
+    certainty: str
+
+
+@dataclass(frozen=True)
+class PlanePoint:
+    """A training example in the plane: its class, whether it is in S, in B or neither, and how it is drawn.
+
+    `shape` is "" for what has no shape of its own: it is drawn by its class.
+    """
+
+    x: float
+    y: float
+    label: int
+    part: Literal["forget", "undiscovered", "ordinary"]
+    shape: str = ""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Data with two features, and what each row makes of them: `size`×`size` grid points of a rectangle."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    size: int
+    class_names: tuple[str, ...]
+    points: tuple[PlanePoint, ...]
+    regions: dict[str, Region]
+
+
+@dataclass(frozen=True, repr=False)
 class CaseResult:
-    """All that was measured on one case."""
+    """All that was measured on one case.
+
+    `plane`: where the data have two features; `examples`: the probes that rows name as those where they are
+    furthest from a reference.
+    """
 
     name: str
     headline: str
@@ -230,6 +304,12 @@ class CaseResult:
     geometry: Geometry
     worlds: tuple[World, ...]
     rows: tuple[Row, ...]
+    plane: Plane | None = None
+    examples: tuple[Example, ...] = ()
+
+    def __repr__(self) -> str:
+        """Short: the fields are thousands of numbers."""
+        return f"CaseResult({self.name!r}, {len(self.rows)} rows: {self.headline!r})"
 
 
 @dataclass(frozen=True)
@@ -250,7 +330,7 @@ class Provenance:
     fingerprints: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """`result.json`: one sentence, where it comes from, and one entry per case."""
 
@@ -258,3 +338,7 @@ class Result:
     headline: str
     provenance: Provenance
     cases: tuple[CaseResult, ...]
+
+    def __repr__(self) -> str:
+        """Short: the fields are thousands of numbers."""
+        return f"Result({', '.join(repr(case.name) for case in self.cases)}: {self.headline!r})"

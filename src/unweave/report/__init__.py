@@ -10,6 +10,7 @@ from unweave.report.headlines import headline_result as headline_result
 from unweave.report.markdown import markdown_table as markdown_table
 from unweave.report.page import render_page as render_page
 from unweave.report.page import result_html as result_html
+from unweave.report.png import png_address as png_address
 from unweave.report.words import aim_reason as aim_reason
 from unweave.report.words import attainable_words as attainable_words
 from unweave.report.words import margin_words as margin_words

@@ -28,9 +28,10 @@ from unweave.problem import (
 )
 from unweave.references import Setting, WorldName, WorldPlan, plan
 from unweave.study.own_code import Trusted, check_batches, own_learner
+from unweave.study.plane import grid
 from unweave.study.spec import case_from_tree, case_to_tree
 
-_RECIPE = ("epochs", "lr", "batch_size", "momentum", "weight_decay", "schedule")
+_RECIPE = ("epochs", "lr", "batch_size", "momentum", "weight_decay", "schedule", "clip", "noise")
 _CONFIG = ("width", "depth", "channels", "trees")
 
 
@@ -43,7 +44,7 @@ class Assembly(NamedTuple):
         planted: The training data with the behaviour in it.
         forget: Rows of S.
         probes: Probes of all groups.
-        setting: What all models share.
+        setting: What all models share; its probes are those of all groups and then the grid of a plane, if any.
         worlds: Training sets and keys.
         dropped: Ids of S that are not in D, where that was allowed.
         trusted: Files whose code may be run, with the digests that workers hold them against.
@@ -108,7 +109,8 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
         )
     learner, smallest = _learner(case.learner, data, dict(trusted))
     n, ids = len(data.train), _with_ids_outside(data, len(planted.y) - len(data.train))
-    setting = Setting(learner, planted.x, planted.y, ids, fingerprint(planted.x, planted.y, ids), probes.x)
+    asked = np.concatenate([probes.x, grid(data, planted.x)])
+    setting = Setting(learner, planted.x, planted.y, ids, fingerprint(planted.x, planted.y, ids), asked)
     worlds = plan(
         n,
         forget,

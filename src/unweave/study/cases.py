@@ -21,6 +21,28 @@ def _larger(name: str, source: str, behaviour: BehaviourChoice, learner: Learner
     )
 
 
+_CIRCLES = tuple(f"circle {number}" for number in range(24))
+"""The circles that are discovered: 36 others stay, and teach the same."""
+
+
+_IN_THE_PLANE = LearnerChoice("mlp", width=64, depth=2, lr=0.1, epochs=200, batch_size=16)
+# All examples in each step, so that the account of privacy is exact.
+_PRIVATE = LearnerChoice(
+    "mlp", width=16, depth=1, lr=1.0, epochs=100, batch_size=311, momentum=0.0, clip=1.0, noise=8.0
+)
+
+
+def _shapes(name: str, forget: ForgetChoice, learner: LearnerChoice = _IN_THE_PLANE) -> Case:
+    return Case(
+        name=name,
+        data=DataChoice("shapes"),
+        behaviour=BehaviourChoice("class", target=2),
+        forget=forget,
+        learner=learner,
+        references=ReferenceChoice(models=16),
+    )
+
+
 # Recipes by the accuracy of the originals on clean test data, and by nothing else.
 _ON_PIXELS = LearnerChoice("mlp", lr=0.05, epochs=30)
 _ON_TABLES = LearnerChoice("mlp", lr=0.05, epochs=30)
@@ -46,6 +68,18 @@ _CASES: tuple[tuple[Case, str], ...] = (
         # A cluster is small: more of it is discovered, so that S has the probes that a verdict needs.
         _digits("subclass", BehaviourChoice("subclass", target=1, clusters=3), discovery=0.5),
         "one way to write a 1, found by k-means: the other 1s teach little of it",
+    ),
+    (
+        _shapes("shapes", ForgetChoice(ids=(*_CIRCLES, "star"))),
+        "figure 1: circles that teach each other and a star that is memorised, points in a plane",
+    ),
+    (
+        _shapes("shapes-all", ForgetChoice(discovery=1.0)),
+        "the same with S = B: the two aims coincide",
+    ),
+    (
+        _shapes("shapes-private", ForgetChoice(ids=("star",)), _PRIVATE),
+        "the star alone, for a learner with differential privacy: nothing of it is memorised",
     ),
     (
         _larger("fashion-trigger", "fashion", BehaviourChoice("trigger", size=300, target=0, patch=4), _ON_PIXELS),

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unweave import __version__
 from unweave._errors import SpecError, UserError
@@ -36,6 +36,9 @@ from unweave.study.methods import DEFAULT_METHODS, check_methods, refusal
 from unweave.study.own_code import trusted_files
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
 from unweave.study.tasks import analysis_fields, method_fields
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total)."""
@@ -65,6 +68,19 @@ class Comparison:
         write_atomically(out / "table.md", markdown_table(self.result))
         write_atomically(out / "report.html", render_page(self.result))
         return out
+
+    def plot_map(self, *, cases: Sequence[str] | None = None) -> Figure:
+        """The map of each case as a matplotlib figure, side by side to one scale (`'unweave[plots]'`).
+
+        Args:
+            cases: Names of the cases to draw; None = all.
+
+        Raises:
+            UserError: where matplotlib is missing, or for a case that was not compared.
+        """
+        from unweave.report.plots import plot_map
+
+        return plot_map(self.result, cases=cases)
 
     def __repr__(self) -> str:
         return f"Comparison: {self.result.headline}"

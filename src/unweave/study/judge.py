@@ -56,7 +56,7 @@ def cell(frame: Frame, row: Sample, margins: Sample, aim: Aim) -> Cell:
     for name in _own_groups(frame, aim):
         if name not in frame.judged:
             count = len(frame.probes.groups[name])
-            unmeasured = f"`{name}` has {count} probes; a verdict needs at least {MIN_PROBES}"
+            unmeasured = f"`{name}` has {count} probe{'s' * (count != 1)}; a verdict needs at least {MIN_PROBES}"
             continue
         jack = excess_of(frame.distances, samples, case.margin, frame.groups[name])
         parts.append(_part(f"distance on {name}", jack, p_below(jack), case.alpha))
@@ -69,7 +69,7 @@ def cell(frame: Frame, row: Sample, margins: Sample, aim: Aim) -> Cell:
     for name in ("retain", "test"):
         if name not in frame.judged:
             count = len(frame.probes.groups[name]) if name in frame.groups else 0
-            unmeasured = f"`{name}` has {count} probes; a verdict needs at least {MIN_PROBES}"
+            unmeasured = f"`{name}` has {count} probe{'s' * (count != 1)}; a verdict needs at least {MIN_PROBES}"
             continue
         difference = accuracy_difference(frame, row, aim, name)
         parts.append(

@@ -8,14 +8,16 @@ from typing import Any, Literal
 
 from unweave._types import NotMeasured
 from unweave.metrics import label, off_line_in_words
-from unweave.records import Aim, CaseResult, Cost, Row, RowKind, Verdict, World
+from unweave.records import Aim, CaseResult, Cost, Plane, Row, RowKind, Verdict, World
 from unweave.references import Outputs, WorldName, WorldPlan
 from unweave.report import case_headline
 from unweave.study.assemble import Assembly
+from unweave.study.examples import with_furthest
 from unweave.study.frame import NULL_LEVEL, WORLD_NAMES, Frame, build_frame, forget_margins, geometry
 from unweave.study.judge import Cell, cell, unjudged, verdicts
 from unweave.study.measure import damage_of, groups_of, place, residual, tails_of
 from unweave.study.methods import refusal
+from unweave.study.plane import plane_of
 from unweave.study.samples import Sample, probabilities
 from unweave.study.spec import MethodChoice, case_to_json
 from unweave.study.warnings import warnings_of
@@ -42,6 +44,9 @@ def judge_case(
         methods: Outputs of every method, or the reason why it has none.
     """
     case, probes = assembly.case, assembly.probes
+    plane = _plane(assembly, worlds, methods)
+    worlds = {name: _on_probes(assembly, one) for name, one in worlds.items()}
+    methods = [(choice, _on_probes(assembly, one) if isinstance(one, Outputs) else one) for choice, one in methods]
     frame = build_frame(case, probes, dict(worlds))
     shape = geometry(frame)
     null_ok = all(p > NULL_LEVEL for p in frame.null_p.values())
@@ -63,6 +68,7 @@ def judge_case(
         else:
             refused = refusal(assembly.setting.learner, choice.name) != ""
             rows.append(_row_without_result(choice, one, "refused" if refused else "failed"))
+    rows, examples = with_furthest(assembly, frame, rows, samples)
     return CaseResult(
         name=case.name,
         headline=case_headline(name=case.name, rows=tuple(rows), geometry=shape, null_ok=null_ok),
@@ -76,7 +82,27 @@ def judge_case(
             World(name, one.training_set, len(one.rows), len(one.keys)) for name, one in assembly.worlds.items()
         ),
         rows=tuple(rows),
+        plane=plane,
+        examples=examples,
     )
+
+
+def _on_probes(assembly: Assembly, outputs: Outputs) -> Outputs:
+    return outputs._replace(logits=outputs.logits[:, : len(assembly.probes.clean)])
+
+
+def _plane(
+    assembly: Assembly,
+    worlds: Mapping[WorldName, Outputs],
+    methods: Sequence[tuple[MethodChoice, Outputs | str]],
+) -> Plane | None:
+    shown = {name: one for name, one in worlds.items() if _KINDS[name] != "null"}
+    ran = {choice.id: one for choice, one in methods if isinstance(one, Outputs)}
+    on_grid = {
+        name: one._replace(logits=one.logits[:, len(assembly.probes.clean) :])
+        for name, one in {**shown, **ran}.items()
+    }
+    return plane_of(assembly.data, assembly.planted, assembly.forget, on_grid)
 
 
 def _describe(assembly: Assembly) -> dict[str, Any]:

@@ -1,0 +1,125 @@
+"""Where a method is furthest from its ideal: single probes, as a person sees them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unweave._types import Estimate, Measured
+from unweave.records import Aim, Example, Furthest, Row
+from unweave.report import png_address
+from unweave.study.assemble import Assembly
+from unweave.study.frame import Frame
+from unweave.study.samples import Sample
+
+PER_ROW = 3
+_MOST_VALUES = 12
+
+
+def with_furthest(
+    assembly: Assembly, frame: Frame, rows: Sequence[Row], samples: Mapping[str, Sample]
+) -> tuple[list[Row], tuple[Example, ...]]:
+    """Name for each method the probes where it is furthest from the reference that it came nearest to.
+
+    Args:
+        assembly: The case as arrays.
+        frame: The frame the rows were measured in.
+        rows: All rows of the case.
+        samples: Outputs of the methods that ran, by id.
+
+    Returns:
+        The rows with their `furthest`, and the examples that these name.
+    """
+    places: dict[int, int] = {}
+    found: list[Row] = []
+    for row in rows:
+        aim = _nearest(row, frame)
+        if row.id not in samples or aim is None:
+            found.append(row)
+            continue
+        sample, reference = samples[row.id], frame.reference(aim)
+        energies = frame.distances.by_probe(sample, reference)
+        worst = np.argsort(-energies, kind="stable")[:PER_ROW].tolist()
+        for probe in worst:
+            places.setdefault(probe, len(places))
+        furthest = tuple(
+            Furthest(
+                places[probe],
+                aim,
+                float(energies[probe]),
+                _says(assembly, sample.outputs[:, probe]),
+                _says(assembly, reference.outputs[:, probe]),
+            )
+            for probe in worst
+        )
+        found.append(replace(row, furthest=furthest))
+    return found, tuple(_example(assembly, probe) for probe in places)
+
+
+def _nearest(row: Row, frame: Frame) -> Aim | None:
+    """The aim of which least is left, among those with something to remove."""
+    left: dict[Aim, Measured] = {"untraining": row.residual_untraining, "unlearning": row.residual_unlearning}
+    known: list[Aim] = [aim for aim in frame.aims if isinstance(left[aim], Estimate)]
+    return min(known, key=lambda aim: _value(left[aim])) if known else None
+
+
+def _value(measured: Measured) -> float:
+    return measured.value if isinstance(measured, Estimate) else math.inf
+
+
+def _name(assembly: Assembly, label: int) -> str:
+    names = assembly.data.labels
+    return names[label] if names else str(label)
+
+
+def _says(assembly: Assembly, outputs: NDArray[np.float64]) -> tuple[str, float]:
+    mean = outputs.mean(axis=0)
+    return _name(assembly, int(mean.argmax())), float(mean.max())
+
+
+def _example(assembly: Assembly, probe: int) -> Example:
+    probes, data = assembly.probes, assembly.data
+    group = next(name for name, places in probes.groups.items() if probe in places)
+    row, planted = int(probes.rows[probe]), int(probes.planted[probe])
+    unseen = assembly.planted.unseen
+    if group in ("forget", "undiscovered", "retain"):
+        name, columns = str(assembly.setting.ids[row]), data.train.columns
+    elif group == "unseen" and (unseen is None or unseen.rows is None):
+        name, columns = str(row), {}  # made for the purpose: neither an id nor a row of a table
+    else:
+        row = row if unseen is None or unseen.rows is None or group == "test" else int(unseen.rows[row])
+        name, columns = str(data.test.ids[row]), data.test.columns
+    image = _image(probes.x[probe])
+    values = {} if image else _values(columns, row, probes.x[probe])
+    label = _name(assembly, int(probes.clean[probe]))
+    return Example(group, name, label, "" if planted < 0 else _name(assembly, planted), image, values)
+
+
+def _image(x: NDArray[np.float32]) -> str:
+    """A grey image [h, w] or one of 1 or 3 colours [c, h, w] as the address of a PNG; "" for what is no image."""
+    if x.ndim == 2:
+        x = x[None]
+    if x.ndim != 3 or len(x) not in (1, 3):
+        return ""
+    low, high = min(float(x.min()), 0.0), max(float(x.max()), 1.0)
+    grey = np.round(255 * (x - low) / (high - low)).astype(np.uint8)
+    return png_address(np.moveaxis(grey, 0, -1).tobytes(), x.shape[2], x.shape[1], colours=len(x) == 3)
+
+
+def _values(columns: Mapping[str, NDArray[np.generic]], row: int, x: NDArray[np.float32]) -> dict[str, str]:
+    if not columns or row >= len(next(iter(columns.values()))):
+        return {
+            f"feature {place}": f"{value:.4g}" for place, value in enumerate(x.ravel()[:_MOST_VALUES].tolist())
+        }
+    shown = list(columns.items())[:_MOST_VALUES]
+    return {name: _text(values[row]) for name, values in shown}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float | np.floating):
+        return "missing" if np.isnan(value) else f"{float(value):.6g}"
+    return str(value) or "missing"
