@@ -15,13 +15,18 @@ from unweave.records import (
     CaseResult,
     Cost,
     Damage,
+    Example,
+    Furthest,
     Geometry,
     Group,
     Label,
     MapPoint,
     Outcome,
     Part,
+    Plane,
+    PlanePoint,
     Provenance,
+    Region,
     Result,
     Row,
     Tail,
@@ -29,8 +34,10 @@ from unweave.records import (
     Weights,
     World,
 )
+from unweave.report.png import png_address
 
 GROUPS = ("forget", "undiscovered", "unseen", "retain", "test")
+DOT = png_address(b"\x80", 1, 1, colours=False)
 NO_UNSEEN = NotMeasured("random mislabels have no unseen instances")
 UNKNOWN = NotMeasured("behaviour not declared; run discover")
 
@@ -191,7 +198,28 @@ def trigger_case() -> CaseResult:
         make_row("fresh A(D∖S)", kind="null", t=0.0, y=0.0002, r=(None, 0.99), rate=0.992, **nothing),
         make_row("fresh A(D∖B)", kind="null", t=0.998, y=-0.0004, r=(None, 0.001), rate=0.1, **nothing),
     )  # fmt: skip
-    return make_case("digits-trigger", rows)
+    examples = (
+        Example("undiscovered", "17", "3", "0", DOT, {}),
+        Example("test", "row 4", "no", "", "", {"age": "41", "education": "missing"}),
+    )
+    found = (
+        Furthest(0, "unlearning", 1.2, ("0", 0.91), ("3", 0.88)),
+        Furthest(1, "unlearning", 0.4, ("yes", 0.6), ("no", 0.7)),
+    )
+    rows = tuple(
+        replace(row, furthest=found) if row.kind == "method" and row.status == "ok" else row for row in rows
+    )
+    return make_case("digits-trigger", rows, examples=examples)
+
+
+def make_plane(rows: tuple[Row, ...]) -> Plane:
+    points = (
+        PlanePoint(0.0, 0.0, 0, "ordinary"),
+        PlanePoint(1.0, 0.5, 1, "undiscovered"),
+        PlanePoint(0.5, 1.0, 1, "forget", "star"),
+    )
+    regions = {row.id: Region("0011", "0599") for row in rows if row.kind != "null" and row.status == "ok"}
+    return Plane((-0.1, 1.1), (-0.1, 1.1), 2, ("left", "right"), points, regions)
 
 
 def mislabel_case() -> CaseResult:
@@ -227,7 +255,7 @@ def mislabel_case() -> CaseResult:
         replace(one, groups=one.groups | {"forget": replace(one.groups["forget"], in_verdict=False, n_probes=19)})
         for one in rows
     )
-    return make_case("digits-mislabels", rows, geometry=geometry, warnings=(warning,))
+    return make_case("digits-mislabels", rows, geometry=geometry, warnings=(warning,), plane=make_plane(rows))
 
 
 def blank_row(row: Row, reason: NotMeasured) -> Row:
@@ -349,14 +377,24 @@ def poisoned(result: Result, payload: str) -> Result:
             row, name=payload, id=payload + row.id, reason=payload, params={payload: payload}, cite=payload,
             off_line=payload, groups={payload + name: group for name, group in row.groups.items()},
             verdict_unlearning=replace(row.verdict_unlearning, reason=payload),
+            furthest=tuple(replace(f, row_says=(payload, 1.0), reference_says=(payload, 0.5))
+                           for f in row.furthest),
         )
         for row in case.rows[::3]
     )  # fmt: skip
     worlds = tuple(replace(world, training_set=payload) for world in case.worlds)
     geometry = replace(case.geometry, why_not=payload)
+    examples = tuple(
+        Example(payload, payload, payload, payload, image, {payload: payload})
+        for image in (payload, f"data:image/png;base64,{payload}")
+    )
+    plane = make_plane(rows)
+    plane = replace(
+        plane, class_names=(payload, payload), points=tuple(replace(p, shape=payload) for p in plane.points)
+    )
     bad = replace(
         case, name=payload, headline=payload, case={payload: payload}, warnings=(payload,), rows=rows,
-        worlds=worlds, geometry=geometry,
+        worlds=worlds, geometry=geometry, examples=examples, plane=plane,
     )  # fmt: skip
     flat = replace(bad, geometry=replace(geometry, drawn=False))
     provenance = replace(

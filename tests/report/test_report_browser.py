@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from unweave.records import CaseResult, Result
 from unweave.report import render_page
+from unweave.report.trades import trade_charts
 
+WebDriverWait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
 BROWSER = shutil.which("chromium")
 DRIVER = shutil.which("chromedriver")
 FLAGS = (
@@ -53,6 +56,8 @@ def show(browser, tmp_path: Path) -> Callable[..., None]:
         page.write_text(render_page(result), encoding="utf-8")
         browser.get_log("browser")
         browser.get(page.as_uri())
+        drawn = "return document.documentElement.dataset.drawn"
+        WebDriverWait(browser, 30, 0.02).until(lambda _: browser.execute_script(drawn) == "all")
         assert browser.get_log("browser") == []
 
     return open_page
@@ -108,6 +113,79 @@ def test_hover_and_keyboard_show_the_row(browser, show, trigger: CaseResult, res
     assert not tip.is_displayed()
 
 
+def test_trades_have_a_mark_per_row_and_tell_it(browser, show, trigger: CaseResult, result_factory) -> None:
+    show(result_factory(trigger))
+    charts = trade_charts(trigger)
+    for number, chart in enumerate(charts):
+        dots = browser.find_elements("css selector", f'[data-trade="{number}"] .dot')
+        assert len(dots) == len(chart["points"]) > 1
+    browser.execute_script("arguments[0].focus()", dots[0])
+    tip = browser.find_element("id", "tip")
+    assert tip.is_displayed() and chart["points"][0]["name"] in tip.text
+
+
+def test_one_case_can_be_shown_alone(browser, show, result: Result) -> None:
+    show(result)
+    shown = "return [...document.querySelectorAll('section.case')].map(s => s.checkVisibility())"
+    assert browser.execute_script(shown) == [True, True]
+    second = browser.find_element("css selector", '[data-show="1"]')
+    browser.execute_script("arguments[0].click()", second)
+    assert browser.execute_script(shown) == [False, True] and second.get_attribute("aria-pressed") == "true"
+    assert browser.execute_script("return document.querySelector('[data-case=\"1\"] svg').clientWidth") > 600
+    browser.execute_script("document.querySelector('[data-show=all]').click()")
+    assert browser.execute_script(shown) == [True, True]
+
+
+def test_maps_of_all_cases_have_one_scale(browser, show, result: Result) -> None:
+    show(result)
+    script = """return [...document.querySelectorAll('[data-chart="map"]')].map(chart => {
+      const at = t => [...chart.querySelectorAll('[aria-label="x-axis tick label"] text')].find(
+        e => e.textContent === t).getBoundingClientRect().x;
+      return Math.round(at('1') - at('0'));
+    })"""
+    one, other = browser.execute_script(script)
+    assert one == other > 50
+
+
+def test_planes_and_pictures_are_drawn(browser, show, result: Result) -> None:
+    show(result)
+    for line in browser.find_elements("css selector", "details:has([data-fill='furthest']) > summary"):
+        line.click()
+    loaded = "return [...document.querySelectorAll('.examples img')].map(i => i.complete && i.naturalWidth)"
+    WebDriverWait(browser, 10).until(lambda _: set(browser.execute_script(loaded)) == {1})
+    sizes = "return [...document.querySelectorAll('.plane image')].map(i => i.getBBox().width)"
+    assert set(browser.execute_script(sizes)) == {100}
+
+
+def test_a_line_unfolds_the_tests_behind_its_verdict(browser, show, result: Result) -> None:
+    show(result)
+    line = browser.find_element("css selector", "details:has([data-fill='inside'])")
+    assert "Damage on ordinary data" not in line.get_attribute("textContent")
+    line.find_element("css selector", "summary").click()
+    WebDriverWait(browser, 10).until(lambda _: "Damage on ordinary data" in line.text)
+
+
+def test_all_is_drawn_and_unfolded_before_it_is_printed(browser, show, result: Result) -> None:
+    show(result)
+    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    empty = "return [...document.querySelectorAll('[data-fill], .chart')].filter(e => !e.childNodes.length).length"
+    assert browser.execute_script(empty) == 0
+
+
+def test_sixty_methods_on_six_cases_are_all_drawn(browser, show, trigger, result_factory) -> None:
+    methods = [row for row in trigger.rows if row.kind == "method" and row.status == "ok"]
+    many = tuple(
+        replace(row, id=f"{row.name} {k}", name=f"{row.name} {k}")
+        for k, row in enumerate([methods[i % len(methods)] for i in range(60)])
+    )
+    others = tuple(row for row in trigger.rows if row.kind != "method")
+    cases = [replace(trigger, name=f"case {k}", rows=(*others, *many)) for k in range(6)]
+    show(result_factory(*cases))
+    assert len(browser.find_elements("css selector", '[data-chart="map"] .dot')) == 6 * sum(
+        row.xy is not None for row in cases[0].rows
+    )
+
+
 def test_degenerate_cases_draw_without_errors(browser, show, degenerate: CaseResult, result_factory) -> None:
     show(result_factory(degenerate))
     maps = browser.find_elements("css selector", '[data-chart="map"] svg')
@@ -117,7 +195,7 @@ def test_degenerate_cases_draw_without_errors(browser, show, degenerate: CaseRes
 def test_far_points_are_marked_inside_the_frame(browser, show, mislabel: CaseResult, result_factory) -> None:
     show(result_factory(mislabel))
     script = """const frame = document.querySelector('[data-chart="map"] svg').getBoundingClientRect();
-        return [...document.querySelectorAll('.dot')].every(d => {
+        return [...document.querySelectorAll('[data-chart="map"] .dot')].every(d => {
           const b = d.getBoundingClientRect();
           return b.left >= frame.left && b.right <= frame.right && b.top >= frame.top && b.bottom <= frame.bottom;
         })"""
@@ -134,7 +212,7 @@ def test_payloads_raise_no_dialog(browser, show, result: Result, payloads: list[
         show(bad)
         with pytest.raises(NoAlertPresentException):
             _ = browser.switch_to.alert.text
-        assert browser.execute_script("return document.querySelectorAll('script').length") == 4
+        assert browser.execute_script("return document.querySelectorAll('script').length") == 5
         assert len(dots_of(browser, 0)) == sum(row.xy is not None for row in bad.cases[0].rows)
 
 

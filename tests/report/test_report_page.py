@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 import subprocess
 import sys
@@ -11,12 +10,14 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from unweave._types import NotMeasured
 from unweave.records import CaseResult, Result
 from unweave.report import render_page, result_html
 from unweave.report.numbers import shares_text
-from unweave.report.page import inline_json
+from unweave.report.packed import packed, unpacked
 from unweave.report.words import row_name
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -55,9 +56,23 @@ class Reader(HTMLParser):
             self.cells[-1] += data
 
 
+def unfolded(page: str) -> str:
+    """The page as a browser has it when all of its lines are opened, and nothing is drawn."""
+    data = unpacked(page.split('id="data">')[1].split("<")[0])
+
+    def fill(mark: re.Match[str]) -> str:
+        kind, case, line = mark[1], int(mark[2]), int(mark[3])
+        number = re.compile(r'data-picture="(\d+)"')
+        return mark[0] + number.sub(lambda one: f'src="{data["pictures"][case][one[1]]}"', data[kind][case][line])
+
+    filled = re.sub(r'<div[^>]* data-fill="(\w+)" data-case="(\d+)" data-line="(\d+)">', fill, page)
+    assert len(filled) > len(page) or not re.search(r'data-fill="\w+" data-case="\d', page)
+    return filled
+
+
 def read(page: str) -> Reader:
     reader = Reader()
-    reader.feed(page)
+    reader.feed(unfolded(page) if 'id="data"' in page else page)
     reader.close()
     assert reader.open == []
     return reader
@@ -76,11 +91,12 @@ def test_the_page_is_well_formed_and_small(result: Result) -> None:
 
 def test_nothing_is_requested_and_nothing_inline_runs_by_attribute(result: Result) -> None:
     for tag, attributes in read(render_page(result)).tags:
-        assert tag not in ("iframe", "object", "embed", "base", "form", "img", "audio", "video")
+        assert tag not in ("iframe", "object", "embed", "base", "form", "audio", "video")
         for name, value in attributes.items():
-            assert not name.startswith("on") and name not in ("src", "srcset", "style", "action"), (tag, name)
-            if name in ("href", "xlink:href"):
-                assert value is not None and (value.startswith("#") or value == "data:,")
+            assert not name.startswith("on") and name not in ("srcset", "style", "action"), (tag, name)
+            if name in ("href", "xlink:href", "src"):
+                inside = ("#", "data:image/png;base64,")
+                assert value is not None and (value.startswith(inside) or value == "data:,")
 
 
 def test_the_policy_allows_the_blocks_by_hash_and_nothing_else(result: Result) -> None:
@@ -91,7 +107,7 @@ def test_the_policy_allows_the_blocks_by_hash_and_nothing_else(result: Result) -
     assert policy["default-src"] == "'none'" and policy["base-uri"] == policy["form-action"] == "'none'"
     assert "unsafe" not in policies[0] and "http" not in policies[0]
     kinds = [attributes.get("type") for tag, attributes in reader.tags if tag == "script"]
-    assert kinds == ["application/json", None, None, None]
+    assert kinds == ["application/octet-stream", None, None, None, None]
     for kind, blocks in (("script-src", reader.blocks["script"][1:]), ("style-src", reader.blocks["style"])):
         hashes = {base64.b64encode(hashlib.sha256(block.encode()).digest()).decode() for block in blocks}
         assert {f"'sha256-{value}'" for value in hashes} == set(policy[kind].split())
@@ -99,7 +115,8 @@ def test_the_policy_allows_the_blocks_by_hash_and_nothing_else(result: Result) -
 
 def test_our_own_sources_name_no_address(result: Result) -> None:
     reader = read(render_page(result))
-    own = [reader.blocks["script"][0], reader.blocks["script"][3], *reader.blocks["style"]]
+    own = [*reader.blocks["script"][3:], *reader.blocks["style"]]
+    assert len(own) == 3 and len(reader.text) > 100
     assert not any(re.search(r"https?://|//[a-z]+\.|@import|url\(", block) for block in own)
     vendored = " ".join(reader.blocks["script"][1:3])
     assert set(re.findall(r"https?://[\w./]+", vendored)) <= {
@@ -131,9 +148,32 @@ def test_tables_are_there_without_javascript(result: Result) -> None:
         assert expected in text, expected
 
 
+def test_examples_and_planes_are_there_without_javascript(result: Result) -> None:
+    reader = read(render_page(result))
+    text = " ".join(" ".join(reader.text).split())
+    for expected in (
+        "undiscovered 17: 3, taught as 0. Says 0 (91%); A(D∖B) says 3 (88%). E² 1.200",
+        "test row 4: no. Says yes (60%)", "age 41", "education missing", "a heavy outline is the forget set S",
+    ):  # fmt: skip
+        assert expected in text, expected
+    images = [a for tag, a in reader.tags if tag == "image"]
+    shown = [row for row in result.cases[1].rows if row.kind != "null" and row.status == "ok"]
+    assert len(images) == len(shown)
+    parts = [a["class"] for tag, a in reader.tags if tag == "path" and (a.get("class") or "").startswith("part-")]
+    assert parts == ["part-ordinary", "part-undiscovered", "part-forget"]
+
+
+def test_an_image_from_elsewhere_is_not_shown(result: Result, trigger: CaseResult) -> None:
+    elsewhere = replace(trigger.examples[0], image="https://example.org/x.png", values={"seen": "instead"})
+    page = unfolded(
+        render_page(replace(result, cases=(replace(trigger, examples=(elsewhere, *trigger.examples[1:])),)))
+    )
+    assert "example.org" not in page and "instead" in page
+
+
 def test_reasons_stand_behind_every_dash(result: Result) -> None:
     page = render_page(result)
-    dashes = re.findall(r'<td( class="absent" title="[^"]+")?><span class="value">–</span>', page)
+    dashes = re.findall(r'<td( class="absent" title="[^"]+")?>–<', page)
     assert dashes and all(dashes)
 
 
@@ -166,19 +206,44 @@ def test_payloads_stay_text(result: Result, payloads: list[str], poison: Callabl
         bad = poison(result, payload)
         page = read(render_page(bad))
         assert {tag for tag, _ in page.tags} <= clean_tags, payload
-        assert len(page.blocks["script"]) == 4 and len(page.blocks["style"]) == 1, payload
+        assert len(page.blocks["script"]) == 5 and len(page.blocks["style"]) == 1, payload
         names = {name for _, attributes in page.tags for name in attributes}
         assert not any(name.startswith("on") or name == "style" for name in names), payload
-        json.loads(page.blocks["script"][0])
+        assert re.fullmatch(r"[A-Za-z0-9+/=]+", page.blocks["script"][0]), payload
         fragment = read(result_html(bad))
         assert {tag for tag, _ in fragment.tags} <= fragment_tags, payload
 
 
-def test_inline_json_cannot_leave_its_element() -> None:
-    value = {"a": "</script><!--<script>\u2028\u2029\x7f\ud800"}
-    text = inline_json(value)
-    assert "<" not in text and text.isascii() and text.isprintable()
-    assert json.loads(text) == value
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text() | st.floats(-1e300, 1e300),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+        max_leaves=12,
+    )
+)
+def test_what_is_packed_comes_back_to_five_digits_and_cannot_leave_its_element(value: object) -> None:
+    text = packed(value)
+    assert re.fullmatch(r"[A-Za-z0-9+/=]+", text) and text == packed(value)
+
+    def same(one: object, other: object) -> bool:
+        if isinstance(one, float):
+            return one == pytest.approx(other, rel=1e-4)
+        if isinstance(one, dict):
+            assert isinstance(other, dict)
+            return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+        if isinstance(one, list):
+            assert isinstance(other, list)
+            return len(one) == len(other) and all(map(same, one, other))
+        return one == other
+
+    assert same(value, unpacked(text))
+
+
+def test_pictures_have_a_room_that_they_do_not_leave(result: Result, trigger: CaseResult) -> None:
+    big = replace(trigger.examples[0], image="data:image/png;base64," + "A" * 240_000)
+    many = replace(trigger, examples=(big,) * len(trigger.examples))
+    data = unpacked(render_page(replace(result, cases=(many,))).split('id="data">')[1].split("<")[0])
+    assert list(data["pictures"][0]) == ["0"] and len(trigger.examples) > 1
 
 
 def test_a_fragment_has_no_scripts(result: Result) -> None:

@@ -27,6 +27,7 @@ RESIDUALS: dict[str, Measured] = {
     "near": Estimate(0.03, 0.01, 0.05, 32),
     "half": Estimate(0.31, 0.25, 0.37, 32),
     "as original": Estimate(0.98, 0.9, 1.06, 32),
+    "a little worse": Estimate(1.0043, 1.0012, 1.0074, 32),
     "worse": Estimate(1.4, 1.2, 1.6, 32),
     "unbounded": Estimate(0.5, None, None, 32),
     "none": NotMeasured("no distance to divide by"),
@@ -102,6 +103,7 @@ def test_the_reason_of_the_brief(row_factory: Callable[..., Row]) -> None:
         ("near", "did 97% of the unlearning (3% of the way is left [1, 5])"),
         ("as original", "did not measurably unlearn (98% of the way is left [90, 106])"),
         ("worse", "moved away from A(D∖B) (1.4 times the original's E² [1.2, 1.6])"),
+        ("a little worse", "moved slightly away from A(D∖B) (E² 0.4% above the original's [0.1, 0.7])"),
         ("unbounded", "did not measurably unlearn (50% of the way is left [−∞, ∞])"),
         ("none", "did not unlearn"),
     ],
@@ -165,6 +167,11 @@ def test_headline_of_results(trigger: CaseResult, mislabel: CaseResult) -> None:
         and "tested runs unlearned and 2 of 8 tested runs untrained" in many
     )
     assert "in 1 case the fresh retrains miss their anchors" in many
+    unpowered = replace(
+        trigger, rows=tuple(with_outcomes(row, "no power", "missed", RESIDUALS["half"]) for row in trigger.rows)
+    )
+    nothing = headline_result([unpowered] * 3)
+    assert "0 of 30 tested runs unlearned and no run could be tested for untraining" in nothing, nothing
 
 
 def test_margin_and_attainable(trigger: CaseResult) -> None:

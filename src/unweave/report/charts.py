@@ -12,7 +12,7 @@ from unweave.report.columns import group_heads, label_cell, placed_rows, verdict
 from unweave.report.numbers import estimate_text, number_text, one_line
 from unweave.report.words import UNLEARNED, UNTRAINED, row_name, told_reason
 
-CORNERS = 72
+CORNERS = 48
 _LEVEL = 0.95
 _LEFT, _RIGHT, _TOP = -0.6, 1.6, 1.25
 _PAD = 0.12
@@ -83,13 +83,30 @@ def map_frame(rows: Sequence[Row]) -> dict[str, Any]:
     return {"x": [min(xs) - _PAD, max(xs) + _PAD], "y": [0.0, max(ys) + _PAD]}
 
 
+def shared_frame(charts: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The smallest frame that holds those of all maps, so that distances compare between cases.
+
+    Args:
+        charts: What `case_charts` returned, for each case.
+
+    Returns:
+        The frame; None where nothing is drawn.
+    """
+    frames = [one["map"]["frame"] for one in charts if one["map"] is not None]
+    if not frames:
+        return None
+    ends = {side: [frame[side] for frame in frames] for side in ("x", "y")}
+    return {side: [min(low for low, _ in of), max(high for _, high in of)] for side, of in ends.items()}
+
+
 def _measured(measured: Measured) -> dict[str, float | None] | None:
     if not isinstance(measured, Estimate):
         return None
     return {"value": measured.value, "low": measured.low, "high": measured.high}
 
 
-def _tip(row: Row, case: CaseResult) -> list[Any]:
+def tip_of(row: Row, case: CaseResult) -> list[Any]:
+    """What is shown beside the pointer: the first columns of the verdict table, head and text."""
     return [[column.head, column.cell(row).text] for column in verdict_columns(case.rows)[:6]]
 
 
@@ -111,7 +128,7 @@ def _point(row: Row, case: CaseResult) -> dict[str, Any]:
         "y": height,
         "place": f"({number_text(row.xy.x)}, {number_text(height)})",
         "ellipse": None if corners is None else [[x, y] for x, y in corners],
-        "tip": _tip(row, case),
+        "tip": tip_of(row, case),
         "words": told_reason(row),
     }
 

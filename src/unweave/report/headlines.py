@@ -127,10 +127,10 @@ def headline(case: CaseResult) -> str:
 
 
 def headline_result(cases: Sequence[CaseResult]) -> str:
-    """Say in one sentence what happened on all cases: each in turn up to three, then counts."""
+    """Say in one sentence what happened on all cases: each in turn up to two, then counts."""
     if not cases:
         return "No case was compared."
-    if len(cases) <= 3:
+    if len(cases) <= 2:
         clauses = [_case_clause(case.name, case.rows, case.geometry, case.null_ok) for case in cases]
         return _sentence("; ".join(clauses))
     judged = [case for case in cases if case.null_ok]
@@ -139,7 +139,8 @@ def headline_result(cases: Sequence[CaseResult]) -> str:
     for aim in ("unlearning", "untraining"):
         outcomes = [verdict_of(row, aim).outcome for row in rows]
         tested = [outcome for outcome in outcomes if outcome not in ("no power", "not measured")]
-        counts.append(f"{tested.count('reached')} of {_plural(len(tested), 'tested run')} {PAST[aim]}")
+        reached = f"{tested.count('reached')} of {_plural(len(tested), 'tested run')} {PAST[aim]}"
+        counts.append(reached if tested else f"no run could be tested for {aim}")
     text = f"across {len(cases)} cases, {counts[0]} and {counts[1]} ({_plural(len(rows), 'method run')} in all)"
     if len(judged) < len(cases):
         text += f"; in {_plural(len(cases) - len(judged), 'case')} {_NO_VERDICT}"

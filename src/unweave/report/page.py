@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
 import unweave.report.columns as columns
 import unweave.report.headlines as headlines
+import unweave.report.regions as regions
 import unweave.report.words as words
 from unweave.records import CaseResult, Result, Row
-from unweave.report.charts import case_charts, symbol_of
+from unweave.report.charts import case_charts, shared_frame, symbol_of
 from unweave.report.columns import Cell, Column
 from unweave.report.numbers import clean, estimate_text, number_text, one_line, p_text, share_text
+from unweave.report.packed import packed
+from unweave.report.png import is_png_address
 from unweave.report.toml import toml_text
+from unweave.report.trades import trade_charts
 
 _SYMBOL_WORDS = {
     "reference": ("reference", "what an aim asks for"),
     "null": ("fresh retrains", "never used to draw the map: where an ideal run lands"),
     "original": ("original", "the model as deployed"),
 }
+
+
+_PICTURES_MOST = 250_000  # characters of all pictures of a page, which is to stay below 2 MB
 
 
 class _Section(NamedTuple):
@@ -86,17 +92,6 @@ def _template(name: str) -> Callable[..., str]:
     return environment.get_template(name, globals=names).render
 
 
-def inline_json(value: object) -> str:
-    r"""JSON that can stand inside a script element: no `<`, and ASCII only.
-
-    Example:
-        >>> inline_json({"a": "</script>"})
-        '{"a": "\\u003c/script>"}'
-    """
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False)
-    return text.replace("<", "\\u003c").replace("\x7f", "\\u007f")
-
-
 def _source(text: str) -> str:
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
@@ -154,7 +149,7 @@ def _group_sections(row: Row) -> list[_Section]:
     return sections
 
 
-def _view(case: CaseResult, charts: dict[str, Any]) -> dict[str, object]:
+def _view(case: CaseResult, charts: dict[str, Any]) -> dict[str, Any]:
     table = columns.verdict_columns(case.rows)
     behaviour = columns.group_columns(case.rows, "behaviour")
     accuracy = columns.group_columns(case.rows, "accuracy")
@@ -167,6 +162,7 @@ def _view(case: CaseResult, charts: dict[str, Any]) -> dict[str, object]:
         "headline": one_line(case.headline) or headlines.headline(case),
         "lines": lines,
         "placed": [line for line in lines if line.row.kind != "reference"],
+        "furthest": [line for line in lines if line.row.furthest],
         "judged": [line for line in lines if line.row.kind == "method"],
         "columns": table,
         # Each table has the groups of its own columns: what no row has a number for is left out of it.
@@ -178,6 +174,9 @@ def _view(case: CaseResult, charts: dict[str, Any]) -> dict[str, object]:
         "map_legend": _legend([row for row in case.rows if row.xy is not None]),
         "off_map": _off_map(case),
         "charts": charts,
+        "panels": regions.panels(case),
+        "marks": [] if case.plane is None else regions.marks(case.plane),
+        "class_colours": [] if case.plane is None else regions.class_colours(case.plane),
         "null_warning": words.null_warning(case),
         "not_drawn": words.not_drawn_words(case.geometry),
         "margin": words.margin_words(case.margin),
@@ -187,11 +186,35 @@ def _view(case: CaseResult, charts: dict[str, Any]) -> dict[str, object]:
     }
 
 
+def _pictures(result: Result) -> list[dict[str, str]]:
+    """Pictures of the examples of each case by their number, until their room on the page is spent."""
+    room, pictures = _PICTURES_MOST, [{} for _ in result.cases]
+    for held, case in zip(pictures, result.cases, strict=True):
+        for number, example in enumerate(case.examples):
+            if is_png_address(example.image) and len(example.image) <= room:
+                room -= len(example.image)
+                held[str(number)] = example.image
+    return pictures
+
+
+def _folded(views: Sequence[dict[str, Any]], pictures: Sequence[dict[str, str]]) -> dict[str, list[list[str]]]:
+    """What stands behind a line that is opened, as HTML: it is most of a page, and few of its lines are opened."""
+    inside, furthest = _template("inside.html.j2"), _template("furthest.html.j2")
+    return {
+        "inside": [[inside(row=line.row, line=line) for line in view["judged"]] for view in views],
+        "furthest": [
+            [furthest(lines=view["furthest"], examples=view["case"].examples, pictures={int(k) for k in held})]
+            for view, held in zip(views, pictures, strict=True)
+        ],
+    }
+
+
 def render_page(result: Result) -> str:
     """Draw a result as one HTML page that makes no request of any kind.
 
     Styles, scripts and data stand in the page; its policy allows these blocks by their hashes and nothing
-    else. Every table is there without JavaScript; the charts are drawn by it.
+    else. Headline, verdicts and the tables of probe groups are there without JavaScript; the charts are drawn,
+    and the tests behind a verdict unfolded, by it.
 
     Args:
         result: what was measured; headlines that are empty are made from the numbers.
@@ -201,14 +224,21 @@ def render_page(result: Result) -> str:
     """
     from markupsafe import Markup
 
-    charts = [case_charts(case) for case in result.cases]
-    scripts = [_file("vendor/d3.min.js"), _file("vendor/plot.min.js"), _file("page.js")]
+    drawn = [case_charts(case) for case in result.cases]
+    frame = shared_frame(drawn)
+    charts = [
+        {**one, "map": one["map"] and {**one["map"], "frame": frame}, "trades": trade_charts(case)}
+        for one, case in zip(drawn, result.cases, strict=True)
+    ]
+    views = [_view(case, chart) for case, chart in zip(result.cases, charts, strict=True)]
+    pictures = _pictures(result)
+    scripts = [_file(name) for name in ("vendor/d3.min.js", "vendor/plot.min.js", "charts.js", "page.js")]
     style = _file("page.css")
     licences = "\n".join(_file(f"vendor/LICENSE-{name}") for name in ("d3", "plot"))
     provenance = result.provenance
     return _template("page.html.j2")(
         headline=one_line(result.headline) or headlines.headline_result(result.cases),
-        views=[_view(case, chart) for case, chart in zip(result.cases, charts, strict=True)],
+        views=views,
         provenance=provenance,
         schema=result.schema,
         spec=toml_text(provenance.spec),
@@ -216,7 +246,7 @@ def render_page(result: Result) -> str:
         policy=Markup(_policy(scripts, style)),
         style=Markup(style),
         scripts=[Markup(script) for script in scripts],
-        data=Markup(inline_json(charts)),
+        data=Markup(packed({"charts": charts, "pictures": pictures, **_folded(views, pictures)})),
         licences=licences,
     )
 

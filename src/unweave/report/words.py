@@ -119,6 +119,10 @@ def off_line_text(off_line_squared: Measured) -> str:
     return f"{number_text(math.sqrt(off_line_squared.value))} {interval}"
 
 
+# Below it "1.0 times" would say nothing.
+_CLEARLY_AWAY = 1.1
+
+
 def _left(residual: Estimate) -> str:
     low = None if residual.low is None else 100 * residual.low
     high = None if residual.high is None else 100 * residual.high
@@ -130,6 +134,10 @@ def _missed(aim: Aim, residual: Measured) -> str:
         return f"did not {VERB[aim]}"
     low, high = residual.low, residual.high
     if low is not None and low > 1:
+        if residual.value < _CLEARLY_AWAY:
+            more = interval_text(100 * (low - 1), None if high is None else 100 * (high - 1), 1)
+            above = f"E² {share_text(residual.value - 1)} above the original's {more}"
+            return f"moved slightly away from {_REFERENCE[aim]} ({above})"
         times = f"{number_text(residual.value, 1)} times the original's E² {interval_text(low, high, 1)}"
         return f"moved away from {_REFERENCE[aim]} ({times})"
     if residual.value >= 1 or high is None or high >= 1:
