@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from unweave.records import CaseResult, MapPoint, Result
-from unweave.report.charts import case_charts, confidence_radius, ellipse, height_of, map_frame
+from unweave.report.charts import case_charts, confidence_radius, ellipse, height_of, map_frame, shared_frame
 from unweave.report.columns import group_heads, not_measured, ordered_rows
 from unweave.report.toml import toml_text
 
@@ -103,3 +103,13 @@ def test_toml_reads_back(spec: dict[str, object]) -> None:
 def test_toml_leaves_out_what_has_no_value() -> None:
     assert tomllib.loads(toml_text({"a": None, "b": {"c": None, "d": [None, 1]}})) == {"b": {"d": [1]}}
     assert tomllib.loads(toml_text({"a": "\ud800"}))["a"] == "\ufffd"
+
+
+def test_maps_share_a_frame_and_the_band_beyond_it(trigger: CaseResult, mislabel: CaseResult) -> None:
+    near, far = case_charts(trigger), case_charts(mislabel)  # a point of the second lies far above
+    frame = shared_frame([near, far])
+    assert frame is not None and frame["beyond"] and not shared_frame([near])["beyond"]
+    for one in (near, far):
+        own = one["map"]["frame"]
+        assert all(frame[side][0] <= own[side][0] and own[side][1] <= frame[side][1] for side in ("x", "y"))
+    assert shared_frame([]) is None

@@ -1,23 +1,28 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
+import json
+import random
 import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unweave._types import NotMeasured
-from unweave.records import CaseResult, Result
+from unweave._types import Estimate, NotMeasured
+from unweave.records import CaseResult, Cost, Result
 from unweave.report import render_page, result_html
 from unweave.report.numbers import shares_text
-from unweave.report.packed import packed, unpacked
+from unweave.report.packed import packed
+from unweave.report.png import png_address
 from unweave.report.words import row_name
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -54,6 +59,10 @@ class Reader(HTMLParser):
         self.text.append(data)
         if "td" in self.open or "th" in self.open:
             self.cells[-1] += data
+
+
+def unpacked(text: str) -> Any:
+    return json.loads(gzip.decompress(base64.b64decode(text)))
 
 
 def unfolded(page: str) -> str:
@@ -237,6 +246,41 @@ def test_what_is_packed_comes_back_to_five_digits_and_cannot_leave_its_element(v
         return one == other
 
     assert same(value, unpacked(text))
+
+
+def test_sixty_methods_on_six_cases_stay_below_two_megabytes(
+    trigger: CaseResult, result_factory: Callable[..., Result]
+) -> None:
+    rng = random.Random(0)
+
+    def shaken(value: Any) -> Any:
+        """Other numbers in each row, for equal ones would be packed to nothing."""
+        if isinstance(value, Estimate):
+            up = rng.uniform(0.4, 1.4)
+            low, high = (None if end is None else end * up + rng.gauss(0, 1e-3) for end in (value.low, value.high))
+            return Estimate(value.value * up, low, high, value.n)
+        if isinstance(value, dict):
+            return {key: shaken(one) for key, one in value.items()}
+        if is_dataclass(value) and not isinstance(value, Cost):
+            return replace(value, **{one.name: shaken(getattr(value, one.name)) for one in fields(value)})
+        return value
+
+    picture = png_address(rng.randbytes(32 * 32 * 3), 32, 32, colours=True)
+    methods = [row for row in trigger.rows if row.kind == "method" and row.status == "ok"]
+    others = tuple(row for row in trigger.rows if row.kind != "method")
+    cases = []
+    for case in range(6):
+        rows = [
+            replace(shaken(methods[k % len(methods)]), id=f"method {k}", name=f"method {k}") for k in range(60)
+        ]
+        examples = tuple(replace(trigger.examples[0], image=picture) for _ in range(180))
+        furthest = [
+            tuple(replace(methods[0].furthest[0], example=3 * k + place) for place in range(3)) for k in range(60)
+        ]
+        rows = [replace(row, furthest=three) for row, three in zip(rows, furthest, strict=True)]
+        cases.append(replace(trigger, name=f"case {case}", rows=(*others, *rows), examples=examples))
+    assert methods[0].furthest
+    assert len(render_page(result_factory(*cases)).encode()) < 2_000_000
 
 
 def test_pictures_have_a_room_that_they_do_not_leave(result: Result, trigger: CaseResult) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -26,6 +27,12 @@ def test_every_row_with_a_place_is_drawn_where_it_lies(result: Result) -> None:
         texts = " ".join(text.get_text() for text in axes.texts)
         assert all(row.name in texts for row in placed) and "A(D∖S)" in texts
     assert len({axes.get_xlim() for axes in figure.axes}) == 1  # one scale
+
+
+def test_names_are_never_read_as_formulas(trigger: CaseResult, result_factory) -> None:
+    rows = tuple(replace(row, name=r"a $\foo$ b") for row in trigger.rows)
+    figure = plot_map(result_factory(replace(trigger, name=r"price $\foo$", rows=rows)))
+    assert figure._repr_png_().startswith(b"\x89PNG")  # it would raise
 
 
 def test_a_case_without_a_map_says_why(degenerate: CaseResult, result_factory) -> None:

@@ -74,3 +74,29 @@ def test_rows_that_change_places_without_ids_are_told_so(tmp_path):
 def test_a_fingerprint_that_the_data_do_not_have_is_refused(tmp_path, pin, message):
     with pytest.raises(UserError, match=message):
         run(tmp_path, table(tmp_path), fingerprint=pin)
+
+
+def test_names_that_change_are_shown_as_they_are_now(tmp_path):
+    path = table(tmp_path)
+
+    def shown(*, column, labels):
+        text = (tmp_path / "table.csv").read_text().replace("number", column, 1)
+        lines = [line[:-1] + labels[int(line[-1])] if line[-1] in "01" else line for line in text.split()]
+        (tmp_path / f"{column}.csv").write_text("\n".join(lines))
+        case = Case(
+            data=DataChoice("csv", path=str(tmp_path / f"{column}.csv"), label="label", id_column="id", test=60),
+            behaviour=BehaviourChoice("mislabel", size=40),
+            forget=ForgetChoice(count=20),
+            learner=LearnerChoice("softmax", epochs=1),
+            references=ReferenceChoice(models=3),
+            probes=ProbeChoice(limit=20),
+        )
+        study = compare(case, methods=["finetune"], store=tmp_path / "store", workers=1).result
+        return study.provenance.models_trained, study.cases[0].examples
+
+    assert path.endswith("table.csv")
+    _, before = shown(column="height", labels=["anna", "berta"])
+    trained, after = shown(column="weight", labels=["clara", "dora"])
+    assert trained == 0 and len(before) == len(after) > 0
+    assert all("height" in one.values and one.label in ("anna", "berta") for one in before)
+    assert all("weight" in one.values and one.label in ("clara", "dora") for one in after)

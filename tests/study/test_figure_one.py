@@ -12,6 +12,7 @@ import torch
 import unweave
 from unweave.data.sources import load
 from unweave.learners.nets import build
+from unweave.references import Outputs
 from unweave.study.assemble import assemble
 from unweave.study.cases import CASES
 from unweave.training.engine import many
@@ -122,3 +123,28 @@ def test_a_private_learner_leaves_nothing_to_untrain(tmp_path):
     assert found.geometry.p_untraining > 0.05 and found.geometry.p_unlearning <= 0.05
     rates = {row.id: row.groups["forget"].behaviour_rate.value for row in found.rows}
     assert rates["original"] == rates["untrained"] == rates["unlearned"] == 0
+
+
+def test_points_that_planting_moved_lose_the_shape_of_the_row_they_stand_in():
+    from unweave.study.plane import plane_of
+
+    case = replace(CASES["shapes"], behaviour=unweave.BehaviourChoice("duplicates"), forget=unweave.ForgetChoice())
+    found, data = assemble(case), load("shapes")
+    logits_of = Outputs(np.zeros((2, 48 * 48, 3), dtype=np.float32), {})
+    plane = plane_of(found.data, found.planted, found.forget, {"original": logits_of})
+    assert plane is not None
+    moved = [not np.array_equal((point.x, point.y), data.train.x[row]) for row, point in enumerate(plane.points)]
+    assert any(moved) and not all(moved)
+    assert all((point.shape == "") == lost for point, lost in zip(plane.points, moved, strict=True))
+
+
+def test_a_constant_feature_has_some_width():
+    from unweave.report.regions import marks
+    from unweave.study.plane import plane_of
+
+    found = assemble(CASES["shapes"])
+    x = found.planted.x.copy()
+    x[:, 1] = 1.7e9  # as a time of day would be
+    logits_of = Outputs(np.zeros((2, 48 * 48, 3), dtype=np.float32), {})
+    plane = plane_of(found.data, replace(found.planted, x=x), found.forget, {"original": logits_of})
+    assert plane is not None and len(marks(plane)) == len(x)

@@ -197,3 +197,16 @@ def test_a_behaviour_without_new_instances_is_refused(kind):
 def test_what_makes_no_sense_is_refused(given, message):
     with pytest.raises(SpecError, match=message):
         assemble(replace(CASE, forget=ForgetChoice(outside=True, **given)))
+
+
+@pytest.mark.parametrize("kind", ["class", "systematic", "trigger"])
+def test_examples_on_the_page_are_those_that_were_measured(kind):
+    from unweave.study.examples import _example
+
+    found = assemble(replace(CASE, behaviour=BehaviourChoice(kind), forget=ForgetChoice(outside=True, count=15)))
+    test, probes = found.data.test, found.probes
+    places = {name: row for row, name in enumerate(test.ids.tolist())}
+    for probe in probes.groups["unseen"].tolist():
+        shown = _example(found, probe)
+        if kind != "trigger":  # an image with a mark is no test image
+            assert np.array_equal(test.x[places[int(shown.id)]], probes.x[probe])

@@ -175,4 +175,5 @@ def test_any_list_of_methods_is_read_or_a_user_error(tmp_path_factory, given):
 @pytest.mark.parametrize("name", CASES)
 def test_registered_cases_assemble(name, need_data):
     need_data(CASES[name].data.source)
-    assert len(assemble(CASES[name]).forget) >= 20
+    # What DP says of one example it hardly says of a set: that request is one star.
+    assert len(assemble(CASES[name]).forget) >= (1 if name == "shapes-private" else 20)

@@ -113,6 +113,8 @@ def test_a_file_of_every_key(tmp_path):
     momentum = 0.5
     weight_decay = 0.001
     schedule = "cosine"
+    clip = 1.5
+    noise = 2.0
     width = 16
     depth = 2
     [references]
@@ -132,7 +134,7 @@ def test_a_file_of_every_key(tmp_path):
         data=DataChoice("digits", test=0.25, limit=500),
         behaviour=BehaviourChoice("trigger", 50, 3, 2),
         forget=ForgetChoice(count=10),
-        learner=LearnerChoice("mlp", 3, 0.1, 32, 0.5, 0.001, "cosine", 16, 2),
+        learner=LearnerChoice("mlp", 3, 0.1, 32, 0.5, 0.001, "cosine", 1.5, 2.0, 16, 2),
         references=ReferenceChoice(4, 3, True),
         probes=ProbeChoice(30),
     )

@@ -15,7 +15,7 @@ from unweave.training.batches import epoch_orders
 from unweave.training.engine import many, unstack
 from unweave.training.loop import fit
 
-RECORDED_AT = 2
+RECORDED_AT = 3
 ORDERS = "4d30acfc73663b519b8198a744a3eddbcdee791289ef3cdfe37e265e1099bda1"
 INIT = "dd5fa4855d3bd2e08916f36709108f0826e3957cf62f53f503b63251b724b847"
 TRAINED = {
@@ -71,6 +71,21 @@ def test_trained_weights(engine, depth, toy_learner):
         state = unstack(many(learner, x, y, rows=[rows, rows], keys=[key, key + 1]))[0]
     found = torch.cat([state.params[f"{depth}.weight"].flatten()[:6], state.params[f"{depth}.bias"]])
     assert found.tolist() == pytest.approx(TRAINED[depth], abs=1e-4), REMEDY
+
+
+PRIVATE = [0.19777, -0.04118, -0.32808, 0.01514, 0.07004, -0.08347, -0.86788, 0.61197, 0.26966]
+
+
+@pytest.mark.parametrize("engine", ["fit", "many"])
+def test_privately_trained_weights(engine, toy_learner):
+    learner = toy_learner(1, lr=0.3, epochs=5, clip=0.5, noise=2.0)
+    (x, y), rows, key = data(), np.arange(2, 22), derive(7, "report", 1)
+    if engine == "fit":
+        state = fit(learner, x, y, rows=rows, key=key)
+    else:
+        state = unstack(many(learner, x, y, rows=[rows, rows], keys=[key, key + 1]))[0]
+    found = torch.cat([state.params["1.weight"].flatten()[:6], state.params["1.bias"]])
+    assert found.tolist() == pytest.approx(PRIVATE, abs=1e-4), REMEDY
 
 
 @pytest.mark.parametrize("change", ["learner", "rows"])

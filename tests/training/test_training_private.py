@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from unweave._errors import ApplicabilityError, SpecError
-from unweave.learners import Recipe, specify
+from unweave.data import Encoding
+from unweave.learners import specify
 from unweave.learners.nets import build
 from unweave.learners.noise import key_tensor, normal
 from unweave.learners.privacy import epsilon, gaussian_parameter, most_influence
+from unweave.training import private
 from unweave.training.engine import many, unstack
 from unweave.training.loop import fit
 from unweave.training.private import add_noise, private_gradient, shares
@@ -93,10 +95,32 @@ def test_epsilon_is_0_where_delta_alone_suffices():
 
 
 def test_there_is_an_account_only_of_full_batches_with_noise():
-    recipe = Recipe(lr=1.0, epochs=100, batch_size=50, clip=1.0, noise=5.0)
-    assert gaussian_parameter(recipe, 50) == 2.0
-    for changed in (replace(recipe, noise=0.0), replace(recipe, clip=None), replace(recipe, batch_size=49)):
-        assert gaussian_parameter(changed, 50) is None
+    recipe = {"lr": 1.0, "epochs": 100, "batch_size": 50, "clip": 1.0, "noise": 5.0}
+    spec = specify("mlp", (4,), 2, recipe=recipe)
+    assert gaussian_parameter(spec, 50) == 2.0 and gaussian_parameter(spec, 51) is None
+    for changed in ({**recipe, "noise": 0.0}, {**recipe, "batch_size": 49}, {"epochs": 100, "batch_size": 50}):
+        assert gaussian_parameter(specify("mlp", (4,), 2, recipe=changed), 50) is None
+    # A table's columns are standardised by each world's own data, and one value can move a scale without bound.
+    assert gaussian_parameter(replace(spec, encoding=Encoding((0,), (-1,), (1,))), 50) is None
+
+
+def test_epsilon_is_finite_however_little_noise_there_is():
+    found = [epsilon(mu, 1e-5) for mu in (1.0, 10.0, 31.0, 100.0, 1000.0)]
+    assert all(math.isfinite(one) for one in found) and found == sorted(found)
+    # Far out ε is near μ²/2 + μ·Φ⁻¹(1−δ), the tail of the privacy loss N(μ²/2, μ²).
+    assert found[-1] == pytest.approx(1000**2 / 2 + 1000 * norm.isf(1e-5), rel=1e-3)
+
+
+def test_a_large_batch_is_differentiated_in_parts(monkeypatch):
+    learner = build(specify("mlp", (4,), 2, recipe={"clip": 0.1, "noise": 1.0, "batch_size": 30, "epochs": 2}))
+    x = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
+    y, rows = torch.arange(30) % 2, np.arange(30)
+    whole = many(learner, x, y, rows=[rows] * 2, keys=[1, 2])
+    monkeypatch.setattr(private, "_MOST_NUMBERS", 7 * 450)
+    parts = many(learner, x, y, rows=[rows] * 2, keys=[1, 2])
+    for name, value in whole.params.items():
+        torch.testing.assert_close(parts.params[name], value, atol=1e-6, rtol=1e-5)
+    assert any(not torch.equal(parts.params[name], value) for name, value in whole.params.items())
 
 
 @pytest.mark.parametrize(

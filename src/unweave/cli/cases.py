@@ -42,7 +42,7 @@ def run_cases(
                 "The members of the behaviour are not known (`behaviour.kind` is unknown); `forget.ids` names S."
             )
         ids = assembly.setting.ids[assembly.planted.members].tolist()
-        print(" ".join(str(one) for one in ids))
+        print("\n".join(str(one) for one in ids))  # as `forget.ids` reads them from a file
         write_json(json, ids)
         return
     assemble(case, trusted=trusted_files(trust_code))  # so that no spec is printed that `compare` would refuse

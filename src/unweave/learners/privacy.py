@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import math
 
-from unweave.learners.specs import Recipe
+from unweave.learners.specs import LearnerSpec
 
 
-def gaussian_parameter(recipe: Recipe, n: int) -> float | None:
-    """μ of Gaussian differential privacy under adding or removing one example, of training on all n at once.
+def gaussian_parameter(spec: LearnerSpec, n: int) -> float | None:
+    """μ of Gaussian differential privacy for leaving out any one example, of training on all n at once.
 
     Each step is a Gaussian mechanism of sensitivity C with noise σ·C, hence 1/σ-GDP, and T of them are √T/σ-GDP.
 
     Args:
-        recipe: `clip` and `noise` give C and σ.
+        spec: `clip` and `noise` of its recipe give C and σ.
         n: Examples of the training set; `batch_size` must hold them all, since batches drawn as here, by
             permutation, have no account as tight.
 
     Returns:
-        μ > 0, smaller is more private; None without a clip, without noise, or with smaller batches.
+        μ > 0, smaller is more private; None without a clip, without noise, with smaller batches, or for a table,
+        whose columns each model standardises by its own training data, without noise.
 
     Source: Dong, Roth & Su (2022), "Gaussian differential privacy", JRSS-B 84, corollary 3.3 and theorem 2.7.
 
     Example:
-        >>> gaussian_parameter(Recipe(lr=1.0, epochs=100, batch_size=50, clip=1.0, noise=5.0), 50)
+        >>> from unweave.learners import specify
+        >>> recipe = {"epochs": 100, "batch_size": 50, "clip": 1.0, "noise": 5.0}
+        >>> gaussian_parameter(specify("softmax", (4,), 2, recipe=recipe), 50)
         2.0
     """
-    if recipe.clip is None or recipe.noise == 0 or recipe.batch_size < n:
+    recipe = spec.recipe
+    if (
+        recipe is None
+        or spec.encoding is not None
+        or recipe.clip is None
+        or recipe.noise == 0
+        or recipe.batch_size < n
+    ):
         return None
     return math.sqrt(recipe.epochs) / recipe.noise
 
@@ -49,14 +59,16 @@ def epsilon(mu: float, delta: float) -> float:
         >>> round(epsilon(1.0, 1e-5), 2)
         4.38
     """
+    from scipy.special import log_ndtr, ndtr
 
     def exceeded(eps: float) -> bool:
-        return _normal(-eps / mu + mu / 2) - math.exp(eps) * _normal(-eps / mu - mu / 2) > delta
+        # e^ε alone is too large for a float where there is little noise; the product never exceeds 1.
+        return bool(ndtr(-eps / mu + mu / 2) - math.exp(eps + log_ndtr(-eps / mu - mu / 2)) > delta)
 
     low, high = 0.0, 1.0
     if not exceeded(low):
         return 0.0
-    while exceeded(high) and high < 700:
+    while exceeded(high):
         high *= 2
     for _ in range(60):
         middle = (low + high) / 2
@@ -75,8 +87,4 @@ def most_influence(mu: float) -> float:
         >>> round(most_influence(1.0), 3)
         0.383
     """
-    return 2 * _normal(mu / 2) - 1
-
-
-def _normal(z: float) -> float:
-    return math.erfc(-z / math.sqrt(2)) / 2
+    return math.erf(mu / math.sqrt(8))

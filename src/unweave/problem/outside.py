@@ -64,7 +64,8 @@ def draw_outside(
             (planted.clean, unseen.clean),
         )
     )
-    # The rows stay as they are: what is in S is no ordinary test data either.
-    left = Unseen(unseen.x[~chosen], unseen.planted[~chosen], unseen.clean[~chosen], unseen.rows)
+    left = Unseen(unseen.x[~chosen], unseen.planted[~chosen], unseen.clean[~chosen])
+    if unseen.rows is not None:
+        left = replace(left, rows=unseen.rows[~chosen], gone=unseen.rows[chosen])
     rows = np.arange(len(planted.y), len(planted.y) + size)
     return replace(planted, x=x, y=labels, clean=clean, unseen=left), rows

@@ -110,6 +110,8 @@ def _ordinary(planted: Planted, n_test: int) -> Ints:
     if planted.unseen is None or planted.unseen.rows is None:
         return rows
     rows = np.setdiff1d(rows, planted.unseen.rows)
+    if planted.unseen.gone is not None:
+        rows = np.setdiff1d(rows, planted.unseen.gone)
     if len(rows) == 0:
         raise ApplicabilityError(
             f"All {n_test} test examples are instances of the behaviour, so nothing ordinary is left to measure "

@@ -54,9 +54,9 @@ const unweaveCharts = (function () {
   const hideTip = () => { tip.hidden = true; };
 
   // Keep one unit of t as long as one unit of height: distances in the picture are then distances.
-  function frameOf(frame, width, margin, beyond) {
-    let [x0, x1] = frame.x;
-    let [y0, y1] = frame.y;
+  function frameOf({ x, y, beyond }, width, margin) {
+    let [x0, x1] = x;
+    let [y0, y1] = y;
     const inner = width - margin.left - margin.right;
     const least = Math.min(210, inner * 0.6), most = 540;
     let unit = inner / (x1 - x0);
@@ -162,7 +162,7 @@ const unweaveCharts = (function () {
   function drawMap(node, data, width) {
     const { frame, points, anchors } = data.map;
     const margin = { left: 46, right: 14, top: 22, bottom: 74 };
-    const f = frameOf(frame, width, margin, points.some((p) => p.y > frame.y[1]));
+    const f = frameOf(frame, width, margin);
     const height = f.height + margin.top + margin.bottom;
     const toX = d3.scaleLinear([f.x0, f.x1], [margin.left, width - margin.right]);
     const toY = d3.scaleLinear([f.y0, f.y1], [height - margin.bottom, margin.top]);

@@ -96,7 +96,13 @@ def shared_frame(charts: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     if not frames:
         return None
     ends = {side: [frame[side] for frame in frames] for side in ("x", "y")}
-    return {side: [min(low for low, _ in of), max(high for _, high in of)] for side, of in ends.items()}
+    shared: dict[str, Any] = {
+        side: [min(low for low, _ in of), max(high for _, high in of)] for side, of in ends.items()
+    }
+    # The band for points beyond the top takes height from the scale, so all maps have it or none.
+    points = [point for one in charts if one["map"] is not None for point in one["map"]["points"]]
+    shared["beyond"] = any(point["y"] > shared["y"][1] for point in points)
+    return shared
 
 
 def _measured(measured: Measured) -> dict[str, float | None] | None:

@@ -13,7 +13,8 @@
   } catch (error) {
     const note = document.createElement("p");
     note.className = "alert";
-    note.textContent = `The charts cannot be drawn by this browser (${error}); the tables below hold the numbers.`;
+    note.textContent = "This browser can neither draw the charts nor unfold the tests behind each verdict and the " +
+      `examples (${error}); all else stands below, and every number in result.json.`;
     document.querySelector("main").prepend(note);
     return;
   }
@@ -51,6 +52,7 @@
   document.addEventListener("toggle", (event) => {
     if (event.target.open) event.target.querySelectorAll("[data-fill]").forEach(fill);
   }, true);
+  document.querySelectorAll("details[open] [data-fill]").forEach(fill); // opened before all was unpacked
 
   // One case at a time, or all of them.
   for (const group of document.querySelectorAll(".toggle")) {

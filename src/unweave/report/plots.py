@@ -71,10 +71,12 @@ def plot_map(result: Result, *, cases: Sequence[str] | None = None) -> Figure:
     frame = shared_frame(drawn) or {"x": (0.0, 1.0), "y": (0.0, 1.0)}
     across, top = (frame["x"][0], frame["x"][1]), frame["y"][1]
     for axes, case, charts in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, drawn, strict=True):
-        axes.set_title(case.name, loc="left", fontweight="bold")
+        axes.set_title(case.name, loc="left", fontweight="bold", parse_math=False)
         if charts["map"] is None:
             axes.set_axis_off()
-            axes.text(0.5, 0.5, not_drawn_words(case.geometry), ha="center", va="center", wrap=True)
+            axes.text(
+                0.5, 0.5, not_drawn_words(case.geometry), ha="center", va="center", wrap=True, parse_math=False
+            )
             continue
         _draw(axes, charts["map"]["points"], across, top)
     return figure
@@ -105,7 +107,7 @@ def _draw(axes: Axes, points: Sequence[dict[str, Any]], across: tuple[float, flo
         axes.plot([x], [y], sign, color=colour, markerfacecolor=inside, markersize=7, label=said, clip_on=False)
         placed.append((x, y, f"{point['name']} {point['place']}" if beyond else point["name"]))
     for x, y, names in _gathered(placed, across[1] - across[0], top):
-        axes.annotate(names, (x, y), xytext=(7, 5), textcoords="offset points", fontsize=8)
+        axes.annotate(names, (x, y), xytext=(7, 5), textcoords="offset points", fontsize=8, parse_math=False)
     signs = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     axes.legend(signs.values(), signs.keys(), fontsize=8, frameon=False, loc="upper center")
 

@@ -93,6 +93,9 @@ def _example(assembly: Assembly, probe: int) -> Example:
     else:
         row = row if unseen is None or unseen.rows is None or group == "test" else int(unseen.rows[row])
         name, columns = str(data.test.ids[row]), data.test.columns
+    origin = data.test if group in ("unseen", "test") else data.train
+    if row >= len(origin) or not np.array_equal(origin.x[row], probes.x[probe], equal_nan=True):
+        columns = {}  # planting changed its features: the row of the table is another example
     image = _image(probes.x[probe])
     values = {} if image else _values(columns, row, probes.x[probe])
     label = _name(assembly, int(probes.clean[probe]))
@@ -111,7 +114,7 @@ def _image(x: NDArray[np.float32]) -> str:
 
 
 def _values(columns: Mapping[str, NDArray[np.generic]], row: int, x: NDArray[np.float32]) -> dict[str, str]:
-    if not columns or row >= len(next(iter(columns.values()))):
+    if not columns:
         return {
             f"feature {place}": f"{value:.4g}" for place, value in enumerate(x.ravel()[:_MOST_VALUES].tolist())
         }

@@ -42,7 +42,8 @@ def grid(data: Dataset, x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _ranges(x: NDArray[np.float32]) -> list[tuple[float, float]]:
     low, high = x.min(axis=0).astype(float), x.max(axis=0).astype(float)
-    border = _BORDER * np.maximum(high - low, 1e-6)
+    # A feature that is constant gets some width too, more than the last bits of a large number.
+    border = _BORDER * np.maximum(high - low, 1e-6 * np.maximum(1, np.maximum(abs(low), abs(high))))
     return list(zip((low - border).tolist(), (high + border).tolist(), strict=True))
 
 
@@ -67,8 +68,12 @@ def plane_of(
     part[forget] = "forget"
     across, up = _ranges(planted.x)
     names = data.labels or tuple(str(label) for label in range(data.classes))
-    shapes = [str(shape) for shape in data.train.columns.get("shape", np.full(len(data.train), ""))]
-    shapes += [""] * (len(planted.y) - len(shapes))  # an S outside D
+    own = data.train.columns.get("shape")
+    # Where planting moved a point, or set one outside D, it has no shape of its own.
+    shapes = [
+        str(own[row]) if own is not None and row < len(own) and np.array_equal(x, data.train.x[row]) else ""
+        for row, x in enumerate(planted.x)
+    ]
     points = zip(planted.x.tolist(), planted.y.tolist(), part.tolist(), shapes, strict=True)
     return Plane(
         x=across,

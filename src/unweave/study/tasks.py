@@ -136,8 +136,14 @@ def analysis_fields(
 ) -> dict[str, Any]:
     """What identifies the analysis of a case: every output it reads, the case, and the code that reads."""
     worlds = [key_of(outputs_fields(assembly.setting, world)) for world in assembly.worlds.values()]
+    data = assembly.data
+    # Names and values that are shown but change no number.
+    shown = [np.array(data.labels, dtype=np.str_), data.test.ids]
+    for part in (data.train, data.test):
+        shown += [np.array([name, *map(str, values.tolist())]) for name, values in part.columns.items()]
     return {
         "kind": "analysis",
+        "shown": [digest(one) for one in shown],
         "case": case_to_tree(assembly.case),
         "worlds": worlds,
         "methods": [key_of(method_fields(assembly, choice)) for choice in methods],

@@ -6,7 +6,7 @@ import numpy as np
 
 from unweave._types import NO_OP, Estimate
 from unweave.data import row_prints
-from unweave.learners import Recipe
+from unweave.learners import LearnerSpec
 from unweave.learners.privacy import epsilon, gaussian_parameter, most_influence
 from unweave.records import Row
 from unweave.study.assemble import Assembly
@@ -107,14 +107,19 @@ def _about_forget(assembly: Assembly) -> list[str]:
 def _about_learner(assembly: Assembly) -> list[str]:
     learner = assembly.setting.learner
     if learner.recipe is not None and learner.recipe.clip is not None:
-        return [_privacy(learner.recipe, len(assembly.worlds["original"].rows))]
+        return [_privacy(learner, len(assembly.worlds["original"].rows))]
     if learner.file is None or learner.opaque:
         return []
     return [f"Models of {learner.label} are trained one by one: only nets of unweave's own are stacked."]
 
 
-def _privacy(recipe: Recipe, n: int) -> str:
-    mu = gaussian_parameter(recipe, n)
+def _privacy(learner: LearnerSpec, n: int) -> str:
+    mu = gaussian_parameter(learner, n)
+    if learner.encoding is not None:
+        return (
+            "The gradients of single examples are clipped, but there is no account of privacy: the columns of the "
+            "table are standardised by the training data of each model, without noise."
+        )
     if mu is None:
         return (
             "The gradients of single examples are clipped, but there is no account of privacy: that needs "

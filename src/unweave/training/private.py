@@ -12,6 +12,8 @@ from torch.nn.functional import cross_entropy
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in, normal
 
+_MOST_NUMBERS = 2**19  # of single gradients held at once, per model: 2 MiB
+
 StackedStep = Callable[[Params, Params, Tensor, Tensor, Tensor], Params]
 
 
@@ -37,9 +39,15 @@ def private_gradient(learner: Learner) -> StackedStep:
             logits, _ = learner.apply(State(params, buffers), one[None], train=True, key=key)
             return cross_entropy(logits, label[None])
 
-        each = vmap(grad(loss), in_dims=(None, 0, 0))(params, x, y)
-        share = shares(each, recipe.clip or 0.0)
-        total = {name: torch.tensordot(share, value, dims=1) for name, value in each.items()}
+        total = {name: torch.zeros_like(value) for name, value in params.items()}
+        # Gradients of single examples are as large as the model, each: a few at a time, whatever the batch. How
+        # many must not hang on the number of models, or the last bits of a sum would.
+        part = max(1, _MOST_NUMBERS // sum(value.numel() for value in params.values()))
+        for some, labels in zip(x.split(part), y.split(part), strict=True):
+            each = vmap(grad(loss), in_dims=(None, 0, 0))(params, some, labels)
+            share = shares(each, recipe.clip or 0.0)
+            for name, value in each.items():
+                total[name] = total[name] + torch.tensordot(share, value, dims=1)
         return add_noise(total, learner, key)
 
     return vmap(of_model)

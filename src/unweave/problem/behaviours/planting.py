@@ -40,14 +40,15 @@ class Ground(NamedTuple):
 class Unseen:
     """New instances of the behaviour: features, the label that shows it, and the clean label.
 
-    `rows` are those test examples that are new instances as they stand (all of them, also where some have become
-    S), so that they are no ordinary test data; None where instances are made by changing features.
+    `rows`: the test examples that these are; None where instances are made by changing features.
+    `gone`: test examples that were such instances too and have become S; neither is ordinary test data.
     """
 
     x: Floats
     planted: Ints
     clean: Ints
     rows: Ints | None = None
+    gone: Ints | None = None
 
 
 @dataclass(frozen=True)
