@@ -80,7 +80,7 @@ def test_numpy_and_torch_and_a_stack_agree_to_the_bit():
 @pytest.mark.parametrize("path", ["fit", "by hand", "vmap", "one by one"])
 def test_no_excluded_example_has_a_part_in_it(path):
     made = learner()
-    made = replace(made, stacked_gradient=None) if path == "vmap" else made
+    made = replace(made, dense=None) if path == "vmap" else made
     made = replace(made, stacked=False) if path == "one by one" else made
 
     def train(x, y):
@@ -132,7 +132,7 @@ def test_the_engine_equals_the_loop_and_each_world_has_its_own_scales():
             torch.testing.assert_close(a[name], b[name], atol=1e-5, rtol=1e-4)
     assert len(set(stacked.buffers[SHIFT][:, 0].tolist())) == 3
     assert stacked.buffers[SCALE][:, 7].tolist() == [0, 1, 1]
-    one = replace(made, stacked_gradient=None)
+    one = replace(made, dense=None)
     torch.testing.assert_close(
         many(one, x, labels(), rows=worlds, keys=[1, 2, 3]).params, stacked.params, atol=1e-5, rtol=1e-4
     )

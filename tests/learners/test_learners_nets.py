@@ -1,4 +1,4 @@
-"""The nets: shapes, forward pass by hand, initial weights, and the gradient against autograd."""
+"""The nets: shapes, forward pass by hand, initial weights."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch.func import vmap
-from torch.nn.functional import cross_entropy
 
 from unweave.learners import specify
-from unweave.learners.contract import Apply, Learner, StackedGradient, State
-from unweave.learners.nets import build, dense_gradient
+from unweave.learners.contract import Apply, Learner, State
+from unweave.learners.nets import build
 
 DEPTHS = [0, 1, 2, 3]
 
@@ -32,7 +29,7 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
 def test_state_contract(depth):
     learner = net(depth)
     assert isinstance(learner.apply, Apply)
-    assert isinstance(learner.stacked_gradient, StackedGradient)
+    assert learner.dense == depth
     state = learner.init(3)
     sizes = [6, *[8] * depth, 3]
     assert {name: tuple(value.shape) for name, value in state.params.items()} == {
@@ -89,54 +86,3 @@ def test_initial_weights_are_a_function_of_the_key_and_uniform_in_their_bounds()
         assert value.abs().max() <= bound
         assert abs(value.mean()) < 5 * bound / math.sqrt(3 * value.numel())
         assert value.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.15)
-
-
-def autograd(learner: Learner, params: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor):
-    """Gradient of the mean cross-entropy, model by model."""
-    found: dict[str, list[torch.Tensor]] = {name: [] for name in params}
-    for k in range(len(y)):
-        one = {name: value[k].clone().requires_grad_() for name, value in params.items()}
-        cross_entropy(learner.apply(State(one, {}), x[k], train=True, key=None)[0], y[k]).backward()
-        for name, value in one.items():
-            found[name].append(value.grad)
-    return {name: torch.stack(values) for name, values in found.items()}
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    depth=st.integers(0, 3),
-    models=st.integers(1, 4),
-    batch=st.integers(1, 9),
-    width=st.integers(1, 9),
-    classes=st.integers(2, 5),
-    seed=st.integers(0, 2**16),
-)
-def test_gradient_by_hand_equals_autograd(depth, models, batch, width, classes, seed):
-    learner = net(depth, classes=classes, width=width)
-    states = [learner.init(seed + k) for k in range(models)]
-    params = {n: torch.stack([s.params[n] for s in states]) for n in states[0].params}
-    x = normal(models, batch, 6, seed=seed)
-    y = torch.arange(models * batch).reshape(models, batch) % classes
-    found = dense_gradient(params, x, y, depth=depth)
-    assert list(found) == list(params)
-    for name, value in autograd(learner, params, x, y).items():
-        torch.testing.assert_close(found[name], value, atol=1e-6, rtol=1e-4)
-
-
-def test_the_gradient_takes_examples_of_any_shape_and_leaves_its_inputs():
-    learner = net(1)
-    params = {n: v[None].clone() for n, v in learner.init(0).params.items()}
-    x, y = normal(1, 4, 6), torch.tensor([[0, 1, 2, 0]])
-    before = {n: v.clone() for n, v in params.items()}, x.clone(), y.clone()
-    flat = dense_gradient(params, x, y, depth=1)
-    square = dense_gradient(params, x.reshape(1, 4, 2, 3), y, depth=1)
-    assert all(torch.equal(flat[n], square[n]) for n in flat)
-    assert all(torch.equal(params[n], before[0][n]) for n in params)
-    assert torch.equal(x, before[1]) and torch.equal(y, before[2])
-
-
-def test_a_confident_net_has_a_finite_gradient():
-    learner = net(1)
-    params = {n: v[None] * 1e4 for n, v in learner.init(0).params.items()}
-    found = dense_gradient(params, normal(1, 4, 6), torch.zeros(1, 4, dtype=torch.int64), depth=1)
-    assert all(value.isfinite().all() for value in found.values())

@@ -22,7 +22,7 @@ PATHS = ["by hand", "vmap"]
 
 
 def on(path: str, learner: Learner) -> Learner:
-    return learner if path == "by hand" else replace(learner, stacked_gradient=None)
+    return learner if path == "by hand" else replace(learner, dense=None)
 
 
 def subsets(n: int, size: int, models: int, seed: int) -> list[np.ndarray]:

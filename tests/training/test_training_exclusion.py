@@ -28,7 +28,7 @@ def by_many(learner: Learner, x, y, rows, key: Key) -> State:
 
 
 def by_many_with_vmap(learner: Learner, x, y, rows, key: Key) -> State:
-    return by_many(replace(learner, stacked_gradient=None), x, y, rows, key)
+    return by_many(replace(learner, dense=None), x, y, rows, key)
 
 
 def by_masked_loss(learner: Learner, x, y, rows, key: Key) -> State:

@@ -15,7 +15,7 @@ from unweave.training.batches import epoch_orders
 from unweave.training.engine import many, unstack
 from unweave.training.loop import fit
 
-RECORDED_AT = 3
+RECORDED_AT = 4
 ORDERS = "4d30acfc73663b519b8198a744a3eddbcdee791289ef3cdfe37e265e1099bda1"
 INIT = "dd5fa4855d3bd2e08916f36709108f0826e3957cf62f53f503b63251b724b847"
 TRAINED = {

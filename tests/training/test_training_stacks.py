@@ -31,7 +31,7 @@ def rows_of(n: int, size: int) -> list[np.ndarray]:
 def test_the_result_is_the_same_to_the_bit_in_chunks_of_any_size(by_hand, depth, toy_data, toy_learner):
     learner, (x, y), rows = toy_learner(depth, weight_decay=1e-3), toy_data(30), rows_of(30, 21)
     if not by_hand:
-        learner = replace(learner, stacked_gradient=None)
+        learner = replace(learner, dense=None)
     whole = many(learner, x, y, rows=rows, keys=KEYS)
     for size in (1, 2, 3):
         chunks = [slice(begin, begin + size) for begin in range(0, 8, size)]

@@ -36,30 +36,22 @@ class Apply(Protocol):
         ...
 
 
-@runtime_checkable
-class StackedGradient(Protocol):
-    """Gradient of the mean cross-entropy for a stack, one batch per replica, written by hand."""
-
-    def __call__(self, params: Params, x: Tensor, y: Tensor) -> Params:
-        """Gradients shaped like `params` ([K, ...]) for x [K, batch, ...] and y [K, batch]."""
-        ...
-
-
 @dataclass(frozen=True)
 class Learner:
     """A training algorithm A: architecture, recipe, and the functions that make and run one model.
 
-    `stacked_gradient` is optional: where it is None the engine differentiates `apply` under `vmap`.
+    `dense`: the number of hidden layers of a plain relu net on `"l.weight"` and `"l.bias"`, whose steps the engine
+    takes by hand; where it is None the engine differentiates `apply` under `vmap`.
     Where `stacked` is False there is no stack: models are trained, asked and edited one by one.
     `standardise` computes buffers from the features of a model's training set [n, ...] before it is trained,
-    and `encode` is what `apply` does to features with them: `stacked_gradient` takes features after that.
+    and `encode` is what `apply` does to features with them, before anything else.
     """
 
     spec: LearnerSpec
     init: Callable[[Key], State]
     apply: Apply
     features: Callable[[State, Tensor], Tensor]
-    stacked_gradient: StackedGradient | None = None
+    dense: int | None = None
     stacked: bool = True
     standardise: Callable[[Tensor], Params] | None = None
     encode: Callable[[Params, Tensor], Tensor] | None = None

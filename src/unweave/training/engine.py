@@ -15,6 +15,8 @@ from unweave._random import Key, derive
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in, key_tensor
 from unweave.training.batches import epoch_orders
+from unweave.training.chunk import best_chunk
+from unweave.training.dense import dense_steps
 from unweave.training.lift import gradient
 from unweave.training.loop import fit
 from unweave.training.private import private_gradient
@@ -45,12 +47,13 @@ def many(
     *,
     rows: Sequence[NDArray[np.int64]],
     keys: Sequence[Key],
+    chunk: int | None = None,
     on_epoch: Callable[[int], None] | None = None,
 ) -> State:
     """Train K models at once; replica k equals `fit(…, rows=rows[k], key=keys[k])` up to rounding.
 
     Weights differ from `fit` by at most a few 1e-6 (another order of summation); a replica's result
-    does not depend on which others it was stacked with. A learner whose models cannot be stacked is
+    does not depend on which others it was stacked with, to the bit. A learner whose models cannot be stacked is
     trained by `fit`, one model after the other.
 
     Args:
@@ -60,6 +63,7 @@ def many(
         rows: One training set per replica, as rows of D; all of the same size, since a stack takes
             its steps together.
         keys: One key per replica.
+        chunk: Models per stack; None = what `best_chunk` finds fastest here.
         on_epoch: Called after each epoch of a stack with its number.
 
     Returns:
@@ -70,41 +74,108 @@ def many(
     """
     if not learner.stacked:
         return stack([fit(learner, x, y, rows=r, key=k) for r, k in zip(rows, keys, strict=True)])
-    recipe, n_rows = learner.recipe, len(rows[0])
-    if any(len(r) != n_rows for r in rows):
+    if any(len(r) != len(rows[0]) for r in rows):
         raise ValueError(f"Expected training sets of one size, got {sorted({len(r) for r in rows})}.")
-    device = x.device
-    params, buffers = stack([learner.start(key, x, r) for r, key in zip(rows, keys, strict=True)])
-    params = inputs_first(params)
-    noise = key_tensor([derive(key, "noise") for key in keys], device)
-    orders = np.stack([epoch_orders(len(x), r, recipe.epochs, k) for r, k in zip(rows, keys, strict=True)])
-    table = torch.from_numpy(orders).to(device)  # (K, epochs, n_rows)
+    replicas = list(zip(rows, keys, strict=True))
+    size = chunk or _fastest_chunk(learner, x, y, rows[0], len(keys))
+    return join([_train(learner, x, y, replicas[b : b + size], on_epoch) for b in range(0, len(keys), size)])
+
+
+def _fastest_chunk(learner: Learner, x: Tensor, y: Tensor, rows: NDArray[np.int64], count: int) -> int:
+    """Models per stack, by a trial on copies of one model."""
+    batch = torch.from_numpy(rows[: learner.recipe.batch_size]).to(x.device)
+
+    def stack_of(size: int) -> Callable[[], None]:
+        one = learner.start(0, x, rows)
+        state = State(
+            {name: value.expand(size, *value.shape).clone() for name, value in one.params.items()},
+            {name: value.expand(size, *value.shape).clone() for name, value in one.buffers.items()},
+        )
+        advance, _ = stepper(learner, state, [(rows, 0)] * size)
+        index = batch.expand(size, -1)
+        room = take(x, index)
+        # At a rate of 0 nothing can diverge, and a step costs the same.
+        return lambda: advance(take(x, index, room), take(y, index), 0.0, 1)
+
+    return best_chunk(stack_of, count, what=(repr(learner.spec), tuple(x.shape), len(batch), str(x.device)))
+
+
+def join(stacks: Sequence[State]) -> State:
+    """Several stacks as one."""
+    if len(stacks) == 1:
+        return stacks[0]
+    first = stacks[0]
+    return State(
+        {name: torch.cat([s.params[name] for s in stacks]) for name in first.params},
+        {name: torch.cat([s.buffers[name] for s in stacks]) for name in first.buffers},
+    )
+
+
+def _train(
+    learner: Learner,
+    x: Tensor,
+    y: Tensor,
+    replicas: Sequence[tuple[NDArray[np.int64], Key]],
+    on_epoch: Callable[[int], None] | None,
+) -> State:
+    """Train one stack."""
+    recipe, n_rows = learner.recipe, len(replicas[0][0])
+    orders = np.stack([epoch_orders(len(x), rows, recipe.epochs, key) for rows, key in replicas])
+    table = torch.from_numpy(orders).to(x.device)  # (K, epochs, n_rows)
+    advance, told = stepper(learner, stack([learner.start(key, x, r) for r, key in replicas]), replicas)
+    total, step = recipe.steps(n_rows), 0
+    rooms: dict[int, Tensor] = {}
+    for epoch in range(recipe.epochs):
+        for begin in range(0, n_rows, recipe.batch_size):
+            batch = table[:, epoch, begin : begin + recipe.batch_size]
+            xb = take(x, batch, rooms.get(batch.shape[1]))
+            rooms[batch.shape[1]] = xb  # the last batch of an epoch may be smaller
+            advance(xb, take(y, batch), recipe.rate(step, total), step)
+            step += 1
+        if on_epoch is not None:
+            on_epoch(epoch)
+    return told()
+
+
+Advance = Callable[[Tensor, Tensor, float, int], None]
+"""`(x [K, batch, ...], y [K, batch], rate, number of the step)`: one step of every model of a stack."""
+
+
+def stepper(
+    learner: Learner, state: State, replicas: Sequence[tuple[object, Key]]
+) -> tuple[Advance, Callable[[], State]]:
+    """How a stack takes a step, and what tells its state; `state` itself is left as it was."""
+    recipe, device = learner.recipe, next(iter(state.params.values())).device
+    noise = key_tensor([derive(key, "noise") for _, key in replicas], device)
+    if learner.dense is not None and recipe.clip is None:
+        encode = (lambda buffers, x: x) if learner.encode is None else vmap(learner.encode)
+        step, now = dense_steps(state.params, depth=learner.dense, recipe=recipe)
+
+        def by_hand(x: Tensor, y: Tensor, rate: float, number: int) -> None:
+            del number
+            step(encode(state.buffers, x), y, rate)
+
+        return by_hand, lambda: State(now(), state.buffers)
 
     def loss(params: Params, buffers: Params, xb: Tensor, yb: Tensor, key: Tensor) -> tuple[Tensor, Params]:
         logits, after = learner.apply(State(params, buffers), xb, train=True, key=key)
         return cross_entropy(logits, yb), after
 
     differentiate = gradient(loss, stacked=True)
-    by_hand = learner.stacked_gradient
     private = None if recipe.clip is None else private_gradient(learner)
-    encode = (lambda buffers, x: x) if learner.encode is None else vmap(learner.encode)
+    params, buffers = inputs_first(state.params), state.buffers
     velocity = {name: torch.zeros_like(value) for name, value in params.items()}
-    total, step = recipe.steps(n_rows), 0
-    for epoch in range(recipe.epochs):
-        for begin in range(0, n_rows, recipe.batch_size):
-            batch = table[:, epoch, begin : begin + recipe.batch_size]
-            xb, yb = take(x, batch), take(y, batch)
-            if private is not None:
-                grads = private(params, buffers, xb, yb, fold_in(noise, step))
-            elif by_hand is not None:
-                grads = by_hand(params, encode(buffers, xb), yb)
-            else:
-                grads, buffers = differentiate(params, buffers, xb, yb, fold_in(noise, step))
-            sgd_step(params, grads, velocity, lr=recipe.rate(step, total), learner=learner, first=step == 0)
-            step += 1
-        if on_epoch is not None:
-            on_epoch(epoch)
-    return State({name: value.contiguous() for name, value in params.items()}, buffers)
+
+    def differentiated(x: Tensor, y: Tensor, rate: float, number: int) -> None:
+        nonlocal buffers
+        key = fold_in(noise, number)
+        if private is None:
+            grads, buffers = differentiate(params, buffers, x, y, key)
+        else:
+            grads = private(params, buffers, x, y, key)
+        sgd_step(params, grads, velocity, lr=rate, learner=learner, first=number == 0)
+
+    return differentiated, lambda: State({n: v.contiguous() for n, v in params.items()}, buffers)
 
 
 def inputs_first(params: Params) -> Params:
@@ -119,9 +190,19 @@ def inputs_first(params: Params) -> Params:
     }
 
 
-def take(source: Tensor, index: Tensor) -> Tensor:
-    """`source[index]` for an index of any shape; one flat gather is faster than fancy indexing."""
-    return source.index_select(0, index.reshape(-1)).view(*index.shape, *source.shape[1:])
+def take(source: Tensor, index: Tensor, room: Tensor | None = None) -> Tensor:
+    """`source[index]` for an index of any shape; one flat gather is faster than fancy indexing.
+
+    Args:
+        source: [n, ...].
+        index: Rows of it.
+        room: Where to put the result: what an earlier call for an index of this shape returned.
+    """
+    shape = (*index.shape, *source.shape[1:])
+    if room is None:
+        room = source.new_empty(shape)
+    torch.index_select(source, 0, index.reshape(-1), out=room.view(-1, *source.shape[1:]))
+    return room
 
 
 def sgd_step(params: Params, grads: Params, velocity: Params, *, lr: float, learner: Learner, first: bool) -> None:
