@@ -1,0 +1,79 @@
+"""Linear models at their optimum, against each solved by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+
+from unweave.training.convex import ridge, softmax_regression
+
+
+def solved_alone(x: np.ndarray, y: np.ndarray, rows: np.ndarray, penalty: float) -> np.ndarray:
+    full = np.hstack([x[rows], np.ones((len(rows), 1))])
+    free = np.diag([penalty] * x.shape[1] + [0.0])
+    return np.linalg.solve(full.T @ full + free, full.T @ y[rows]).T
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n=st.integers(8, 40),
+    d=st.integers(1, 6),
+    outputs=st.integers(1, 3),
+    penalty=st.sampled_from([1e-2, 1.0, 50.0]),
+    seed=st.integers(0, 2**16),
+    data=st.data(),
+)
+def test_ridge_is_that_of_each_training_set(n, d, outputs, penalty, seed, data):
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(n, d)), rng.normal(size=(n, outputs))
+    # More left out than there are features, none at all, and sets of different sizes are all among these.
+    sizes = data.draw(st.lists(st.integers(2, n), min_size=1, max_size=4))
+    rows = [rng.choice(n, size, replace=False) for size in sizes]
+    found = ridge(x, y, rows, penalty=penalty)
+    for one, own in zip(found, rows, strict=True):
+        np.testing.assert_allclose(one, solved_alone(x, y, own, penalty), atol=1e-7, rtol=1e-6)
+
+
+def loss(weights: np.ndarray, x: np.ndarray, y: np.ndarray, penalty: float) -> float:
+    weights = weights.reshape(-1, x.shape[1] + 1)
+    z = np.hstack([x, np.ones((len(x), 1))]) @ weights.T
+    z = z - z.max(1, keepdims=True)
+    log_p = z - np.log(np.exp(z).sum(1, keepdims=True))
+    return float(-log_p[np.arange(len(y)), y].mean() + penalty / 2 * (weights[:, :-1] ** 2).sum())
+
+
+@pytest.mark.parametrize("penalty", [1e-3, 0.1])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_softmax_regression_is_at_the_optimum_of_each_training_set(classes, penalty):
+    rng = np.random.default_rng(classes)
+    x = rng.normal(size=(120, 3)) * [1.0, 3.0, 0.2]
+    y = (x @ rng.normal(size=(3, classes)) + rng.gumbel(size=(120, classes))).argmax(1)
+    rows = [rng.choice(120, size, replace=False) for size in (84, 84, 100, 119)]
+    found = softmax_regression(x, y, rows, classes=classes, penalty=penalty)
+    for one, own in zip(found, rows, strict=True):
+        arguments = (x[own], y[own], penalty)
+        best = minimize(loss, np.zeros(classes * 4), args=arguments, options={"gtol": 1e-9}).x.reshape(classes, 4)
+        assert loss(one, *arguments) <= loss(best, *arguments) + 1e-12
+        np.testing.assert_allclose(one[:, :-1], best[:, :-1], atol=1e-4)
+        np.testing.assert_allclose(one[:, -1] - one[:, -1].mean(), best[:, -1] - best[:, -1].mean(), atol=1e-4)
+
+
+def test_what_is_left_out_changes_nothing_beyond_the_tolerance():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(90, 3)), np.arange(90) % 3
+    rows, other = [np.arange(80)], x.copy()
+    other[80:] += rng.normal(size=(10, 3))
+    one, two = (softmax_regression(part, y, rows, classes=3, penalty=0.01)[0] for part in (x, other))
+    np.testing.assert_allclose(one[:, :-1], two[:, :-1], atol=1e-6)
+    with_all, without = (ridge(x, np.eye(3)[y], [own], penalty=1.0) for own in (np.arange(90), np.arange(80)))
+    assert np.abs(with_all - without).max() > 1e-3
+
+
+def test_what_does_not_converge_is_an_error():
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    x[0, 0] = np.inf
+    with np.errstate(all="ignore"), pytest.raises((ArithmeticError, np.linalg.LinAlgError)):
+        softmax_regression(x, np.arange(40) % 2, [np.arange(30)], classes=2, penalty=0.1)
