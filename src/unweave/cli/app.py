@@ -199,3 +199,17 @@ def report(
         from unweave.cli.report import run_report
 
         run_report(result, out=out, quiet=quiet)
+
+
+@app.command()
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Small sizes: whether it works, not how fast.")] = False,
+    json: Json = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Time the engine on this machine against the loop one would write by hand."""
+    with reported(debug):
+        from unweave.cli.bench import run_bench
+
+        run_bench(quick=quick, json=json, quiet=quiet)
