@@ -50,7 +50,8 @@ class Net:
         """Logits [batch, classes]."""
         state = State(self.params, self.buffers)
         # Each call has noise of its own: two batches of one step must not share a dropout mask.
-        key = None if self._key is None else fold_in(self._key, self._calls)
+        # Plain relu nets draw nothing.
+        key = None if self._key is None or self.learner.dense is not None else fold_in(self._key, self._calls)
         self._calls += 1
         logits, self.buffers = self.learner.apply(state, x, train=self._train, key=key)
         return logits

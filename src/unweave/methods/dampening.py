@@ -9,6 +9,7 @@ from torch.func import grad, vmap
 from unweave.learners.contract import Params, State
 from unweave.methods.contract import Aux, Examples, Method, Net, method
 from unweave.methods.losses import cross_entropy
+from unweave.training.dense import dense_squares
 
 
 def importance(net: Net, examples: Examples, *, chunk: int = 8) -> Params:
@@ -19,11 +20,15 @@ def importance(net: Net, examples: Examples, *, chunk: int = 8) -> Params:
     Args:
         net: The model.
         examples: x [n, ...], y [n].
-        chunk: Examples differentiated at once.
+        chunk: Examples differentiated at once; a plain relu net needs no gradients of single examples.
 
     Returns:
         Tensors shaped like the parameters, ≥ 0.
     """
+    if net.learner.dense is not None:
+        encoded = examples.x if net.learner.encode is None else net.learner.encode(net.buffers, examples.x)
+        squares = dense_squares(net.params, encoded, examples.y, depth=net.learner.dense)
+        return {name: value / len(examples.y) for name, value in squares.items()}
 
     def loss(params: Params, x: Tensor, y: Tensor) -> Tensor:
         state = State(params, net.buffers)

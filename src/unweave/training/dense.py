@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear, one_hot, relu
 
 from unweave.learners.contract import Params
 from unweave.learners.specs import Recipe
@@ -93,6 +94,35 @@ def dense_steps(params: Params, *, depth: int, recipe: Recipe) -> tuple[Step, Ca
         return {name: found[name] for name in params}
 
     return step, now
+
+
+def dense_squares(params: Params, x: Tensor, y: Tensor, *, depth: int) -> Params:
+    """Sum over examples of the squared gradient of each example's cross-entropy, of one relu net.
+
+    The gradient of example i with respect to W_l is the outer product of δ_l and h_{l−1}, so that its squares are
+    the outer product of squares, and their sum over examples is one product of matrices.
+
+    Args:
+        params: `"l.weight"` [out, in] and `"l.bias"` [out] for l = 0…depth.
+        x: Features [n, ...].
+        y: Labels [n].
+        depth: Number of hidden layers.
+
+    Returns:
+        Tensors shaped like the parameters, ≥ 0.
+    """
+    hidden = [x.flatten(1)]
+    for layer in range(depth):
+        hidden.append(relu(linear(hidden[-1], params[f"{layer}.weight"], params[f"{layer}.bias"])))
+    logits = linear(hidden[-1], params[f"{depth}.weight"], params[f"{depth}.bias"])
+    delta = logits.softmax(1) - one_hot(y, logits.shape[1]).to(logits.dtype)
+    found: Params = {}
+    for layer in range(depth, -1, -1):
+        squares = delta.square()
+        found[f"{layer}.weight"], found[f"{layer}.bias"] = squares.mT @ hidden[layer].square(), squares.sum(0)
+        if layer:
+            delta = (delta @ params[f"{layer}.weight"]) * (hidden[layer] > 0)
+    return {name: found[name] for name in params}
 
 
 def _views(flat: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
