@@ -1,11 +1,16 @@
 """What all tests share: which files are scripts and not tests, and data that may be absent."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from unweave import UserError
 from unweave.data.named import VARIABLE, find
 
 collect_ignore = ["calibration/calibrate.py", "calibration/null_trials.py"]
+
+# A busy machine is no reason to fail.
+settings.register_profile("noisy machines", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("noisy machines")
 
 _FILES = {
     "mnist": "mnist/mnist.npz",
