@@ -136,7 +136,7 @@ def noisy(toy) -> Learner:
         noise = uniform(key, *logits.shape)
         return logits + noise, {"passes": state.buffers["passes"] + 1, "last": noise.mean()}
 
-    return replace(toy.learner, apply=apply)
+    return replace(toy.learner, apply=apply, dense=None)
 
 
 def buffered(toy):
