@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import html
 import json
 import random
 import re
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +26,8 @@ from unweave.report.numbers import shares_text
 from unweave.report.packed import packed
 from unweave.report.png import png_address
 from unweave.report.words import row_name
+from unweave.study.cases import CASES
+from unweave.study.spec import case_to_tree, read_spec
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -281,6 +285,23 @@ def test_sixty_methods_on_six_cases_stay_below_two_megabytes(
         cases.append(replace(trigger, name=f"case {case}", rows=(*others, *rows), examples=examples))
     assert methods[0].furthest
     assert len(render_page(result_factory(*cases)).encode()) < 2_000_000
+
+
+def test_the_specs_of_a_page_can_be_run_again(result: Result, tmp_path: Path) -> None:
+    cases = [CASES["digits-trigger"], CASES["shapes-private"]]
+    methods = ["noop", {"name": "scrub", "lr": 0.5}]
+    spec = {"version": 1, "methods": methods, "cases": [case_to_tree(case) for case in cases]}
+    page = render_page(replace(result, provenance=replace(result.provenance, spec=spec)))
+    found = [
+        html.unescape(text)
+        for text in re.findall(r'<pre id="spec[^"]*" tabindex="0">(.*?)</pre>', page, re.DOTALL)
+    ]
+    assert len(found) == 2
+    for text, case in zip(found, cases, strict=True):
+        (tmp_path / "again.toml").write_text(text, encoding="utf-8")
+        again = read_spec(tmp_path / "again.toml")
+        assert list(again.cases) == [case]
+        assert again.methods is not None and [one.id for one in again.methods] == ["noop", "scrub(lr=0.5)"]
 
 
 def test_pictures_have_a_room_that_they_do_not_leave(result: Result, trigger: CaseResult) -> None:

@@ -179,7 +179,7 @@ def test_margin_and_attainable(trigger: CaseResult) -> None:
     assert "5% of the probes, or 22% of the models" in margin_words(0.05)
     assert "0.030 for untraining and 0.021 for unlearning" in attainable_words(trigger.geometry, 0.1)
     tight = attainable_words(trigger.geometry, 0.025)
-    assert "cannot be shown for untraining." in tight
+    assert "is tighter than they reach for untraining, and can be shown only" in tight
     unknown = replace(trigger.geometry, attainable_untraining=None, attainable_unlearning=None)
     assert "not measured" in attainable_words(unknown, 0.1)
 

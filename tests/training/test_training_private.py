@@ -18,6 +18,7 @@ from unweave.learners import specify
 from unweave.learners.nets import build
 from unweave.learners.noise import key_tensor, normal
 from unweave.learners.privacy import epsilon, gaussian_parameter, most_influence
+from unweave.study.warnings import _upwards
 from unweave.training import private
 from unweave.training.engine import many, unstack
 from unweave.training.loop import fit
@@ -147,3 +148,11 @@ def test_what_is_trained_without_privacy_keeps_its_identity():
     assert "clip" not in plain["recipe"] and "noise" not in plain["recipe"]
     private = specify("mlp", (4,), 2, recipe={"clip": 1.0, "noise": 2.0}).identity()
     assert (private["recipe"]["clip"], private["recipe"]["noise"]) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("bound", "text"),
+    [(0.3847, "0.39"), (0.0446, "0.045"), (0.38, "0.38"), (12.01, "13"), (284.2, "290"), (1.0, "1.0")],
+)
+def test_bounds_are_rounded_so_that_they_stay_bounds(bound, text):
+    assert _upwards(bound) == text

@@ -209,6 +209,15 @@ def _folded(views: Sequence[dict[str, Any]], pictures: Sequence[dict[str, str]])
     }
 
 
+def _specs(spec: dict[str, Any]) -> list[str]:
+    """The spec of each case, as a file that `unweave compare` takes: it holds one case, beside what all share."""
+    cases = spec.get("cases")
+    if not isinstance(cases, list) or not all(isinstance(case, dict) for case in cases):
+        return [toml_text(spec)]
+    shared = {key: value for key, value in spec.items() if key != "cases"}
+    return [toml_text({**shared, **case}) for case in cases]
+
+
 def render_page(result: Result) -> str:
     """Draw a result as one HTML page that makes no request of any kind.
 
@@ -241,7 +250,7 @@ def render_page(result: Result) -> str:
         views=views,
         provenance=provenance,
         schema=result.schema,
-        spec=toml_text(provenance.spec),
+        specs=_specs(provenance.spec),
         how_to_read=words.HOW_TO_READ,
         policy=Markup(_policy(scripts, style)),
         style=Markup(style),

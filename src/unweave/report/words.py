@@ -282,8 +282,11 @@ def attainable_words(geometry: Geometry, margin: float) -> str:
     )
     beyond = [aim for aim, value in known if value > margin]
     if beyond:
-        return f"{text}: a margin of {number_text(margin)} cannot be shown for {' or '.join(beyond)}."
-    return f"{text}: no margin below that can be shown."
+        return (
+            f"{text}: a margin of {number_text(margin)} is tighter than they reach for {' or '.join(beyond)}, and "
+            "can be shown only for what varies less."
+        )
+    return f"{text}: a smaller margin can be shown only for what varies less."
 
 
 def null_warning(case: CaseResult) -> str:

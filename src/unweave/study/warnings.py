@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from unweave._types import NO_OP, Estimate
@@ -125,11 +127,18 @@ def _privacy(learner: LearnerSpec, n: int) -> str:
             "The gradients of single examples are clipped, but there is no account of privacy: that needs "
             f"`learner.noise` and a batch of all {n} examples."
         )
+    eps, most = _upwards(epsilon(mu, _DELTA)), _upwards(most_influence(mu))
     return (
-        f"A is ({epsilon(mu, _DELTA):.2g}, {_DELTA:g})-differentially private by itself (μ = {mu:.2g}): no single "
-        f"example can change the probability of an output by more than {most_influence(mu):.2f}, which bounds "
-        "what untraining one can do; for a set of them this says little."
+        f"A is ({eps}, {_DELTA:g})-differentially private by itself (μ = {_upwards(mu)}): no single example can "
+        f"change the probability of an output by more than {most}, which bounds what untraining one can do; for a "
+        "set of them this says little."
     )
+
+
+def _upwards(bound: float) -> str:
+    """Two digits, rounded so that a bound stays one."""
+    digits = 1 - math.floor(math.log10(bound)) if bound > 0 else 0
+    return f"{math.ceil(bound * 10**digits - 1e-9) / 10**digits:.{max(digits, 0)}f}"
 
 
 def _about_seeds(frame: Frame) -> list[str]:
