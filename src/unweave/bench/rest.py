@@ -25,6 +25,7 @@ from unweave.training.outputs import one_thread
 
 _FORGET = 20
 _STACK = 16
+_COMMAND = (sys.executable, "-m", "unweave.bench.rest")
 
 
 def time_methods(*, quick: bool) -> dict[str, Any]:
@@ -39,6 +40,8 @@ def time_methods(*, quick: bool) -> dict[str, Any]:
     with one_thread():
         stacks = {k: many(work.learner, work.x, work.y, rows=rows[:k], keys=keys[:k]) for k in (1, _STACK)}
         for entry in METHODS:
+            if entry.name == "noop":  # it costs nothing
+                continue
             spent: dict[int, float] = {}
             built = entry.build()
             for size, stacked in stacks.items():
@@ -47,16 +50,17 @@ def time_methods(*, quick: bool) -> dict[str, Any]:
                     return run(method, work.learner, stacked, forget=forget, retain=retain, keys=keys[:size])
 
                 spent[size] = min(seconds(edit) for _ in range(1 if quick else 3))
-            if entry.name != "noop":
-                found[entry.name] = spent[_STACK] / spent[1]
+            found[entry.name] = spent[_STACK] / spent[1]
     return {"replicas": _STACK, "cost_over_one": found}
+
+
+def _one_threaded() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def child(*words: str) -> dict[str, Any]:
     """What a fresh process measures: `python -m unweave.bench.rest WORD …`, one thread."""
-    threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    command = [sys.executable, "-m", "unweave.bench.rest", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **threads})
+    done = subprocess.run([*_COMMAND, *words], capture_output=True, text=True, check=True, env=_one_threaded())
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -68,13 +72,9 @@ def two_workers(*, quick: bool) -> list[float]:
 
 def _together(count: int, size: str) -> float:
     """Seconds until that many processes, begun at one moment, have each trained the replicas of `tiny`."""
-    threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    command = [sys.executable, "-m", "unweave.bench.rest", "wait", size]
+    command, pipe = [*_COMMAND, "wait", size], subprocess.PIPE
     started = [
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **threads}
-        )
-        for _ in range(count)
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=_one_threaded()) for _ in range(count)
     ]
     for one in started:
         assert one.stdout is not None
