@@ -33,8 +33,9 @@ class Toy(NamedTuple):
     retain: Examples
     keys: Sequence[Key]
 
-    def edit(self, build: Build) -> Edited:
-        return run(build(), self.learner, self.originals, forget=self.forget, retain=self.retain, keys=self.keys)
+    def edit(self, build: Build, chunk: int | None = None) -> Edited:
+        sets = {"forget": self.forget, "retain": self.retain}
+        return run(build(), self.learner, self.originals, **sets, keys=self.keys, chunk=chunk or len(self.keys))
 
     def only(self, k: int) -> Toy:
         """The toy with original k alone."""

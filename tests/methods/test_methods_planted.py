@@ -54,7 +54,9 @@ def scrub_taught_by_itself() -> Method:
     method = METHODS.get("scrub").build(epochs=1 / 6, lr=0.1)
 
     def step(net, aux, batches, i, key):
-        return method.step(net, State(net.params, net.buffers), batches, i, key)
+        part = batches["forget"] if "forget" in batches else batches["retain"]
+        own = torch.zeros(40, 3).index_put((part.position,), net(part.x).detach())
+        return method.step(net, (own, own), batches, i, key)
 
     return method._replace(step=step)
 
@@ -74,12 +76,15 @@ def scrub_that_optimises_its_teacher() -> Method:
     """The loss moves the teacher; the student only watches."""
     method = METHODS.get("scrub").build(epochs=1 / 6, lr=0.1)
 
+    def carry_teacher(net, forget, retain, key):
+        return State(net.params, net.buffers), State(net.params, net.buffers)
+
     def step(net, aux, batches, i, key):
         part = batches["forget"] if "forget" in batches else batches["retain"]
         teacher = Net(net.learner, aux, train=False)
         return divergence(teacher(part.x), net(part.x).detach()).mean()
 
-    return method._replace(step=step)
+    return method._replace(step=step, prepare=carry_teacher)
 
 
 def test_a_teacher_optimised_in_place_of_the_student_is_caught(contract, memorised):

@@ -31,9 +31,10 @@ def key_tensor(keys: list[int], device: torch.device | str = "cpu") -> Tensor:
     return torch.tensor(keys, dtype=torch.int64, device=device)
 
 
-def fold_in(key: Tensor, number: int) -> Tensor:
-    """A new key from a key and an integer, such as a step number."""
-    return _mix(key + _mix(torch.full_like(key, number + 1) * _GOLDEN))
+def fold_in(key: Tensor, number: int | Tensor) -> Tensor:
+    """A new key from a key and an integer, such as a step number; many integers are broadcast with the key."""
+    counter = torch.full_like(key, number + 1) if isinstance(number, int) else number + 1
+    return _mix(key + _mix(counter * _GOLDEN))
 
 
 def uniform(key: Tensor, *shape: int) -> Tensor:

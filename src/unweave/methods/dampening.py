@@ -9,7 +9,7 @@ from torch.func import grad, vmap
 from unweave.learners.contract import Params, State
 from unweave.methods.contract import Aux, Examples, Method, Net, method
 from unweave.methods.losses import cross_entropy
-from unweave.training.dense import dense_squares
+from unweave.training.dense import dense_gradients
 
 
 def importance(net: Net, examples: Examples, *, chunk: int = 8) -> Params:
@@ -26,8 +26,8 @@ def importance(net: Net, examples: Examples, *, chunk: int = 8) -> Params:
         Tensors shaped like the parameters, ≥ 0.
     """
     if net.learner.dense is not None:
-        encoded = examples.x if net.learner.encode is None else net.learner.encode(net.buffers, examples.x)
-        squares = dense_squares(net.params, encoded, examples.y, depth=net.learner.dense)
+        x, depth = net.encode(examples.x), net.learner.dense
+        squares = dense_gradients(net.params, x, examples.y, depth=depth, squared=True)
         return {name: value / len(examples.y) for name, value in squares.items()}
 
     def loss(params: Params, x: Tensor, y: Tensor) -> Tensor:

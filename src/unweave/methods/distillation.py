@@ -24,20 +24,16 @@ from unweave.methods.contract import (
 from unweave.methods.layers import fresh, fresh_statistics
 from unweave.methods.losses import cross_entropy, divergence
 
-
-def _original_as_teacher(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
-    del forget, retain, key
-    state = State(net.params, net.buffers)
-    # A copy: a teacher that shares storage with the student makes every KL zero (a known bug).
-    frozen = State(
-        {name: value.clone() for name, value in state.params.items()},
-        {name: value.clone() for name, value in state.buffers.items()},
-    )
-    return state, frozen
+_AT_ONCE = 256
 
 
-def _teach(net: Net, aux: State, x: Tensor) -> Tensor:
-    return Net(net.learner, aux, train=False)(x).detach()
+def _lesson(net: Net, x: Tensor) -> Tensor:
+    """Logits of a net as it stands, of all of a set [n, classes]: what its student is taught, by position.
+
+    A teacher never changes, so it is asked once and not in every step. It answers as it does in use, without
+    dropout and by the running statistics of its norms.
+    """
+    return torch.cat([net(some) for some in x.split(_AT_ONCE)]).detach()
 
 
 @method(
@@ -75,17 +71,22 @@ def scrub(
             order.extend("retain" for _ in range(plan.retain_batches))
         return order
 
+    def prepare(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
+        del key
+        return State(net.params, net.buffers), (_lesson(net, forget.x), _lesson(net, retain.x))
+
     def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
         del i, key
+        on_forget, on_retain = aux
         if "forget" in batches:
-            x = batches["forget"].x
-            return -divergence(_teach(net, aux, x), net(x), temperature=temperature).mean()
-        x, y, _ = batches["retain"]
+            x, _, position = batches["forget"]
+            return -divergence(on_forget[position], net(x), temperature=temperature).mean()
+        x, y, position = batches["retain"]
         student = net(x)
-        kept = divergence(_teach(net, aux, x), student, temperature=temperature).mean()
+        kept = divergence(on_retain[position], student, temperature=temperature).mean()
         return alpha * kept + gamma * cross_entropy(student, y).mean()
 
-    return Method(step, epochs, lr, prepare=_original_as_teacher, passes=passes)
+    return Method(step, epochs, lr, prepare=prepare, passes=passes)
 
 
 @method(
@@ -104,13 +105,17 @@ def delete(*, epochs: float = 1 / 3, lr: float = 0.1) -> Method:
     Defaults: 10 epochs at rate .01, for a recipe of 30 at .1.
     """
 
+    def prepare(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
+        del retain, key
+        without = _lesson(net, forget.x).scatter(-1, forget.y[:, None], -1e10)
+        return State(net.params, net.buffers), without
+
     def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
         del i, key
-        x, y, _ = batches["forget"]
-        target = _teach(net, aux, x).scatter(-1, y[:, None], -1e10)
-        return divergence(target, net(x)).mean()
+        x, _, position = batches["forget"]
+        return divergence(aux[position], net(x)).mean()
 
-    return Method(step, epochs, lr, prepare=_original_as_teacher, passes=forget_pass)
+    return Method(step, epochs, lr, prepare=prepare, passes=forget_pass)
 
 
 @method(
@@ -136,10 +141,11 @@ def bad_teacher(*, retain_share: float = 0.3, epochs: float = 1 / 4, lr: float =
     """
 
     def prepare(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
-        state, original = _original_as_teacher(net, forget, retain, key)
         ignorant = Net(net.learner, State(fresh(net.params, key), fresh_statistics(net.buffers)), train=False)
         n_forget, n_retain = len(forget.y), retain_share * len(retain.y)
-        return state, (original, ignorant(forget.x), torch.tensor(n_forget / (n_forget + n_retain)))
+        share = torch.tensor(n_forget / (n_forget + n_retain), device=retain.x.device)
+        state = State(net.params, net.buffers)
+        return state, (_lesson(ignorant, forget.x), _lesson(net, retain.x), share)
 
     def passes(plan: Plan) -> Sequence[Pass]:
         both: list[Pass] = ["both"]
@@ -147,10 +153,10 @@ def bad_teacher(*, retain_share: float = 0.3, epochs: float = 1 / 4, lr: float =
 
     def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
         del i, key
-        original, ignorant, weight = aux
+        ignorant, original, weight = aux
         forget, retain = batches["forget"], batches["retain"]
         lost = divergence(ignorant[forget.position], net(forget.x)).mean()
-        kept = divergence(_teach(net, original, retain.x), net(retain.x)).mean()
+        kept = divergence(original[retain.position], net(retain.x)).mean()
         return weight * lost + (1 - weight) * kept
 
     return Method(step, epochs, lr, prepare=prepare, passes=passes)

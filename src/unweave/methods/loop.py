@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,11 +11,12 @@ from torch import Tensor
 
 from unweave._errors import DivergedError, UserError
 from unweave._random import Key, derive, generator
-from unweave.learners.contract import Learner, Params, State
+from unweave.learners.contract import Learner, State
 from unweave.learners.noise import fold_in, key_tensor
 from unweave.methods.contract import Batch, Examples, Method, Net, Pass, plan_for, retain_pass
-from unweave.training.engine import inputs_first, sgd_step, stack, take, unstack
-from unweave.training.lift import gradient, lift
+from unweave.methods.steps import stepper
+from unweave.training.engine import fastest_chunk, join, part, take
+from unweave.training.lift import lift
 
 
 class Edited(NamedTuple):
@@ -25,26 +26,29 @@ class Edited(NamedTuple):
         state: The edited models, stacked.
         gradient_ratio: Examples whose gradient was taken per model, over those of one retraining.
         steps: Steps taken.
+        chunk: Models that were edited at once.
     """
 
     state: State
     gradient_ratio: float
     steps: int
+    chunk: int
 
 
 class _Order:
     """Batches of one set for every replica: epochs of fresh permutations, one after the other."""
 
     def __init__(self, n: int, batch_size: int, keys: Sequence[Key], name: str) -> None:
-        self._n, self._size, self._keys, self._name = n, batch_size, keys, name
-        self._epoch, self._begin = -1, n
+        self._n, self._size = n, batch_size
+        # One generator for all epochs: to make one takes longer than to permute a small S.
+        self._rngs = [generator(key, name) for key in keys]
+        self._begin = n
 
     def next(self, device: torch.device) -> Tensor:
         """Positions in the set [K, b]; the last batch of an epoch may be smaller."""
         if self._begin >= self._n:
-            self._epoch, self._begin = self._epoch + 1, 0
-            rngs = (generator(key, self._name, self._epoch) for key in self._keys)
-            self._table = torch.from_numpy(np.stack([rng.permutation(self._n) for rng in rngs])).to(device)
+            self._begin = 0
+            self._table = torch.from_numpy(np.stack([rng.permutation(self._n) for rng in self._rngs])).to(device)
         batch = self._table[:, self._begin : self._begin + self._size]
         self._begin += self._size
         return batch
@@ -58,6 +62,7 @@ def run(
     forget: Examples,
     retain: Examples,
     keys: Sequence[Key],
+    chunk: int | None = None,
 ) -> Edited:
     """Run a method on every model of a stack.
 
@@ -71,6 +76,7 @@ def run(
         forget: S with the labels it was trained on.
         retain: D∖S with the labels it was trained on.
         keys: One key per model.
+        chunk: Models per stack; None = what is found fastest here.
 
     Returns:
         The edited stack with its cost.
@@ -81,14 +87,17 @@ def run(
     """
     if len(forget.y) == 0 or len(retain.y) == 0:
         raise UserError("A method needs a forget set and retain data; one of them is empty.")
-    if learner.stacked:
-        return _run(method, learner, original, forget=forget, retain=retain, keys=keys)
-    # One after the other: only one model's momentum, masks and teachers are held at a time.
+    # As many at once as are trained fastest at once; of learners that cannot be stacked only one model's momentum,
+    # masks and teachers are held at a time.
+    size = chunk or fastest_chunk(learner, retain.x, retain.y, np.arange(len(retain.y)), len(keys))
+    parts = [slice(begin, begin + size) for begin in range(0, len(keys), size)]
     edited = [
-        _run(method, learner, stack([one]), forget=forget, retain=retain, keys=[key])
-        for one, key in zip(unstack(original), keys, strict=True)
+        _run(method, learner, part(original, some), forget=forget, retain=retain, keys=keys[some])
+        for some in parts
     ]
-    return edited[0]._replace(state=stack([unstack(one.state)[0] for one in edited]))
+    state = join([one.state for one in edited])
+    _check_finite(state, edited[0].steps)
+    return edited[0]._replace(state=state, chunk=size)
 
 
 def _run(
@@ -99,31 +108,19 @@ def _run(
     state, aux = _prepare(method, learner, original, forget, retain, noise)
     passes = _passes(method, learner, len(forget.y), len(retain.y))
     examples = 0 if method.prepare_cost is None else method.prepare_cost(len(forget.y), len(retain.y))
-    params = inputs_first(state.params)
-    buffers, mask = state.buffers, None
-    if method.update_mask is not None:
-        mask = lift(method.update_mask, stacked=learner.stacked)(aux)
+    mask = None if method.update_mask is None else lift(method.update_mask, stacked=learner.stacked)(aux)
     sources = {"forget": forget, "retain": retain}
     orders = {name: _Order(len(part.y), learner.recipe.batch_size, keys, name) for name, part in sources.items()}
-    velocity = {name: torch.zeros_like(value) for name, value in params.items()}
+    advance, now = stepper(method, learner, state, aux, mask)
+    step_keys = fold_in(noise, torch.arange(len(passes), device=device)[:, None])
     for i, which in enumerate(passes):
         batches = {
             name: _batch(sources[name], orders[name].next(device)) for name in sources if which in (name, "both")
         }
         examples += sum(batch.y.shape[1] for batch in batches.values())
-        differentiate = gradient(_loss(method, learner, i), stacked=learner.stacked)
-        grads, after = differentiate(params, buffers, aux, batches, fold_in(noise, i))
-        before = None if mask is None else {name: value.clone() for name, value in params.items()}
-        sgd_step(params, grads, velocity, lr=method.lr * learner.recipe.lr, learner=learner, first=i == 0)
-        if mask is not None and before is not None:
-            for name, value in params.items():
-                value.copy_(torch.lerp(before[name], value, mask[name]))
-            after |= {n: torch.where(mask[n] > 0, value, buffers[n]) for n, value in after.items() if n in mask}
-        buffers = after
-    edited = State({name: value.contiguous() for name, value in params.items()}, buffers)
-    _check_finite(edited, len(passes))
+        advance(i, batches, step_keys[i])
     retraining = learner.recipe.epochs * len(retain.y)
-    return Edited(edited, examples / retraining, len(passes))
+    return Edited(now(), examples / retraining, len(passes), len(keys))
 
 
 def _batch(source: Examples, index: Tensor) -> Batch:
@@ -148,20 +145,6 @@ def _passes(method: Method, learner: Learner, n_forget: int, n_retain: int) -> S
         return []
     plan = plan_for(method.epochs, learner.recipe, n_forget=n_forget, n_retain=n_retain)
     return (method.passes or retain_pass)(plan)
-
-
-def _loss(method: Method, learner: Learner, i: int) -> Any:
-    step = method.step
-    assert step is not None  # `_passes` gives no step otherwise
-
-    def loss(
-        params: Params, buffers: Params, aux: Any, batches: Mapping[str, Batch], key: Tensor
-    ) -> tuple[Tensor, Params]:
-        net = Net(learner, State(params, buffers), key=key)
-        value = step(net, aux, batches, i, key)
-        return value, net.buffers
-
-    return loss
 
 
 def _check_finite(state: State, steps: int) -> None:

@@ -13,6 +13,7 @@ from unweave.learners.contract import Params, State
 from unweave.methods.contract import Aux, Batch, Examples, Method, Net, forget_then_retain, method
 from unweave.methods.gradient import draw_wrong_labels, fit_labels
 from unweave.methods.losses import cross_entropy
+from unweave.training.dense import dense_gradients
 
 
 def saliency(net: Net, examples: Examples, *, chunk: int = 128) -> Params:
@@ -24,13 +25,16 @@ def saliency(net: Net, examples: Examples, *, chunk: int = 128) -> Params:
     Args:
         net: The model.
         examples: x [n, ...], y [n].
-        chunk: Examples differentiated at once.
+        chunk: Examples differentiated at once; for a plain relu net all are.
 
     Returns:
         Tensors shaped like the parameters, ≥ 0; larger where the loss depends on the parameter more.
 
     Source: Fan et al. (2024), arXiv 2310.12508, equation 3.
     """
+    if net.learner.dense is not None:
+        found = dense_gradients(net.params, net.encode(examples.x), examples.y, depth=net.learner.dense)
+        return {name: value.abs() / len(examples.y) for name, value in found.items()}
 
     def loss(params: Params, x: Tensor, y: Tensor) -> Tensor:
         return cross_entropy(Net(net.learner, State(params, net.buffers), train=False)(x), y).sum()

@@ -22,7 +22,7 @@ from unweave.references.keys import (
 )
 from unweave.references.plan import WorldPlan
 from unweave.references.store import Arrays, Entry, Store, key_of
-from unweave.training.engine import many, stack, unstack
+from unweave.training.engine import fastest_chunk, many, stack, unstack
 from unweave.training.outputs import logits, one_thread
 
 
@@ -37,9 +37,12 @@ def ensure_models(store: Store, setting: Setting, world: WorldPlan) -> int:
     # What is trained one by one is written one by one: a run that is killed loses one model.
     for part in [missing] if learner.stacked else [[k] for k in missing]:
         with one_thread():
-            stacked = many(learner, x, y, rows=[world.rows] * len(part), keys=[world.keys[k] for k in part])
+            chunk = fastest_chunk(learner, x, y, world.rows, len(part))
+            keys = [world.keys[k] for k in part]
+            stacked = many(learner, x, y, rows=[world.rows] * len(part), keys=keys, chunk=chunk)
         _check_finite(stacked, world)
-        store.write([Entry(fields[k], _to_arrays(one), {}) for k, one in zip(part, unstack(stacked), strict=True)])
+        models = zip(part, unstack(stacked), strict=True)
+        store.write([Entry(fields[k], _to_arrays(one), {"chunk": chunk}) for k, one in models])
     return len(missing)
 
 

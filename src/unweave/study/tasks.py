@@ -122,6 +122,7 @@ def run_method(
     notes = {
         "gradient_ratio": edited.gradient_ratio,
         "steps": edited.steps,
+        "chunk": edited.chunk,
         "seconds": time.perf_counter() - started,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "params": {**entry.defaults(), **params},

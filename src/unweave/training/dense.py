@@ -1,4 +1,4 @@
-"""A stack of relu nets, a step of which is a dozen operations on memory that is laid out once."""
+"""Plain relu nets by hand: a stack whose step is a dozen operations on memory laid out once; sums of gradients."""
 
 from __future__ import annotations
 
@@ -16,14 +16,112 @@ Step = Callable[[Tensor, Tensor, float], None]
 """`(x [K, batch, ...], y [K, batch], rate)`: one step of SGD of every model of a stack."""
 
 
+class DenseStack:
+    """K relu nets of one shape, in memory that is laid out once: forward passes, and gradients into velocities.
+
+    With h₀ = x, h_l = relu(W_l h_{l−1} + b_l), z = W_L h + b_L and δ_L = ∂loss/∂z: ∂W_l = δ_lᵀ h_{l−1},
+    ∂b_l = Σ δ_l, δ_{l−1} = (δ_l W_l)·1[h_{l−1} > 0]. Where time goes on small nets is the number of operations and
+    of passes through memory: the product of matrices that makes a gradient adds it to the velocity itself, all
+    parameters are one tensor, and nothing is allocated.
+
+    Args:
+        params: `"l.weight"` [K, out, in] and `"l.bias"` [K, out] for l = 0…depth; they are copied.
+        depth: Number of hidden layers.
+
+    Attributes:
+        theta: All parameters, flat.
+        velocity: As `theta`; 0 at first.
+    """
+
+    def __init__(self, params: Params, *, depth: int) -> None:
+        # Hidden layers lie inputs first and the last one outputs first: so every product below reads its right
+        # factor in order, and a softmax over classes is several times faster over this axis than over the last.
+        self._names, self._depth = list(params), depth
+        self._shapes: list[tuple[int, ...]] = []
+        for layer in range(depth + 1):
+            stacked, out, into = params[f"{layer}.weight"].shape
+            weight, bias = ((into, out), (1, out)) if layer < depth else ((out, into), (out, 1))
+            self._shapes += [(stacked, *weight), (stacked, *bias)]
+        self.theta = self.lay_out(params)
+        self.velocity = torch.zeros_like(self.theta)
+        places, speeds = _views(self.theta, self._shapes), _views(self.velocity, self._shapes)
+        self._weights, self._biases = places[::2], places[1::2]
+        self._weight_speeds, self._bias_speeds = speeds[::2], speeds[1::2]
+        self._rooms: dict[tuple[str, int], list[Tensor]] = {}
+        self._hidden: dict[str, list[Tensor]] = {}
+
+    def lay_out(self, params: Params) -> Tensor:
+        """Tensors shaped like the parameters as one flat tensor in the order of `theta`."""
+        one = params["0.weight"]
+        flat = one.new_empty(sum(map(math.prod, self._shapes)))
+        for name, place in self._as_given(_views(flat, self._shapes)).items():
+            place.copy_(params[name])
+        return flat
+
+    def params(self) -> Params:
+        """The parameters as they were given, as views."""
+        return self._as_given([part for pair in zip(self._weights, self._biases, strict=True) for part in pair])
+
+    def speeds(self) -> Params:
+        """Velocities shaped like the parameters, as views."""
+        pairs = zip(self._weight_speeds, self._bias_speeds, strict=True)
+        return self._as_given([part for pair in pairs for part in pair])
+
+    def now(self) -> Params:
+        """Copies of the parameters of the moment."""
+        return {n: v.clone(memory_format=torch.contiguous_format) for n, v in self.params().items()}
+
+    def forward(self, x: Tensor, *, slot: str = "") -> Tensor:
+        """Logits, classes first [K, classes, b], of x [K, b, ...]; they hold until the next pass in that slot."""
+        depth, room = self._depth, self._room(slot, x.shape[1])
+        hidden = [x.flatten(2)]
+        for layer in range(depth):
+            z = torch.baddbmm(self._biases[layer], hidden[-1], self._weights[layer], out=room[2 * layer])
+            hidden.append(z.relu_())
+        self._hidden[slot] = hidden
+        return torch.baddbmm(self._biases[depth], self._weights[depth], hidden[-1].mT, out=room[-2])
+
+    def softmax(self, logits: Tensor, *, slot: str = "") -> Tensor:
+        """Probabilities of the logits of that slot, in memory of their own."""
+        return torch.softmax(logits, 1, out=self._room(slot, logits.shape[2])[-1])
+
+    def backward(self, delta: Tensor, *, slot: str = "", keep: float = 1.0) -> None:
+        """Set v ← keep·v + ∂loss/∂θ, given ∂loss/∂logits [K, classes, b] of the last pass in that slot."""
+        depth, hidden, room = self._depth, self._hidden[slot], self._room(slot, delta.shape[2])
+        back = torch.bmm(delta.mT, self._weights[depth], out=room[2 * depth - 1]) if depth else delta
+        self._add_gradient(depth, delta, hidden[-1], delta.sum(2, keepdim=True), keep)
+        for layer in range(depth - 1, -1, -1):
+            # The derivative of relu in one operation, in place.
+            delta = torch.ops.aten.threshold_backward.grad_input(back, hidden[layer + 1], 0, grad_input=back)
+            if layer:
+                back = torch.bmm(delta, self._weights[layer].mT, out=room[2 * layer - 1])
+            self._add_gradient(layer, hidden[layer].mT, delta, delta.sum(1, keepdim=True), keep)
+
+    def _add_gradient(self, layer: int, left: Tensor, right: Tensor, summed: Tensor, keep: float) -> None:
+        self._weight_speeds[layer].baddbmm_(left, right, beta=keep)
+        self._bias_speeds[layer].mul_(keep).add_(summed)
+
+    def _room(self, slot: str, batch: int) -> list[Tensor]:
+        if (slot, batch) not in self._rooms:
+            stacked, width = self._shapes[0][0], [shape[2] for shape in self._shapes[:-2:2]]
+            inner = [self.theta.new_empty(stacked, batch, w) for w in width for _ in range(2)]
+            logits = (self.theta.new_empty(stacked, self._shapes[-2][1], batch) for _ in range(2))
+            self._rooms[slot, batch] = [*inner, *logits]
+        return self._rooms[slot, batch]
+
+    def _as_given(self, parts: Sequence[Tensor]) -> Params:
+        found: Params = {}
+        for layer, (weight, bias) in enumerate(zip(parts[::2], parts[1::2], strict=True)):
+            found[f"{layer}.weight"] = weight.mT if layer < self._depth else weight
+            found[f"{layer}.bias"] = bias.view(len(bias), -1)
+        return {name: found[name] for name in self._names}
+
+
 def dense_steps(params: Params, *, depth: int, recipe: Recipe) -> tuple[Step, Callable[[], Params]]:
     """The step of a stack of relu nets on the mean cross-entropy, by hand, and what tells their parameters.
 
-    With h₀ = x, h_l = relu(W_l h_{l−1} + b_l), z = W_L h + b_L and δ_L = (softmax(z) − onehot(y))/n:
-    ∂W_l = δ_lᵀ h_{l−1}, ∂b_l = Σ δ_l, δ_{l−1} = (δ_l W_l)·1[h_{l−1} > 0], and as `torch.optim.SGD` has it
-    v ← μ·v + ∂ + wd·θ, θ ← θ − lr·v. Where time goes on small nets is the number of operations and of passes
-    through memory: the product of matrices that makes a gradient adds it to the velocity itself, all
-    parameters are one tensor, and nothing is allocated.
+    δ_L = (softmax(z) − onehot(y))/n in `DenseStack`, and as `torch.optim.SGD` has it v ← μ·v + ∂ + wd·θ and
+    θ ← θ − lr·v.
 
     Args:
         params: `"l.weight"` [K, out, in] and `"l.bias"` [K, out] for l = 0…depth; they are copied.
@@ -34,82 +132,37 @@ def dense_steps(params: Params, *, depth: int, recipe: Recipe) -> tuple[Step, Ca
         The step, and a function that returns the parameters of the moment in the shapes they came in.
     """
     momentum, decay = recipe.momentum, recipe.weight_decay
-    layers = range(depth + 1)
-    # Hidden layers lie inputs first and the last one outputs first: so every product below reads its right
-    # factor in order, and a softmax over classes is several times faster over this axis than over the last.
-    shapes: list[tuple[int, ...]] = []
-    for layer in layers:
-        stacked, out, into = params[f"{layer}.weight"].shape
-        weight, bias = ((into, out), (1, out)) if layer < depth else ((out, into), (out, 1))
-        shapes += [(stacked, *weight), (stacked, *bias)]
-    one = params["0.weight"]
-    theta, velocity = one.new_zeros(2, sum(map(math.prod, shapes))).unbind()
-    places, speeds = _views(theta, shapes), _views(velocity, shapes)
-    weights, biases, weight_speeds, bias_speeds = places[::2], places[1::2], speeds[::2], speeds[1::2]
-    for layer in layers:
-        weight = params[f"{layer}.weight"]
-        weights[layer].copy_(weight.mT if layer < depth else weight)
-        biases[layer].copy_(params[f"{layer}.bias"].view(biases[layer].shape))
-    stacked, width = len(one), [weights[layer].shape[2] for layer in range(depth)]
-    rooms: dict[int, list[Tensor]] = {}
-    minus_one = one.new_full((1, 1, 1), -1.0)
+    nets = DenseStack(params, depth=depth)
+    theta, velocity, minus_one = nets.theta, nets.velocity, nets.theta.new_full((1, 1, 1), -1.0)
     keep = 1.0 if decay else momentum  # with decay the velocity is damped before gradients are added
 
-    def add_gradient(layer: int, left: Tensor, right: Tensor, delta: Tensor, examples: int) -> None:
-        weight_speeds[layer].baddbmm_(left, right, beta=keep)
-        summed = delta.sum(examples, keepdim=True)
-        bias_speeds[layer].mul_(keep).add_(summed)
-
     def step(x: Tensor, y: Tensor, rate: float) -> None:
-        batch = y.shape[1]
-        if batch not in rooms:
-            inner = [one.new_empty(stacked, batch, w) for w in width for _ in range(2)]
-            rooms[batch] = [*inner, *(one.new_empty(stacked, shapes[-2][1], batch) for _ in range(2))]
-        room = rooms[batch]
-        hidden = [x.flatten(2)]
-        for layer in range(depth):
-            z = torch.baddbmm(biases[layer], hidden[-1], weights[layer], out=room[2 * layer])
-            hidden.append(z.relu_())
-        torch.baddbmm(biases[depth], weights[depth], hidden[-1].mT, out=room[-2])
-        delta = torch.softmax(room[-2], 1, out=room[-1])
+        stacked, batch = y.shape
+        delta = nets.softmax(nets.forward(x))
         delta.scatter_add_(1, y[:, None], minus_one.expand(stacked, 1, batch)).div_(batch)
         if decay:
             velocity.mul_(momentum).add_(theta, alpha=decay)
-        back = torch.bmm(delta.mT, weights[depth], out=room[2 * depth - 1]) if depth else delta
-        add_gradient(depth, delta, hidden[-1], delta, 2)
-        for layer in range(depth - 1, -1, -1):
-            # The derivative of relu in one operation, in place.
-            delta = torch.ops.aten.threshold_backward.grad_input(back, hidden[layer + 1], 0, grad_input=back)
-            if layer:
-                back = torch.bmm(delta, weights[layer].mT, out=room[2 * layer - 1])
-            add_gradient(layer, hidden[layer].mT, delta, delta, 1)
+        nets.backward(delta, keep=keep)
         theta.add_(velocity, alpha=-rate)
 
-    def now() -> Params:
-        found: Params = {}
-        for layer in layers:
-            weight = weights[layer].mT if layer < depth else weights[layer]
-            found[f"{layer}.weight"] = weight.clone(memory_format=torch.contiguous_format)
-            found[f"{layer}.bias"] = biases[layer].reshape(stacked, -1).clone()
-        return {name: found[name] for name in params}
-
-    return step, now
+    return step, nets.now
 
 
-def dense_squares(params: Params, x: Tensor, y: Tensor, *, depth: int) -> Params:
-    """Sum over examples of the squared gradient of each example's cross-entropy, of one relu net.
+def dense_gradients(params: Params, x: Tensor, y: Tensor, *, depth: int, squared: bool = False) -> Params:
+    """Sum over examples of the gradient of each example's cross-entropy, or of its square, of one relu net.
 
     The gradient of example i with respect to W_l is the outer product of δ_l and h_{l−1}, so that its squares are
-    the outer product of squares, and their sum over examples is one product of matrices.
+    the outer product of squares, and either sum over examples is one product of matrices.
 
     Args:
         params: `"l.weight"` [out, in] and `"l.bias"` [out] for l = 0…depth.
         x: Features [n, ...].
         y: Labels [n].
         depth: Number of hidden layers.
+        squared: Whether gradients are squared before they are summed.
 
     Returns:
-        Tensors shaped like the parameters, ≥ 0.
+        Tensors shaped like the parameters.
     """
     hidden = [x.flatten(1)]
     for layer in range(depth):
@@ -118,8 +171,8 @@ def dense_squares(params: Params, x: Tensor, y: Tensor, *, depth: int) -> Params
     delta = logits.softmax(1) - one_hot(y, logits.shape[1]).to(logits.dtype)
     found: Params = {}
     for layer in range(depth, -1, -1):
-        squares = delta.square()
-        found[f"{layer}.weight"], found[f"{layer}.bias"] = squares.mT @ hidden[layer].square(), squares.sum(0)
+        left, right = (delta.square(), hidden[layer].square()) if squared else (delta, hidden[layer])
+        found[f"{layer}.weight"], found[f"{layer}.bias"] = left.mT @ right, left.sum(0)
         if layer:
             delta = (delta @ params[f"{layer}.weight"]) * (hidden[layer] > 0)
     return {name: found[name] for name in params}

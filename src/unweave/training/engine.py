@@ -77,12 +77,14 @@ def many(
     if any(len(r) != len(rows[0]) for r in rows):
         raise ValueError(f"Expected training sets of one size, got {sorted({len(r) for r in rows})}.")
     replicas = list(zip(rows, keys, strict=True))
-    size = chunk or _fastest_chunk(learner, x, y, rows[0], len(keys))
+    size = chunk or fastest_chunk(learner, x, y, rows[0], len(keys))
     return join([_train(learner, x, y, replicas[b : b + size], on_epoch) for b in range(0, len(keys), size)])
 
 
-def _fastest_chunk(learner: Learner, x: Tensor, y: Tensor, rows: NDArray[np.int64], count: int) -> int:
-    """Models per stack, by a trial on copies of one model."""
+def fastest_chunk(learner: Learner, x: Tensor, y: Tensor, rows: NDArray[np.int64], count: int) -> int:
+    """Models per stack, by a trial on copies of one model; 1 for a learner whose models cannot be stacked."""
+    if not learner.stacked:
+        return 1
     batch = torch.from_numpy(rows[: learner.recipe.batch_size]).to(x.device)
 
     def stack_of(size: int) -> Callable[[], None]:
@@ -97,7 +99,15 @@ def _fastest_chunk(learner: Learner, x: Tensor, y: Tensor, rows: NDArray[np.int6
         # At a rate of 0 nothing can diverge, and a step costs the same.
         return lambda: advance(take(x, index, room), take(y, index), 0.0, 1)
 
-    return best_chunk(stack_of, count, what=(repr(learner.spec), tuple(x.shape), len(batch), str(x.device)))
+    return best_chunk(stack_of, count, what=(repr(learner.spec), tuple(x.shape[1:]), len(batch), str(x.device)))
+
+
+def part(stacked: State, models: slice) -> State:
+    """Some of the models of a stack, as views."""
+    return State(
+        {name: value[models] for name, value in stacked.params.items()},
+        {name: value[models] for name, value in stacked.buffers.items()},
+    )
 
 
 def join(stacks: Sequence[State]) -> State:

@@ -1,0 +1,128 @@
+"""How a stack takes a step of a method: by autograd, or for plain relu nets mostly by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from unweave.learners.contract import Learner, Params, State
+from unweave.methods.contract import Aux, Batch, Method, Net
+from unweave.training.dense import DenseStack
+from unweave.training.engine import inputs_first, sgd_step
+from unweave.training.lift import gradient, lift
+
+Advance = Callable[[int, Mapping[str, Batch], Tensor], None]
+"""`(number of the step, batches, keys [K])`: one step of every model of a stack."""
+
+
+def stepper(
+    method: Method, learner: Learner, state: State, aux: Aux, mask: Params | None
+) -> tuple[Advance, Callable[[], State]]:
+    """The step of a method, and what tells the state of the stack.
+
+    Steps are of SGD with the recipe's momentum and weight decay, at a constant share of its rate.
+
+    Args:
+        method: With a `step`, if a step is to be taken.
+        learner: The learner that made the models.
+        state: K models, stacked; left as it was.
+        aux: What `prepare` gave, stacked.
+        mask: 0/1 per parameter [K, ...], multiplied onto its update; a buffer named with 0 is kept too.
+    """
+    if learner.dense is not None:
+        return _by_hand(method, learner, state, aux, mask)
+    return _by_autograd(method, learner, state, aux, mask)
+
+
+def _by_autograd(
+    method: Method, learner: Learner, state: State, aux: Aux, mask: Params | None
+) -> tuple[Advance, Callable[[], State]]:
+    params, buffers = inputs_first(state.params), state.buffers
+    velocity = {name: torch.zeros_like(value) for name, value in params.items()}
+    lr = method.lr * learner.recipe.lr
+
+    def advance(i: int, batches: Mapping[str, Batch], keys: Tensor) -> None:
+        nonlocal buffers
+
+        def loss(
+            params: Params, buffers: Params, aux: Aux, batches: Mapping[str, Batch], key: Tensor
+        ) -> tuple[Tensor, Params]:
+            net = Net(learner, State(params, buffers), key=key)
+            return _loss(method, net, aux, batches, i, key), net.buffers
+
+        grads, after = gradient(loss, stacked=learner.stacked)(params, buffers, aux, batches, keys)
+        before = None if mask is None else {name: value.clone() for name, value in params.items()}
+        sgd_step(params, grads, velocity, lr=lr, learner=learner, first=i == 0)
+        if mask is not None and before is not None:
+            for name, value in params.items():
+                value.copy_(torch.lerp(before[name], value, mask[name]))
+            after |= {n: torch.where(mask[n] > 0, value, buffers[n]) for n, value in after.items() if n in mask}
+        buffers = after
+
+    return advance, lambda: State({name: value.contiguous() for name, value in params.items()}, buffers)
+
+
+def _by_hand(
+    method: Method, learner: Learner, state: State, aux: Aux, mask: Params | None
+) -> tuple[Advance, Callable[[], State]]:
+    """Logits of the batches by `DenseStack`; the loss and its gradient with respect to them by autograd.
+
+    What a method does with parameters themselves, or with features other than those of the batches, autograd
+    differentiates too.
+    """
+    depth, recipe, buffers = learner.dense, learner.recipe, state.buffers
+    assert depth is not None
+    encode = (lambda buffers, x: x) if learner.encode is None else vmap(learner.encode)
+    nets = DenseStack(state.params, depth=depth)
+    moved = None if mask is None else nets.lay_out({name: mask[name] for name in state.params})
+    room = torch.empty_like(nets.theta)
+    params = {name: value.detach().requires_grad_() for name, value in nets.params().items()}
+    speeds, rate = nets.speeds(), method.lr * recipe.lr
+
+    def advance(i: int, batches: Mapping[str, Batch], keys: Tensor) -> None:
+        def loss(
+            logits: Params, params: Params, buffers: Params, aux: Aux, batches: Mapping[str, Batch], key: Tensor
+        ) -> Tensor:
+            known = [(batches[name].x, value.T) for name, value in logits.items()]
+            net = Net(learner, State(params, buffers), key=key, known=known)
+            return _loss(method, net, aux, batches, i, key)
+
+        logits = {
+            name: nets.forward(encode(buffers, batch.x), slot=name).detach().requires_grad_()
+            for name, batch in batches.items()
+        }
+        with torch.enable_grad():
+            total = lift(loss, stacked=True)(logits, params, buffers, aux, batches, keys).sum()
+        found = _gradients(total, [*logits.values(), *params.values()])
+        keep = recipe.momentum
+        if recipe.weight_decay:
+            nets.velocity.mul_(keep).add_(nets.theta, alpha=recipe.weight_decay)
+            keep = 1.0
+        for slot, delta in zip(logits, found, strict=False):
+            if delta is not None:
+                nets.backward(delta, slot=slot, keep=keep)
+                keep = 1.0
+        if keep != 1.0:
+            nets.velocity.mul_(keep)
+        for name, own in zip(params, found[len(logits) :], strict=True):
+            if own is not None:
+                speeds[name].add_(own)
+        # Held against the move and not added to it at once: a mask of ones changes no bit.
+        move = nets.velocity if moved is None else torch.mul(nets.velocity, moved, out=room)
+        nets.theta.add_(move, alpha=-rate)
+
+    return advance, lambda: State(nets.now(), buffers)
+
+
+def _loss(method: Method, net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
+    assert method.step is not None  # no step is taken otherwise
+    return method.step(net, aux, batches, i, key)
+
+
+def _gradients(total: Tensor, leaves: list[Tensor]) -> tuple[Tensor | None, ...]:
+    if not total.requires_grad:  # the loss reads neither
+        return (None,) * len(leaves)
+    return torch.autograd.grad(total, leaves, allow_unused=True)
