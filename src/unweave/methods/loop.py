@@ -95,7 +95,7 @@ def run(
         _run(method, learner, part(original, some), forget=forget, retain=retain, keys=keys[some])
         for some in parts
     ]
-    state = join([one.state for one in edited])
+    state = join([some.state for some in edited])
     _check_finite(state, edited[0].steps)
     return edited[0]._replace(state=state, chunk=size)
 
