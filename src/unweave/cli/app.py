@@ -120,6 +120,9 @@ def compare(
     workers: Annotated[
         int | None, typer.Option(help="Worker processes; default: one per core.", metavar="N")
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where models are trained: cpu (default), cuda or cuda:1.", metavar="DEVICE")
+    ] = None,
     allow_unknown: AllowUnknown = False,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", metavar="N")] = None,
     trust_code: TrustCode = None,
@@ -142,6 +145,7 @@ def compare(
             out=out,
             store=store,
             workers=workers,
+            device=device,
             seed=seed,
             trust_code=trust_code or [],
             json=json,

@@ -15,6 +15,7 @@ from unweave.learners.contract import Learner, Params, State
 from unweave.learners.encoding import with_encoding
 from unweave.learners.initial import fan_in_uniform
 from unweave.learners.modules import own_module
+from unweave.learners.precision import in_bfloat16
 from unweave.learners.specs import OWN, LearnerSpec
 
 
@@ -28,6 +29,8 @@ def build(spec: LearnerSpec) -> Learner:
         torch.Size([2, 4])
     """
     learner = _BUILDERS[spec.name](spec)
+    if learner.recipe.dtype == "bfloat16":
+        learner = in_bfloat16(learner)
     return learner if spec.encoding is None else with_encoding(learner, spec.encoding)
 
 

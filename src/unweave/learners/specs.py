@@ -13,6 +13,7 @@ from unweave._registry import Registry
 from unweave.data import Encoding
 
 Schedule = Literal["constant", "linear", "cosine"]
+Dtype = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Recipe:
 
     `lr` is the peak rate; `schedule` is `constant`, `linear` or `cosine` (to 0 at the last step). With a `clip` it
     is DP-SGD: each example's gradient is cut to that length, and Gaussian noise of `noise` times it is added.
+    `dtype` is that of products of matrices and convolutions; parameters and their sums are float32 in any case.
     """
 
     lr: float
@@ -31,6 +33,7 @@ class Recipe:
     schedule: Schedule = "constant"
     clip: float | None = None
     noise: float = 0.0
+    dtype: Dtype = "float32"
 
     def steps(self, n: int) -> int:
         """Number of optimiser steps on n examples; the last batch of an epoch may be smaller."""
@@ -89,6 +92,8 @@ class LearnerSpec:
             del fields["encoding"]
         if self.recipe is not None and self.recipe.clip is None:  # nor what is trained without privacy
             del fields["recipe"]["clip"], fields["recipe"]["noise"]
+        if self.recipe is not None and self.recipe.dtype == "float32":
+            del fields["recipe"]["dtype"]
         return fields
 
 
@@ -231,6 +236,12 @@ def _check_recipe(recipe: Recipe) -> None:
         raise SpecError(f"`learner.clip` is {recipe.clip}; expected a positive number.")
     if not 0 <= recipe.noise < math.inf:
         raise SpecError(f"`learner.noise` is {recipe.noise}; expected a number ≥ 0.")
+    if recipe.dtype not in get_args(Dtype):
+        raise SpecError(f"`learner.dtype` is {recipe.dtype!r}; expected {' or '.join(get_args(Dtype))}.")
+    if recipe.dtype != "float32" and recipe.clip is not None:
+        raise SpecError(
+            "`learner.dtype` and `learner.clip` exclude each other: privacy is accounted for in float32."
+        )
     if recipe.noise > 0 and recipe.clip is None:
         raise SpecError("`learner.noise` is given without `learner.clip`, of which it is a multiple.")
     if recipe.schedule not in get_args(Schedule):

@@ -24,6 +24,7 @@ from unweave.references.plan import WorldPlan
 from unweave.references.store import Arrays, Entry, Store, key_of
 from unweave.training.engine import fastest_chunk, many, stack, unstack
 from unweave.training.outputs import logits, one_thread
+from unweave.training.parity import check_parity
 
 
 def ensure_models(store: Store, setting: Setting, world: WorldPlan) -> int:
@@ -33,7 +34,9 @@ def ensure_models(store: Store, setting: Setting, world: WorldPlan) -> int:
     if not missing:
         return 0
     learner = build(setting.learner)
-    x, y = torch.from_numpy(setting.x), torch.from_numpy(setting.y)
+    x, y = (torch.from_numpy(one).to(setting.device) for one in (setting.x, setting.y))
+    parity = check_parity(setting.learner, x, y, rows=world.rows)
+    notes = {} if parity is None else {"parity_with_float32": parity._asdict()}
     # What is trained one by one is written one by one: a run that is killed loses one model.
     for part in [missing] if learner.stacked else [[k] for k in missing]:
         with one_thread():
@@ -42,7 +45,7 @@ def ensure_models(store: Store, setting: Setting, world: WorldPlan) -> int:
             stacked = many(learner, x, y, rows=[world.rows] * len(part), keys=keys, chunk=chunk)
         _check_finite(stacked, world)
         models = zip(part, unstack(stacked), strict=True)
-        store.write([Entry(fields[k], _to_arrays(one), {"chunk": chunk}) for k, one in models])
+        store.write([Entry(fields[k], _to_arrays(one), {"chunk": chunk, **notes}) for k, one in models])
     return len(missing)
 
 
@@ -68,7 +71,7 @@ def _ensure_stack(store: Store, setting: Setting, world: WorldPlan) -> tuple[Sta
     if any(one is None for one in found):
         trained = ensure_models(store, setting, world)
         found = [store.read(key) for key in keys]
-    return stack([_to_state(one[0]) for one in found if one is not None]), trained
+    return stack([_to_state(one[0], setting.device) for one in found if one is not None]), trained
 
 
 def ensure_outputs(store: Store, setting: Setting, world: WorldPlan) -> tuple[Outputs, int]:
@@ -111,7 +114,8 @@ def _ensure_opaque(store: Store, setting: Setting, world: WorldPlan) -> tuple[ND
 def forward(setting: Setting, stacked: State) -> NDArray[np.float32]:
     """Logits of a stack on the probes [K, m, classes]."""
     with one_thread():
-        return logits(build(setting.learner), stacked, torch.from_numpy(setting.probes)).numpy()
+        probes = torch.from_numpy(setting.probes).to(setting.device)
+        return logits(build(setting.learner), stacked, probes).cpu().numpy()
 
 
 def _to_arrays(state: State) -> Arrays:
@@ -119,9 +123,9 @@ def _to_arrays(state: State) -> Arrays:
     return {f"{part}/{name}": value.cpu().numpy() for part, of in parts.items() for name, value in of.items()}
 
 
-def _to_state(arrays: Arrays) -> State:
+def _to_state(arrays: Arrays, device: str) -> State:
     parts: dict[str, dict[str, Any]] = {"params": {}, "buffers": {}}
     for path, value in arrays.items():
         part, _, name = path.partition("/")
-        parts[part][name] = torch.from_numpy(value)
+        parts[part][name] = torch.from_numpy(value).to(device)
     return State(parts["params"], parts["buffers"])

@@ -26,6 +26,7 @@ class Setting(NamedTuple):
         ids: Ids of all of D [n].
         fingerprint: Of the three above.
         probes: Features of all probes [m, ...].
+        device: Where models are trained and run, as torch calls it.
     """
 
     learner: LearnerSpec
@@ -34,6 +35,7 @@ class Setting(NamedTuple):
     ids: NDArray[Any]
     fingerprint: str
     probes: NDArray[np.float32]
+    device: str = "cpu"
 
 
 class Outputs(NamedTuple):
@@ -60,12 +62,19 @@ def model_fields(setting: Setting, world: WorldPlan) -> list[Fields]:
         "training_ids": digest(setting.ids[world.rows]),
         "training_version": TRAINING_VERSION,
         **_library(setting.learner),
+        **_kind_of_device(setting),
     }
     return [{**shared, "key": key} for key in world.keys]
 
 
 def _library(learner: LearnerSpec) -> Fields:
     return {name: version(name) for name in (("scikit-learn",) if learner.opaque else ("torch",))}
+
+
+def _kind_of_device(setting: Setting) -> Fields:
+    """What a GPU trains is another model to the last bits, on whichever GPU; what needs none is the same."""
+    kind = setting.device.partition(":")[0]
+    return {} if kind == "cpu" or setting.learner.opaque else {"device": kind}
 
 
 def opaque_fields(setting: Setting, world: WorldPlan) -> list[Fields]:

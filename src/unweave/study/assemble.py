@@ -31,7 +31,7 @@ from unweave.study.own_code import Trusted, check_batches, own_learner
 from unweave.study.plane import grid
 from unweave.study.spec import case_from_tree, case_to_tree
 
-_RECIPE = ("epochs", "lr", "batch_size", "momentum", "weight_decay", "schedule", "clip", "noise")
+_RECIPE = ("epochs", "lr", "batch_size", "momentum", "weight_decay", "schedule", "clip", "noise", "dtype")
 _CONFIG = ("width", "depth", "channels", "trees")
 
 
@@ -61,12 +61,13 @@ class Assembly(NamedTuple):
     trusted: Trusted
 
 
-def assemble(case: Case, *, trusted: Trusted | None = None) -> Assembly:
+def assemble(case: Case, *, trusted: Trusted | None = None, device: str = "cpu") -> Assembly:
     """Build and check everything a case needs, before any model is trained.
 
     Args:
         case: The case.
         trusted: Files of the user's own code that may be run, with their digests; see `trusted_files`.
+        device: Where models are trained, `cpu`, `cuda` or `cuda:1`.
 
     Raises:
         UserError: whatever is wrong with the case, as one message.
@@ -75,7 +76,8 @@ def assemble(case: Case, *, trusted: Trusted | None = None) -> Assembly:
     _, _, short = case.data.source.partition(":")
     test = case.data.test if isinstance(case.data.test, str) else None
     files = state_of_files(case.data.path or short or None, test)
-    return _assemble(json.dumps(case_to_tree(case), sort_keys=True), tuple(sorted(own.items())), files)
+    made = _assemble(json.dumps(case_to_tree(case), sort_keys=True), tuple(sorted(own.items())), files)
+    return made._replace(setting=made.setting._replace(device=device))
 
 
 @lru_cache(maxsize=8)

@@ -31,6 +31,7 @@ from unweave.records import (
 from unweave.references import Store, key_of, outputs_fields
 from unweave.report import headline_result, markdown_table, render_page, result_html
 from unweave.study.assemble import Assembly, assemble
+from unweave.study.device import check_device, name_of_device
 from unweave.study.manifest import check_unchanged
 from unweave.study.methods import DEFAULT_METHODS, check_methods, refusal
 from unweave.study.own_code import trusted_files
@@ -112,6 +113,7 @@ def compare(
     methods: str | Sequence[str | tuple[str, dict[str, float]] | dict[str, Any]] | None = None,
     store: str | os.PathLike[str] | None = None,
     workers: int | None = None,
+    device: str = "cpu",
     trust_code: Sequence[str | os.PathLike[str]] = (),
     on_progress: Progress | None = None,
 ) -> Comparison:
@@ -124,7 +126,8 @@ def compare(
         case: One case or several, or names of registered ones; None = the two default cases.
         methods: Names, (name, parameters), or dicts with a name as in a spec; None = the default methods.
         store: Folder of models and outputs; what it holds is not trained again.
-        workers: Worker processes of one thread each; None = one per core.
+        workers: Worker processes of one thread each; None = one per core, and one for what a GPU does.
+        device: Where models are trained and edited: `cpu`, `cuda`, or one of several GPUs as `cuda:1`.
         trust_code: Files of your own with learners (`learner.factory`); no other code is run.
         on_progress: Called as (stage, done, total).
 
@@ -155,7 +158,8 @@ def compare(
     if methods is not None:
         chosen = tuple(_choice(one) for one in methods)
     where = None if store is None else Path(store)
-    spec = Spec(cases, chosen, store=where, workers=workers, trust_code=tuple(Path(one) for one in trust_code))
+    trust = tuple(Path(one) for one in trust_code)
+    spec = Spec(cases, chosen, store=where, workers=workers, device=device, trust_code=trust)
     return run_spec(spec, on_progress=on_progress)
 
 
@@ -179,18 +183,20 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:
     methods = tuple(MethodChoice(n, {}) for n in DEFAULT_METHODS) if spec.methods is None else spec.methods
     if spec.methods is not None:
         check_methods(methods)
+    check_device(spec.device)
     store = Store((spec.store or DEFAULT_STORE).absolute())
     store.check_writable()
     trusted = trusted_files(spec.trust_code)
-    assemblies = [assemble(case, trusted=trusted) for case in spec.cases]
+    assemblies = [assemble(case, trusted=trusted, device=spec.device) for case in spec.cases]
     for assembly in assemblies:
         check_unchanged(store, assembly)
-    workers = spec.workers or _cores()
+    # Processes that share a GPU get in each other's way, and hold each its own copy of CUDA.
+    workers, at_device = spec.workers or _cores(), spec.workers or (_cores() if spec.device == "cpu" else 1)
 
     with crew_of_workers() as crew:
-        run = partial(run_tasks, workers=workers, crew=crew)
-        trained, total = _ensure_worlds(store, assemblies, run, tell)
-        failures = _ensure_methods(store, assemblies, methods, run, tell)
+        run, train = (partial(run_tasks, workers=many, crew=crew) for many in (workers, at_device))
+        trained, total = _ensure_worlds(store, assemblies, train, tell)
+        failures = _ensure_methods(store, assemblies, methods, train, tell)
         results = _analyse(store, assemblies, methods, failures, run, tell)
 
     provenance = Provenance(
@@ -198,7 +204,7 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:
         python=platform.python_version(),
         torch=version("torch"),
         numpy=version("numpy"),
-        hardware=f"{platform.machine()}, {_cores()} cores, {sys.platform}",
+        hardware=f"{platform.machine()}, {_cores()} cores, {sys.platform}{name_of_device(spec.device)}",
         seed=spec.cases[0].seed,
         started=started.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - clock,
@@ -259,6 +265,7 @@ def _ensure_methods(
 
 def _task(function: str, store: Store, assembly: Assembly, **arguments: Any) -> Task:
     shared = {"case": case_to_tree(assembly.case), "store": str(store.root), "trusted": dict(assembly.trusted)}
+    shared["device"] = assembly.setting.device
     return Task(f"unweave.study.tasks:{function}", shared | arguments)
 
 

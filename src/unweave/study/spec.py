@@ -22,7 +22,7 @@ from unweave.study.cases import CASES, DEFAULT_CASES
 from unweave.study.id_files import place_paths, read_ids
 
 SPEC_VERSION = 1
-_RUN_KEYS = ("methods", "out", "store", "workers")
+_RUN_KEYS = ("methods", "out", "store", "workers", "device")
 _ONE_OF = {"forget": ("discovery", "count", "ids")}
 """Keys of which a case has at most one: `--set` of one of them replaces the others."""
 _WHOLE = {"learner": "name", "behaviour": "kind"}
@@ -69,6 +69,7 @@ class Spec:
     out: Path | None = None
     store: Path | None = None
     workers: int | None = None
+    device: str = "cpu"
     trust_code: tuple[Path, ...] = ()
 
 
@@ -112,6 +113,7 @@ def read_spec(
         _path(run, "out"),
         _path(run, "store"),
         _workers(run.get("workers")),
+        _device(run.get("device", "cpu")),
     )
 
 
@@ -373,6 +375,12 @@ def _path(run: Mapping[str, Any], key: str) -> Path | None:
     if not isinstance(value, str) or not value or "\0" in value:
         raise SpecError(f"`{key}` is {shown(value)}; expected a path.")
     return Path(value)
+
+
+def _device(value: Any) -> str:
+    if not isinstance(value, str):
+        raise SpecError(f"`device` is {shown(value)}; expected cpu, cuda, or one of several GPUs such as cuda:1.")
+    return value
 
 
 def _workers(value: Any) -> int | None:

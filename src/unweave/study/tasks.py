@@ -33,11 +33,13 @@ from unweave.study.spec import MethodChoice, case_from_tree, case_to_tree
 
 
 @task
-def train_world(case: dict[str, Any], store: str, world: WorldName, trusted: Trusted | None = None) -> int:
+def train_world(
+    case: dict[str, Any], store: str, world: WorldName, trusted: Trusted | None = None, device: str = "cpu"
+) -> int:
     """Train the models of one world that the store lacks; returns how many that were."""
     from unweave.references.ensure import ensure_outputs
 
-    assembly = assemble(case_from_tree(case), trusted=trusted)
+    assembly = assemble(case_from_tree(case), trusted=trusted, device=device)
     return ensure_outputs(Store(Path(store)), assembly.setting, assembly.worlds[world])[1]
 
 
@@ -63,7 +65,12 @@ def stored_method(store: Store, assembly: Assembly, choice: MethodChoice) -> Out
 
 @task
 def run_method(
-    case: dict[str, Any], store: str, name: str, params: dict[str, Any], trusted: Trusted | None = None
+    case: dict[str, Any],
+    store: str,
+    name: str,
+    params: dict[str, Any],
+    trusted: Trusted | None = None,
+    device: str = "cpu",
 ) -> str:
     """Run a method on every original and store its outputs on the probes, with cost and parameters.
 
@@ -77,7 +84,7 @@ def run_method(
     from unweave.references.ensure import ensure_outputs, forward, load_models
     from unweave.training.outputs import one_thread
 
-    assembly, where = assemble(case_from_tree(case), trusted=trusted), Store(Path(store))
+    assembly, where = assemble(case_from_tree(case), trusted=trusted, device=device), Store(Path(store))
     choice = MethodChoice(name, params)
     if stored_method(where, assembly, choice) is not None:
         return ""
@@ -97,7 +104,7 @@ def run_method(
     entry = METHODS.get(name)
     keys = [derive(assembly.case.seed, "method", choice.id, k) for k in range(len(world.keys))]
     retain = np.setdiff1d(world.rows, assembly.forget)
-    x, y = torch.from_numpy(setting.x), torch.from_numpy(setting.y)
+    x, y = (torch.from_numpy(one).to(setting.device) for one in (setting.x, setting.y))
     originals = load_models(where, setting, world)
     started = time.perf_counter()
     try:
@@ -160,6 +167,7 @@ def analyse(
     methods: list[dict[str, Any]],
     failures: dict[str, str],
     trusted: Trusted | None = None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Measure and judge a case from its stored outputs; the result is stored as well.
 
@@ -169,8 +177,9 @@ def analyse(
         methods: Name and parameters of each method.
         failures: Reason per method that has no outputs.
         trusted: Files of the user's own code that may be run.
+        device: Where its models were trained.
     """
-    assembly, where = assemble(case_from_tree(case), trusted=trusted), Store(Path(store))
+    assembly, where = assemble(case_from_tree(case), trusted=trusted, device=device), Store(Path(store))
     choices = [MethodChoice(one["name"], one["params"]) for one in methods]
     fields = analysis_fields(assembly, choices, failures)
     found = read_verified(where, key_of(fields))
@@ -201,7 +210,9 @@ def _method_outputs(
     found = stored_method(store, assembly, choice)
     if found is None:  # as above
         case = case_to_tree(assembly.case)
-        run_method(case, str(store.root), choice.name, choice.params, dict(assembly.trusted))
+        run_method(
+            case, str(store.root), choice.name, choice.params, dict(assembly.trusted), assembly.setting.device
+        )
         found = stored_method(store, assembly, choice)
     if found is None:
         raise StoreError(f"The outputs of {choice.id} do not survive being written to {store.root}.")

@@ -12,8 +12,11 @@ from torch.nn.functional import linear, one_hot, relu
 from unweave.learners.contract import Params
 from unweave.learners.specs import Recipe
 
-Step = Callable[[Tensor, Tensor, float], None]
-"""`(x [K, batch, ...], y [K, batch], rate)`: one step of SGD of every model of a stack."""
+Step = Callable[[Tensor, Tensor, float | Tensor], None]
+"""`(x [K, batch, ...], y [K, batch], rate)`: one step of SGD of every model of a stack.
+
+A rate that is a tensor of one number is read when the step is taken, so that a recorded step can be taken at any.
+"""
 
 
 class DenseStack:
@@ -136,14 +139,17 @@ def dense_steps(params: Params, *, depth: int, recipe: Recipe) -> tuple[Step, Ca
     theta, velocity, minus_one = nets.theta, nets.velocity, nets.theta.new_full((1, 1, 1), -1.0)
     keep = 1.0 if decay else momentum  # with decay the velocity is damped before gradients are added
 
-    def step(x: Tensor, y: Tensor, rate: float) -> None:
+    def step(x: Tensor, y: Tensor, rate: float | Tensor) -> None:
         stacked, batch = y.shape
         delta = nets.softmax(nets.forward(x))
         delta.scatter_add_(1, y[:, None], minus_one.expand(stacked, 1, batch)).div_(batch)
         if decay:
             velocity.mul_(momentum).add_(theta, alpha=decay)
         nets.backward(delta, keep=keep)
-        theta.add_(velocity, alpha=-rate)
+        if isinstance(rate, Tensor):
+            theta.addcmul_(velocity, rate, value=-1)
+        else:
+            theta.add_(velocity, alpha=-rate)
 
     return step, nets.now
 

@@ -17,6 +17,7 @@ from unweave.learners.noise import fold_in, key_tensor
 from unweave.training.batches import epoch_orders
 from unweave.training.chunk import best_chunk
 from unweave.training.dense import dense_steps
+from unweave.training.graph import OnBatch, recorded
 from unweave.training.lift import gradient
 from unweave.training.loop import fit
 from unweave.training.private import private_gradient
@@ -135,19 +136,32 @@ def _train(
     advance, told = stepper(learner, stack([learner.start(key, x, r) for r, key in replicas]), replicas)
     total, step = recipe.steps(n_rows), 0
     rooms: dict[int, Tensor] = {}
+
+    def on_batch(batch: Tensor, rate: float | Tensor, number: int) -> None:
+        xb = take(x, batch, rooms.get(batch.shape[1]))
+        rooms[batch.shape[1]] = xb  # the last batch of an epoch may be smaller
+        advance(xb, take(y, batch), rate, number)
+
+    go = recorded_where_it_pays(on_batch, learner, x.device)
     for epoch in range(recipe.epochs):
         for begin in range(0, n_rows, recipe.batch_size):
-            batch = table[:, epoch, begin : begin + recipe.batch_size]
-            xb = take(x, batch, rooms.get(batch.shape[1]))
-            rooms[batch.shape[1]] = xb  # the last batch of an epoch may be smaller
-            advance(xb, take(y, batch), recipe.rate(step, total), step)
+            go(table[:, epoch, begin : begin + recipe.batch_size], recipe.rate(step, total), step)
             step += 1
         if on_epoch is not None:
             on_epoch(epoch)
     return told()
 
 
-Advance = Callable[[Tensor, Tensor, float, int], None]
+def recorded_where_it_pays(on_batch: OnBatch, learner: Learner, device: torch.device) -> OnBatch:
+    """A step by hand as a graph on a GPU; any other as it is."""
+    return recorded(on_batch) if device.type == "cuda" and _by_hand(learner) else on_batch
+
+
+def _by_hand(learner: Learner) -> bool:
+    return learner.dense is not None and learner.recipe.clip is None
+
+
+Advance = Callable[[Tensor, Tensor, float | Tensor, int], None]
 """`(x [K, batch, ...], y [K, batch], rate, number of the step)`: one step of every model of a stack."""
 
 
@@ -157,11 +171,11 @@ def stepper(
     """How a stack takes a step, and what tells its state; `state` itself is left as it was."""
     recipe, device = learner.recipe, next(iter(state.params.values())).device
     noise = key_tensor([derive(key, "noise") for _, key in replicas], device)
-    if learner.dense is not None and recipe.clip is None:
+    if learner.dense is not None and _by_hand(learner):
         encode = (lambda buffers, x: x) if learner.encode is None else vmap(learner.encode)
         step, now = dense_steps(state.params, depth=learner.dense, recipe=recipe)
 
-        def by_hand(x: Tensor, y: Tensor, rate: float, number: int) -> None:
+        def by_hand(x: Tensor, y: Tensor, rate: float | Tensor, number: int) -> None:
             del number
             step(encode(state.buffers, x), y, rate)
 
@@ -176,8 +190,9 @@ def stepper(
     params, buffers = inputs_first(state.params), state.buffers
     velocity = {name: torch.zeros_like(value) for name, value in params.items()}
 
-    def differentiated(x: Tensor, y: Tensor, rate: float, number: int) -> None:
+    def differentiated(x: Tensor, y: Tensor, rate: float | Tensor, number: int) -> None:
         nonlocal buffers
+        assert isinstance(rate, float)  # such a step is never recorded
         key = fold_in(noise, number)
         if private is None:
             grads, buffers = differentiate(params, buffers, x, y, key)

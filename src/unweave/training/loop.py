@@ -12,6 +12,7 @@ from unweave._random import Key, derive
 from unweave.learners.contract import Learner, State
 from unweave.learners.noise import fold_in, key_tensor
 from unweave.training.batches import epoch_orders
+from unweave.training.compiled import batch_loss
 from unweave.training.private import add_noise
 
 
@@ -44,6 +45,7 @@ def fit(learner: Learner, x: Tensor, y: Tensor, *, rows: NDArray[np.int64], key:
         list(params.values()), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )
     noise = key_tensor([derive(key, "noise")], x.device)[0]
+    loss_of = batch_loss(learner, x.device)
     total, step = recipe.steps(len(rows)), 0
     for order in epoch_orders(len(x), rows, recipe.epochs, key):
         for begin in range(0, len(rows), recipe.batch_size):
@@ -54,10 +56,10 @@ def fit(learner: Learner, x: Tensor, y: Tensor, *, rows: NDArray[np.int64], key:
             if recipe.clip is not None:
                 _clip_and_add_noise(learner, State(params, buffers), xb, y[batch], key_now)
             else:
-                logits, after = learner.apply(State(params, buffers), xb, train=True, key=key_now)
+                loss, after = loss_of(params, buffers, xb, y[batch], key_now)
                 # Running statistics of hidden layers would carry the graph of one step into the next.
                 buffers = {name: value.detach() for name, value in after.items()}
-                cross_entropy(logits, y[batch]).backward()
+                loss.backward()
             optimiser.step()
             step += 1
     return State({name: value.detach() for name, value in params.items()}, buffers)
