@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
 
 from unweave.training.convex import ridge, softmax_regression
+
+DOCS = Path(__file__).parents[2] / "docs" / "learners.md"
 
 
 def solved_alone(x: np.ndarray, y: np.ndarray, rows: np.ndarray, penalty: float) -> np.ndarray:
@@ -77,6 +84,9 @@ def test_what_is_no_training_set_is_refused(solve):
         fit(np.arange(0))
     with pytest.raises(ValueError, match="each row at most once"):
         fit(np.array([0, 1, 2, 2, 3]))
+    if solve == "softmax":
+        with pytest.raises(ValueError, match="every class in each training set"):
+            fit(np.array([0, 1, 3, 4]))
 
 
 def test_softmax_regression_of_more_sets_than_a_block():
@@ -129,3 +139,19 @@ def test_what_does_not_converge_is_an_error():
     x[0, 0] = np.inf
     with np.errstate(all="ignore"), pytest.raises((ArithmeticError, np.linalg.LinAlgError)):
         softmax_regression(x, np.arange(40) % 2, [np.arange(30)], classes=2, penalty=0.1)
+
+
+def test_the_example_of_the_docs_says_what_is_printed_below_it(capsys):
+    section = DOCS.read_text().split("## Linear models at their optimum")[1]
+    code, printed = (re.search(rf"```{kind}\n(.*?)```", section, re.S)[1] for kind in ("python", "text"))
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert capsys.readouterr().out == printed
+    # The largest joint influence, by another solver.
+    x, y, probe_x, probe_y, joint = (names[name] for name in ("x", "y", "probe_x", "probe_y", "joint_near"))
+    most = joint.argmax()
+    own = np.delete(np.arange(len(x)), names["near"][most])
+    exact = LogisticRegression(C=1 / (1e-3 * len(own)), solver="newton-cg", tol=1e-10, max_iter=1000)
+    log_p = exact.fit(x[own], y[own]).predict_log_proba(probe_x[most : most + 1])[0, probe_y[most]]
+    assert joint[most] == pytest.approx(-log_p - names["with_all"][most], abs=1e-5)
+    assert joint[most] > 1

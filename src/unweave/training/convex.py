@@ -166,7 +166,8 @@ def softmax_regression(
         W [K, classes, d + 1]; the intercepts of a model sum to those of D's optimum, which says nothing.
 
     Raises:
-        ValueError: for a penalty that is not positive, and a training set that is empty or has a row twice.
+        ValueError: for a penalty that is not positive, and a training set that is empty, has a row twice, or lacks
+            a class.
         ArithmeticError: where steps do not get smaller, as for a training set that is nothing like D.
 
     Source: Ortega & Rheinboldt (1970), "Iterative solution of nonlinear equations", 7.1: the chord method.
@@ -210,6 +211,8 @@ def _descend_from(
         share[k, own] = 1 / len(own)
     if np.any(np.abs(share.sum(axis=1) - 1) > 1e-9):
         raise ValueError(_TWICE)
+    if not (share @ np.eye(found.shape[1] // full.shape[1])[y] > 0).all():
+        raise ValueError("Expected every class in each training set: without it there is no optimum.")
 
     def step(at: Floats, active: Ints) -> Floats:
         return -_gradient(at, full, y, share[active], penalty)[0].reshape(len(at), -1) @ inverse
