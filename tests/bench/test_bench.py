@@ -23,7 +23,7 @@ def test_the_record_of_a_quick_bench_is_whole(tmp_path):
     done = CliRunner().invoke(app, ["bench", "--quick", "--json", str(tmp_path / "bench.json")])
     assert done.exit_code == 0, done.output
     record = json.loads((tmp_path / "bench.json").read_text())
-    assert set(record["workloads"]) == {"tiny", "mlp", "cnn", "linear", "linear_leave_20", "ridge"}
+    assert set(record["workloads"]) == {"tiny", "mlp", "cnn", "linear", "linear_leave_20", "ridge", "ridge_many"}
     for name, one in record["workloads"].items():
         assert 0 < one["speedup"]["min"] <= one["speedup"]["median"] <= one["speedup"]["max"], name
         if name in ("tiny", "mlp", "cnn"):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
 
 from unweave.training.convex import ridge, softmax_regression
+
+DOCS = Path(__file__).parents[2] / "docs" / "learners.md"
 
 
 def solved_alone(x: np.ndarray, y: np.ndarray, rows: np.ndarray, penalty: float) -> np.ndarray:
@@ -35,6 +42,61 @@ def test_ridge_is_that_of_each_training_set(n, d, outputs, penalty, seed, data):
     found = ridge(x, y, rows, penalty=penalty)
     for one, own in zip(found, rows, strict=True):
         np.testing.assert_allclose(one, solved_alone(x, y, own, penalty), atol=1e-7, rtol=1e-6)
+
+
+def test_ridge_of_many_blocks_and_sizes():
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(60, 4)) + [0.0, 100.0, 0.0, -3.0], rng.normal(size=(60, 2))
+    # Left out: 0 to 6 rows, for 4 features; more of them in all than there are rows, so that rows are shared.
+    rows = [rng.permutation(60)[: 60 - k % 7] for k in range(200)]
+    found = ridge(x, y, rows, penalty=0.5)
+    for one, own in zip(found, rows, strict=True):
+        np.testing.assert_allclose(one, solved_alone(x, y, own, 0.5), atol=1e-9, rtol=1e-9)
+    assert ridge(x, y, [], penalty=0.5).shape == (0, 2, 5)
+
+
+@pytest.mark.parametrize("penalty", [1e-14, 1e-6, 1e-2])
+def test_ridge_where_only_what_is_left_out_says_what_a_weight_is(penalty):
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(30, 2)), rng.normal(size=(30, 1))
+    x[:, 1] = 0.0
+    x[0, 1] = 1e3
+    rows = [np.arange(1, 30), np.arange(29)]
+    # 1 − leverage is about penalty/1e6, which rounds to nothing or to little.
+    found = ridge(x, y, rows, penalty=penalty)
+    assert found[0, 0, 1] == 0.0
+    np.testing.assert_allclose(found[0, 0, [0, 2]], solved_alone(x[:, :1], y, rows[0], penalty)[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("solve", ["ridge", "softmax"])
+def test_what_is_no_training_set_is_refused(solve):
+    x, y = np.random.default_rng(0).normal(size=(9, 2)), np.arange(9) % 3
+
+    def fit(rows, penalty=1.0):
+        if solve == "ridge":
+            return ridge(x, np.eye(3)[y], [rows], penalty=penalty)
+        return softmax_regression(x, y, [rows], classes=3, penalty=penalty)
+
+    assert fit(np.arange(8)).shape == (1, 3, 3)
+    with pytest.raises(ValueError, match=r"a penalty greater than 0, got 0\.0"):
+        fit(np.arange(8), penalty=0.0)
+    with pytest.raises(ValueError, match="at least one row"):
+        fit(np.arange(0))
+    with pytest.raises(ValueError, match="each row at most once"):
+        fit(np.array([0, 1, 2, 2, 3]))
+    if solve == "softmax":
+        with pytest.raises(ValueError, match="every class in each training set"):
+            fit(np.array([0, 1, 3, 4]))
+
+
+def test_softmax_regression_of_more_sets_than_a_block():
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(70, 2)), np.arange(70) % 2
+    rows = [np.delete(np.arange(70), k) for k in range(70)]
+    together = softmax_regression(x, y, rows, classes=2, penalty=0.1)
+    for k in (0, 63, 64, 69):
+        alone = softmax_regression(x, y, rows[k : k + 1], classes=2, penalty=0.1)[0]
+        np.testing.assert_allclose(together[k], alone, atol=1e-7)
 
 
 def loss(weights: np.ndarray, x: np.ndarray, y: np.ndarray, penalty: float) -> float:
@@ -77,3 +139,19 @@ def test_what_does_not_converge_is_an_error():
     x[0, 0] = np.inf
     with np.errstate(all="ignore"), pytest.raises((ArithmeticError, np.linalg.LinAlgError)):
         softmax_regression(x, np.arange(40) % 2, [np.arange(30)], classes=2, penalty=0.1)
+
+
+def test_the_example_of_the_docs_says_what_is_printed_below_it(capsys):
+    section = DOCS.read_text().split("## Linear models at their optimum")[1]
+    code, printed = (re.search(rf"```{kind}\n(.*?)```", section, re.S)[1] for kind in ("python", "text"))
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert capsys.readouterr().out == printed
+    # The largest joint influence, by another solver.
+    x, y, probe_x, probe_y, joint = (names[name] for name in ("x", "y", "probe_x", "probe_y", "joint_near"))
+    most = joint.argmax()
+    own = np.delete(np.arange(len(x)), names["near"][most])
+    exact = LogisticRegression(C=1 / (1e-3 * len(own)), solver="newton-cg", tol=1e-10, max_iter=1000)
+    log_p = exact.fit(x[own], y[own]).predict_log_proba(probe_x[most : most + 1])[0, probe_y[most]]
+    assert joint[most] == pytest.approx(-log_p - names["with_all"][most], abs=1e-5)
+    assert joint[most] > 1

@@ -88,5 +88,5 @@ def time_ridge(rounds: int, *, replicas: int = REPLICAS) -> dict[str, Any]:
 
     found = _timed(together, alone, rounds, replicas)
     error = float(np.abs(together()[:_ALONE] - alone()).max())
-    what = f"ridge regression, 64 features, {len(rows[0])} of {len(x)} examples"
+    what = f"ridge regression, 64 features, {len(rows[0])} of {len(x)} examples, {replicas} training sets"
     return {"what": what, **found, "error": error}

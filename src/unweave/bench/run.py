@@ -36,7 +36,7 @@ def bench(*, quick: bool = False, tell: Callable[[str], None] = lambda stage: No
 
     Returns:
         A record for JSON: `machine`, `versions`, `rounds`, `workloads` (tiny, mlp, cnn, linear,
-        linear_leave_20, ridge), `growth`, `methods`, `workers`, `distances`.
+        linear_leave_20, ridge, ridge_many), `growth`, `methods`, `workers`, `distances`.
     """
     rounds = 2 if quick else 5
     works, replicas = nets(quick=quick), 8 if quick else REPLICAS
@@ -53,6 +53,7 @@ def bench(*, quick: bool = False, tell: Callable[[str], None] = lambda stage: No
         found["linear_leave_20"] = _summed(time_softmax(rounds, leave_out=True, replicas=replicas))
         tell("ridge")
         found["ridge"] = _summed(time_ridge(rounds, replicas=replicas))
+        found["ridge_many"] = _summed(time_ridge(rounds, replicas=16 * replicas))
         tell("growth")
         counts = (1, 4, 16) if quick else (1, 4, 16, 64, 256)
         grown = growth(works["tiny"], counts, 2 if quick else 8, 1 if quick else 3)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_BLOCK = 64  # training sets at a time: more would not stay in the cache
 _MOST_ROUNDS = 200
 _NEAR = 1e-3  # how near its optimum all of D has to come, to be where the models of its parts begin
 _MEMORY = 5  # earlier steps that are mixed in
+_LOST = 1e-3  # of a factor of I − X_L·A⁻¹X_Lᵀ: below, six digits are gone
+_TWICE = "Expected each row at most once in a training set."
 
 
 def ridge(x: Floats, y: Floats, rows: Sequence[Ints], *, penalty: float) -> Floats:
@@ -32,6 +36,9 @@ def ridge(x: Floats, y: Floats, rows: Sequence[Ints], *, penalty: float) -> Floa
     Returns:
         W [K, c, d + 1].
 
+    Raises:
+        ValueError: for a penalty that is not positive, and a training set that is empty or has a row twice.
+
     Source: Hager (1989), "Updating the inverse of a matrix", SIAM Review 31, equation 2.
 
     Example:
@@ -40,32 +47,98 @@ def ridge(x: Floats, y: Floats, rows: Sequence[Ints], *, penalty: float) -> Floa
         >>> ridge(x, y, [np.arange(45), np.arange(2, 50)], penalty=1.0).shape
         (2, 2, 4)
     """
-    n, width = len(x), x.shape[1] + 1
-    full = np.hstack([x, np.ones((n, 1))])
-    gram = full.T @ full
-    gram[np.arange(width - 1), np.arange(width - 1)] += penalty
-    target = full.T @ y
-    inverse, base = np.linalg.inv(gram), np.linalg.solve(gram, target)
-    lacks = np.ones((len(rows), n), dtype=bool)
-    for k, own in enumerate(rows):
-        lacks[k, own] = False
-    found = np.empty((len(rows), y.shape[1], width))
-    sizes = lacks.sum(axis=1)
-    for size in np.unique(sizes).tolist():
-        some = np.flatnonzero(sizes == size)
-        if size > width:
-            for k in some:
-                matrix = gram - full[lacks[k]].T @ full[lacks[k]]
-                found[k] = np.linalg.solve(matrix, target - full[lacks[k]].T @ y[lacks[k]]).T
-            continue
-        out = np.nonzero(lacks[some])[1]
-        left = full[out]  # X_L of all of them, one below the other
-        reach, error = left @ inverse, (left @ base - y[out]).reshape(len(some), size, y.shape[1])
-        left, reach = left.reshape(len(some), size, width), reach.reshape(len(some), size, width)
-        small = np.eye(size) - reach @ left.transpose(0, 2, 1)
-        # W_L = W + A⁻¹X_Lᵀ(I − X_L·A⁻¹X_Lᵀ)⁻¹(X_L·W − y_L)
-        found[some] = base.T + np.linalg.solve(small, error).transpose(0, 2, 1) @ reach
+    d, outputs = x.shape[1], y.shape[1]
+    _check(rows, penalty)
+    gram, target = _sums(x, y, penalty)
+    inverse = np.linalg.inv(gram)
+    base = inverse @ target
+    order = np.argsort([len(own) for own in rows], kind="stable")  # those of one size side by side
+    sizes, out = _left_out([rows[k] for k in order], len(x))
+    # Where sets share much of what they lack, each row is multiplied once; else all where they stand.
+    used, place = np.unique(out, return_inverse=True) if len(out) > len(x) else (out, None)
+    full = np.ones((len(used), d + 1))
+    full[:, :d] = x.take(used, axis=0)
+    reach, error = full @ inverse, full @ base - y.take(used, axis=0)
+
+    found, ends = np.empty((len(rows), outputs, d + 1)), np.cumsum(sizes)
+    for some in _blocks(sizes):
+        size, models = int(sizes[some.start]), order[some]
+        own = slice(ends[some.start] - size, ends[some.stop - 1])
+        parts = [one[own] if place is None else one.take(place[own], axis=0) for one in (full, reach, error)]
+        alone = np.ones(len(models), dtype=bool)
+        if size <= d:
+            step, alone = _without(*(one.reshape(len(models), size, one.shape[1]) for one in parts))
+            found[models] = base.T + step
+        for k in models[alone]:
+            listed = np.sort(rows[k])  # in one order, whichever they are given in
+            found[k] = np.linalg.solve(*_sums(x[listed], y[listed], penalty)).T
     return found
+
+
+def _check(rows: Sequence[Ints], penalty: float) -> None:
+    if not penalty > 0:
+        raise ValueError(f"Expected a penalty greater than 0, got {penalty}.")
+    if any(len(own) == 0 for own in rows):
+        raise ValueError("Expected training sets of at least one row, got an empty one.")
+
+
+def _blocks(sizes: Ints) -> list[slice]:
+    """Runs of equal sizes, cut where they are too long."""
+    ends = np.flatnonzero(np.diff(sizes, append=-1)) + 1
+    starts = np.concatenate([np.zeros(1, dtype=np.int64), ends[:-1]])
+    runs = zip(starts.tolist(), ends.tolist(), strict=False)  # there is no end where there are no sets
+    return [slice(at, min(at + _BLOCK, end)) for start, end in runs for at in range(start, end, _BLOCK)]
+
+
+def _sums(x: Floats, y: Floats, penalty: float) -> tuple[Floats, Floats]:
+    """XᵀX + penalty·I and XᵀY of rows (x, 1), without a copy of X; the intercept, the last, is not penalised."""
+    n, d = x.shape
+    ones = np.ones(n)
+    gram, target = np.empty((d + 1, d + 1)), np.empty((d + 1, y.shape[1]))
+    gram[:d, :d] = x.T @ x
+    gram[d, :d] = gram[:d, d] = ones @ x
+    gram[d, d] = n
+    gram[np.arange(d), np.arange(d)] += penalty
+    target[:d], target[d] = x.T @ y, ones @ y
+    return gram, target
+
+
+def _left_out(rows: Sequence[Ints], n: int) -> tuple[Ints, Ints]:
+    """How many of the rows 0 … n − 1 each set lacks [K], and which, those of one set after those of another."""
+    sizes, out = np.empty(len(rows), dtype=np.int64), [np.empty(0, dtype=np.int64)]
+    for begin in range(0, len(rows), _BLOCK):
+        some = rows[begin : begin + _BLOCK]
+        lacks = np.ones((len(some), n), dtype=bool)
+        for mask, own in zip(lacks, some, strict=True):
+            mask[own] = False
+        of, missing = np.divmod(np.flatnonzero(lacks), n)
+        sizes[begin : begin + _BLOCK] = lacking = np.bincount(of, minlength=len(some))
+        if any(n - lack != len(own) for lack, own in zip(lacking.tolist(), some, strict=True)):
+            raise ValueError(_TWICE)
+        out.append(missing)
+    return sizes, np.concatenate(out)
+
+
+def _without(left: Floats, reach: Floats, error: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """What leaving L out of m models adds to W: A⁻¹X_Lᵀ(I − X_L·A⁻¹X_Lᵀ)⁻¹(X_L·W − y_L), transposed.
+
+    Args:
+        left: X_L [m, L, d + 1].
+        reach: X_L·A⁻¹ [m, L, d + 1].
+        error: X_L·W − y_L [m, L, c].
+
+    Returns:
+        That [m, c, d + 1], and the models [m] for which it is lost in rounding: L alone says what some weight is.
+    """
+    small = np.eye(left.shape[1]) - reach @ left.transpose(0, 2, 1)
+    try:
+        factor = np.linalg.cholesky(small)
+    except np.linalg.LinAlgError:
+        return np.zeros((len(left), error.shape[2], left.shape[2])), np.ones(len(left), dtype=bool)
+    # numpy has no batched solve by a factor; its `solve` of small systems takes twice as long.
+    solved = torch.cholesky_solve(torch.from_numpy(error), torch.from_numpy(factor)).numpy()
+    lost = np.diagonal(factor, axis1=1, axis2=2).min(axis=1, initial=1.0) < _LOST
+    return solved.transpose(0, 2, 1) @ reach, lost
 
 
 def softmax_regression(
@@ -93,6 +166,8 @@ def softmax_regression(
         W [K, classes, d + 1]; the intercepts of a model sum to those of D's optimum, which says nothing.
 
     Raises:
+        ValueError: for a penalty that is not positive, and a training set that is empty, has a row twice, or lacks
+            a class.
         ArithmeticError: where steps do not get smaller, as for a training set that is nothing like D.
 
     Source: Ortega & Rheinboldt (1970), "Iterative solution of nonlinear equations", 7.1: the chord method.
@@ -104,23 +179,45 @@ def softmax_regression(
         >>> softmax_regression(x, (x[:, 0] > 0).astype(int), sets, classes=2, penalty=0.1).shape
         (2, 2, 4)
     """
-    n, d = x.shape
-    full = np.hstack([x, np.ones((n, 1))])
+    d = x.shape[1]
+    _check(rows, penalty)
+    full = np.hstack([x, np.ones((len(x), 1))])
     start, inverse = _optimum(full, y, classes, penalty)
-    share = np.zeros((len(rows), n))
+    found = np.repeat(start, len(rows), axis=0)
+    failed = 0
+    for begin in range(0, len(rows), _BLOCK):
+        some = slice(begin, begin + _BLOCK)
+        failed += _descend_from(found[some], full, y, rows[some], inverse, penalty=penalty, tolerance=tolerance)
+    if failed:
+        raise ArithmeticError(
+            f"Softmax regression did not converge on {failed} of {len(rows)} training sets. Are they like D?"
+        )
+    return found.reshape(len(rows), classes, d + 1)
+
+
+def _descend_from(
+    found: Floats,
+    full: Floats,
+    y: Ints,
+    rows: Sequence[Ints],
+    inverse: Floats,
+    *,
+    penalty: float,
+    tolerance: float,
+) -> int:
+    """Move models [K, classes·(d + 1)] in place to the optima of these training sets; returns how many fail."""
+    share = np.zeros((len(rows), len(full)))
     for k, own in enumerate(rows):
         share[k, own] = 1 / len(own)
+    if np.any(np.abs(share.sum(axis=1) - 1) > 1e-9):
+        raise ValueError(_TWICE)
+    if not (share @ np.eye(found.shape[1] // full.shape[1])[y] > 0).all():
+        raise ValueError("Expected every class in each training set: without it there is no optimum.")
 
     def step(at: Floats, active: Ints) -> Floats:
         return -_gradient(at, full, y, share[active], penalty)[0].reshape(len(at), -1) @ inverse
 
-    found = np.repeat(start, len(rows), axis=0)
-    left = _descend(found, step, tolerance)
-    if len(left):
-        raise ArithmeticError(
-            f"Softmax regression did not converge on {len(left)} of {len(rows)} training sets. Are they like D?"
-        )
-    return found.reshape(len(rows), classes, d + 1)
+    return len(_descend(found, step, tolerance))
 
 
 def _descend(found: Floats, step: Callable[[Floats, Ints], Floats], tolerance: float) -> Ints:
