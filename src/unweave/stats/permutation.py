@@ -99,8 +99,8 @@ def labellings(
     Source: as `permutation_test`.
 
     >>> drawn = labellings(np.arange(2), np.arange(2, 4), permutations=9, rng=np.random.default_rng(0))
-    >>> drawn.cross[0].tolist(), drawn.within_p[0].tolist()
-    ([[0.5, 0.5], [0.5, 0.5]], [[0.0, -1.0], [0.0, 0.0]])
+    >>> drawn.cross[0].tolist(), float(drawn.within_p[0, 0, 1])
+    ([[0.5, 0.5], [0.5, 0.5]], -1.0)
     """
     labels = _labels(blocks_p, blocks_q, permutations, rng)
     blocks = np.concatenate([blocks_p, blocks_q])
