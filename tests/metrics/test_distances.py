@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import unweave.metrics.distances as distances_module
 from unweave._errors import UserError
-from unweave.metrics import admissible_pairs, distances_by_probe, pair_distances, probe_weights
+from unweave.metrics import admissible_pairs, pair_distances, probe_weights
 
 
 def loop_distances(p: np.ndarray, q: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -65,9 +65,27 @@ def test_by_probe_within_a_sample_counts_each_pair_once():
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-def test_by_probe_matrices_are_the_same_distances():
-    p = np.random.default_rng(1).normal(size=(6, 5, 3))
-    np.testing.assert_allclose(distances_by_probe(p), loop_distances(p, p, np.eye(5))[0], rtol=1e-6)
+@given(
+    st.integers(1, 5), st.integers(1, 5), st.integers(1, 9), st.integers(1, 3), st.integers(0, 10**6),
+    st.sampled_from([1, 4, 64, 1 << 15]),
+)  # fmt: skip
+def test_sums_at_each_probe_are_those_of_a_loop(k, m, n, sums, seed, block):
+    rng = np.random.default_rng(seed)
+    p, q = rng.normal(size=(2, 5, n, 3))
+    p, q, weights = p[:k], q[:m], np.full((1, n), 1 / n)
+    across = rng.normal(size=(sums, k, m)).astype(np.float32)
+    across[:, rng.random((k, m)) < 0.3] = 0
+    within = np.triu(rng.normal(size=(sums, k, k)), 1).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distances_module, "_BLOCK", block)
+        patch.setattr(distances_module, "_COPY", 8 * block)
+        found = pair_distances(p, q, weights=weights, coefficients=across).linear
+        found_within = pair_distances(p, weights=weights, coefficients=within).linear
+    np.testing.assert_allclose(
+        found, np.einsum("fkm,xkm->fx", across, loop_distances(p, q, np.eye(n))[0]), atol=1e-4
+    )
+    expected = np.einsum("fkm,xkm->fx", within, loop_distances(p, p, np.eye(n))[0])
+    np.testing.assert_allclose(found_within, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -78,7 +96,9 @@ def test_equal_models_are_at_distance_exactly_zero(dtype):
     assert (np.diag(pair_distances(p, p.copy(), weights=weights).norm[0]) == 0).all()
     within = pair_distances(twins, weights=weights).norm[0]
     assert (np.diag(within[:8, 8:]) == 0).all() and (np.diag(within) == 0).all()
-    assert (distances_by_probe(twins)[:, np.arange(8), np.arange(8, 16)] == 0).all()
+    pick = np.zeros((8, 16, 16), dtype=np.float32)
+    pick[np.arange(8), np.arange(8), np.arange(8, 16)] = 1
+    assert (pair_distances(twins, weights=weights, coefficients=pick).linear == 0).all()
 
 
 def test_inputs_that_do_not_fit_are_refused():
@@ -95,6 +115,8 @@ def test_inputs_that_do_not_fit_are_refused():
         pair_distances(p, weights=weights, admissible=np.zeros((3, 3), dtype=bool))
     with pytest.raises(UserError, match="shape"):
         pair_distances(p, weights=weights, admissible=np.ones((2, 3), dtype=bool))
+    with pytest.raises(UserError, match="coefficients"):
+        pair_distances(p, weights=weights, coefficients=np.ones((2, 3, 4), dtype=np.float32))
     with pytest.raises(UserError, match="at least one probe"):
         probe_weights({"forget": np.array([], dtype=int)}, 4)
     for index in ([0, 0], [4], [-1]):

@@ -6,11 +6,13 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import binom
 
 from unweave._errors import UserError
-from unweave.metrics import distances_by_probe, energy, pair_distances
-from unweave.stats import permutation_test, permutation_test_by_probe
+from unweave.metrics import energy, pair_distances
+from unweave.stats import labellings, permutation_p_values, permutation_test
 
 
 def pooled(p: np.ndarray, q: np.ndarray) -> np.ndarray:
@@ -73,30 +75,70 @@ def test_samples_that_share_only_some_seeds():
     assert permutation_test(pooled(p, q), np.arange(6), np.arange(3, 8), rng=rng) < 0.05
 
 
-@pytest.mark.parametrize("paired", [False, True])
-def test_probe_by_probe_is_the_same_test(paired):
-    rng = np.random.default_rng(4)
-    p, q = rng.normal(size=(6, 5, 3)), rng.normal(size=(7, 5, 3))
-    q[:, 2] += 3
-    blocks = np.arange(6), np.arange(7) + (0 if paired else 6)
-    found = permutation_test_by_probe(
-        distances_by_probe(np.concatenate([p, q])), *blocks, permutations=499, rng=np.random.default_rng(5)
-    )
-    for x in range(5):
-        alone = permutation_test(
-            pooled(p[:, [x]], q[:, [x]]), *blocks, permutations=499, rng=np.random.default_rng(5)
-        )
-        assert found[x] == pytest.approx(alone, abs=1e-9)
-    assert found[2] <= 0.02
+def by_probe(p: np.ndarray, q: np.ndarray, blocks_p, blocks_q, *, seed: int, permutations: int) -> np.ndarray:
+    """P-values at each probe, from the sums that `pair_distances` takes."""
+    rng, n = np.random.default_rng(seed), p.shape[1]
+    drawn = labellings(blocks_p, blocks_q, permutations=permutations, rng=rng)
+    weights = np.full((1, n), 1 / n)
+    parts = [
+        pair_distances(one, other, weights=weights, coefficients=coefficients).linear
+        for one, other, coefficients in ((p, None, drawn.within_p), (p, q, drawn.cross), (q, None, drawn.within_q))
+    ]
+    return permutation_p_values(sum(parts), np.ones(n))
 
 
-def test_chunks_of_permutations_change_nothing(monkeypatch):
-    rng = np.random.default_rng(6)
-    d = pooled(rng.normal(size=(5, 3, 1)), rng.normal(size=(5, 3, 1)))
-    ids = np.arange(5)
-    whole = permutation_test(d, ids, ids + 5, permutations=99, rng=np.random.default_rng(7))
-    monkeypatch.setattr("unweave.stats.permutation._COEFFICIENTS", 100)
-    assert permutation_test(d, ids, ids + 5, permutations=99, rng=np.random.default_rng(7)) == whole
+@given(
+    st.integers(2, 6), st.integers(2, 6), st.integers(0, 6), st.integers(1, 4), st.integers(1, 40),
+    st.integers(0, 10**6),
+)  # fmt: skip
+def test_probe_by_probe_is_the_test_of_that_probe_alone(k, m, shared, n, permutations, seed):
+    """Two ways to the same statistic: sums over labelled models, and coefficients of single pairs."""
+    rng = np.random.default_rng(seed)
+    p, q = rng.normal(size=(k, n, 3)), rng.normal(size=(m, n, 3)) + rng.normal(size=(n, 1))
+    blocks = rng.permutation(k), rng.permutation(m) + max(0, k - shared)
+    try:
+        alone = [
+            permutation_test(
+                pooled(p[:, [x]], q[:, [x]]), *blocks, permutations=permutations, rng=np.random.default_rng(seed)
+            )
+            for x in range(n)
+        ]
+    except UserError:
+        with pytest.raises(UserError, match="at least 2"):
+            labellings(*blocks, permutations=permutations, rng=np.random.default_rng(seed))
+        return
+    np.testing.assert_array_equal(by_probe(p, q, *blocks, seed=seed, permutations=permutations), alone)
+
+
+@given(st.integers(2, 5), st.integers(2, 5), st.integers(0, 3), st.integers(0, 10**6))
+def test_coefficients_are_those_of_the_energy_distance(k, m, shared, seed):
+    rng = np.random.default_rng(seed)
+    blocks_p, blocks_q = np.arange(k), np.arange(m) + k - min(shared, k - 1, m - 1)
+    if min(k, m) == 2 and shared:
+        blocks_q = np.arange(m) + k
+    d = np.abs(rng.normal(size=(k + m, k + m)))
+    d = d + d.T
+    drawn = labellings(blocks_p, blocks_q, permutations=20, rng=rng)
+    true = energy(d[:k, k:], d[:k, :k], d[k:, k:], blocks_p=blocks_p, blocks_q=blocks_q)
+    sums = [
+        (part * block).sum(axis=(1, 2))
+        for part, block in ((drawn.within_p, d[:k, :k]), (drawn.cross, d[:k, k:]), (drawn.within_q, d[k:, k:]))
+    ]
+    assert sum(sums)[0] == pytest.approx(true[0], abs=1e-5)
+    # Under any labelling means of equal numbers cancel: 2 − 1 − 1.
+    total = sum(part.sum(axis=(1, 2), dtype=np.float64) for part in drawn)
+    np.testing.assert_allclose(total, 0, atol=1e-5)
+    assert all((np.tril(part) == 0).all() for part in (drawn.within_p, drawn.within_q))
+
+
+def test_p_values_count_what_reaches_the_true_labelling():
+    rng = np.random.default_rng(11)
+    statistic = rng.normal(size=(40, 6))
+    expected = [(1 + sum(one >= column[0] for one in column[1:])) / 40 for column in statistic.T]
+    np.testing.assert_allclose(permutation_p_values(statistic, np.ones(6)), expected)
+    # What differs by rounding alone is a tie, as far as the distances it comes from are large.
+    close = np.array([[1.0, 1.0], [1.0 - 1e-15, 1.0 - 1e-12]])
+    np.testing.assert_allclose(permutation_p_values(close, np.ones(2)), [1, 0.5])
 
 
 def test_ties_count_against_the_claim():
@@ -108,6 +150,10 @@ def test_ties_count_against_the_claim():
 
 def test_what_cannot_be_permuted_is_refused():
     rng, ids = np.random.default_rng(10), np.arange(3)
+    with pytest.raises(UserError, match="one scale per probe"):
+        permutation_p_values(np.zeros((1, 2)), np.ones(2))
+    with pytest.raises(UserError, match="at most once"):
+        labellings(np.array([0, 0, 1]), ids + 3, rng=rng)
     with pytest.raises(UserError, match="pooled distances"):
         permutation_test(np.zeros((5, 5)), ids, ids + 3, rng=rng)
     with pytest.raises(UserError, match="at most once"):

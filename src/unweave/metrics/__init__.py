@@ -5,7 +5,6 @@ from unweave.metrics.accuracy import margins as margins
 from unweave.metrics.accuracy import rate as rate
 from unweave.metrics.distances import PairDistances as PairDistances
 from unweave.metrics.distances import admissible_pairs as admissible_pairs
-from unweave.metrics.distances import distances_by_probe as distances_by_probe
 from unweave.metrics.distances import pair_distances as pair_distances
 from unweave.metrics.distances import probe_weights as probe_weights
 from unweave.metrics.energy import energy as energy

@@ -24,13 +24,15 @@ class PairDistances(NamedTuple):
     """Distances between all models of two samples, reduced over probes.
 
     `norm` and `squared` are [G, K, L]: weighted means over the probes of each group of ‖p_k − q_l‖ and of
-    ‖p_k − q_l‖². `by_probe` is [n]: the mean of ‖p_k − q_l‖ over admissible pairs at each probe (None
-    where it was not asked for).
+    ‖p_k − q_l‖². `by_probe` is [n]: the mean of ‖p_k − q_l‖ over admissible pairs at each probe. `linear`
+    is [F, n]: Σ_kl c_f[k, l] ‖p_k − q_l‖ at each probe, of each matrix of coefficients. Both are None where
+    they were not asked for.
     """
 
     norm: NDArray[np.float64]
     squared: NDArray[np.float64]
     by_probe: NDArray[np.float64] | None
+    linear: NDArray[np.float32] | None
 
     @property
     def stacked(self) -> NDArray[np.float64]:
@@ -101,6 +103,7 @@ def pair_distances(
     *,
     weights: NDArray[np.float64],
     admissible: NDArray[np.bool_] | None = None,
+    coefficients: NDArray[np.float32] | None = None,
 ) -> PairDistances:
     """Distances between all models of two samples, ‖p_k(x) − q_l(x)‖, averaged over groups of probes.
 
@@ -113,6 +116,8 @@ def pair_distances(
         q: [L, n, C] outputs of the second; None measures `p` against itself, at half the cost.
         weights: [G, n] non-negative, rows summing to 1 (`probe_weights`): all groups in one pass.
         admissible: [K, L] pairs that enter the mean at each probe (`admissible_pairs`); None: no `by_probe`.
+        coefficients: [F, K, L] of sums that are wanted at each probe, by products in float32; with q None only
+            those above the diagonal may differ from 0. None: no `linear`.
 
     Returns:
         `PairDistances`, in the unit of the outputs (squared: its square); 0 means equal.
@@ -136,6 +141,11 @@ def pair_distances(
         raise UserError(f"Expected `admissible` of shape {pairs}, got {admissible.shape}.")
     if admissible is not None and not admissible.any():
         raise UserError("Expected at least one pair of independent models, got none: give other blocks.")
+    if coefficients is not None and coefficients.shape[1:] != pairs:
+        raise UserError(
+            f"Expected `coefficients` of shape [sums, {pairs[0]}, {pairs[1]}], got {coefficients.shape}."
+        )
+    sums = None if coefficients is None else _Sums(coefficients, p.shape[1])
 
     norm = np.zeros((*pairs, len(weights)))
     squared = np.zeros((*pairs, len(weights)))
@@ -152,6 +162,8 @@ def pair_distances(
         if by_probe is not None and counted is not None:
             chosen = counted[block.rows, block.columns].ravel()
             by_probe[block.probes] += chosen @ distance.reshape(chosen.size, -1)
+        if sums is not None:
+            sums.add(block, distance)
     if q is None:
         norm, squared = _mirror(norm), _mirror(squared)
     if by_probe is not None and counted is not None:
@@ -160,43 +172,31 @@ def pair_distances(
         np.ascontiguousarray(np.moveaxis(norm, -1, 0)),
         np.ascontiguousarray(np.moveaxis(squared, -1, 0)),
         by_probe,
+        None if sums is None else sums.linear,
     )
 
 
-def distances_by_probe(p: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Distances between all models of a pooled sample at every probe, D[x, k, l] = ‖p_k(x) − p_l(x)‖.
+class _Sums:
+    """Linear sums of the distances at each probe: one product for all pairs of a chunk of probes."""
 
-    For permutation tests probe by probe; takes 4·n·N² bytes, so call it for a group, not for everything.
+    def __init__(self, coefficients: NDArray[np.float32], n: int) -> None:
+        flat = coefficients.reshape(len(coefficients), -1)
+        self._shape = coefficients.shape[1:]
+        self._entering = np.flatnonzero((flat != 0).any(axis=0))
+        self._coefficients = flat if len(self._entering) == flat.shape[1] else flat[:, self._entering]
+        self._distances = np.zeros((*self._shape, 0), dtype=np.float32)
+        self.linear = np.empty((len(flat), n), dtype=np.float32)
 
-    Args:
-        p: [N, n, C] outputs, both samples one after the other.
-
-    Returns:
-        [n, N, N] in the unit of the outputs; 0 means equal.
-
-    Raises:
-        UserError: `p` has not three axes, or an output is not finite.
-
-    Source: as `pair_distances`.
-
-    >>> distances_by_probe(np.array([[[0.0], [1.0]], [[2.0], [1.0]]]))[:, 0, 1]
-    array([2., 0.], dtype=float32)
-    """
-    _check_outputs(p, p)
-    models, n, _ = p.shape
-    result = np.empty((n, models, models), dtype=np.float32)
-    chunk = max(1, 4 * _BLOCK // models**2)  # 1 MiB of float64: it stays in the cache
-    for start in range(0, n, chunk):
-        # ‖a − b‖² = ‖a‖² + ‖b‖² − 2⟨a, b⟩ in float64, around the mean: a quarter of the time of taking
-        # differences, and exact to 1e-8, which a test that only ranks labellings does not see.
-        x = np.moveaxis(p[:, start : start + chunk], 1, 0).astype(np.float64)
-        x -= x.mean(axis=1, keepdims=True)
-        products = x @ x.transpose(0, 2, 1)
-        norms = np.einsum("nkk->nk", products)
-        squared = norms[:, :, None] + norms[:, None, :] - 2 * products
-        np.einsum("nkk->nk", squared)[...] = 0
-        result[start : start + chunk] = np.sqrt(np.maximum(squared, 0, out=squared), out=squared)
-    return result
+    def add(self, block: _Block, distance: NDArray[np.float64]) -> None:
+        """Take up one block; the last one of a chunk of probes makes the sums."""
+        width = distance.shape[-1]
+        if self._distances.shape[-1] != width:
+            self._distances = np.zeros((*self._shape, width), dtype=np.float32)
+        self._distances[block.rows, block.columns] = distance
+        if block.rows.stop == self._shape[0]:
+            flat = self._distances.reshape(-1, width)
+            entering = flat if self._coefficients.shape[1] == len(flat) else flat[self._entering]
+            np.matmul(self._coefficients, entering, out=self.linear[:, block.probes])
 
 
 def _squared_blocks(p: NDArray[np.floating], q: NDArray[np.floating], *, symmetric: bool) -> Iterator[_Block]:
@@ -206,6 +206,7 @@ def _squared_blocks(p: NDArray[np.floating], q: NDArray[np.floating], *, symmetr
     """
     (models, n, channels), others = p.shape, len(q)
     chunk = min(n, max(1, _COPY // (channels * (models + others))), max(_BLOCK // others, 64))
+    chunk = -(-n // -(-n // chunk))  # all alike: a short one at the end would be slow
     rows = min(models, max(1, _BLOCK // (others * chunk)))
     sums, differences = np.empty((2, rows * others * chunk))
     for start in range(0, n, chunk):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -68,7 +69,11 @@ def model_fields(setting: Setting, world: WorldPlan) -> list[Fields]:
 
 
 def _library(learner: LearnerSpec) -> Fields:
-    return {name: version(name) for name in (("scikit-learn",) if learner.opaque else ("torch",))}
+    return {name: _version(name) for name in (("scikit-learn",) if learner.opaque else ("torch",))}
+
+
+# Each look-up reads and parses a file.
+_version = cache(version)
 
 
 def _kind_of_device(setting: Setting) -> Fields:

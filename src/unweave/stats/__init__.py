@@ -17,5 +17,7 @@ from unweave.stats.jackknife import t_quantile as t_quantile
 from unweave.stats.jackknife import upper_bound as upper_bound
 from unweave.stats.multiplicity import benjamini_hochberg as benjamini_hochberg
 from unweave.stats.multiplicity import holm as holm
+from unweave.stats.permutation import Labellings as Labellings
+from unweave.stats.permutation import labellings as labellings
+from unweave.stats.permutation import permutation_p_values as permutation_p_values
 from unweave.stats.permutation import permutation_test as permutation_test
-from unweave.stats.permutation import permutation_test_by_probe as permutation_test_by_probe

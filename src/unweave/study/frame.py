@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unweave._random import generator
+from unweave._random import derive, generator
 from unweave._types import NO_OP, NOT_DECLARED, Measured, NotMeasured
 from unweave.metrics import (
     gap_is_clear,
@@ -23,6 +23,7 @@ from unweave.problem import AIM_GROUPS, MIN_PROBES, Case, Probes, strata
 from unweave.records import Aim, Geometry
 from unweave.references import Outputs, WorldName
 from unweave.stats import interval, jackknife, permutation_test, ratio
+from unweave.study.differing import ProbeTests
 from unweave.study.samples import Distances, Floats, Sample, design_of, probabilities
 
 OVERALL = 0
@@ -49,9 +50,9 @@ class Frame:
     """What all rows of a case share.
 
     `groups` maps a probe group to its row in the weights of `distances` (row 0 = overall); `margin_distances`
-    is the same on margins φ over the forget set, for a privacy request; `too_few` says why no verdict can
-    be given with this many models; `power` holds the p-values that the originals differ from each
-    reference, `null_p` those of the fresh retrains.
+    is the same on margins φ over the forget set, for a privacy request; `tests` are those at single probes;
+    `too_few` says why no verdict can be given with this many models; `power` holds the p-values that the
+    originals differ from each reference, `null_p` those of the fresh retrains.
     """
 
     case: Case
@@ -60,6 +61,7 @@ class Frame:
     judged: frozenset[str]
     worlds: dict[WorldName, Sample]
     distances: Distances
+    tests: ProbeTests
     margin_worlds: dict[WorldName, Sample]
     margin_distances: Distances
     too_few: str
@@ -121,6 +123,11 @@ def build_frame(case: Case, probes: Probes, outputs: dict[WorldName, Outputs]) -
         name: Sample(name, forget_margins(o.logits, probes), blocks[name]) for name, o in outputs.items()
     }
     aims = aims_of(worlds)
+    references = {REFERENCE[aim]: worlds[REFERENCE[aim]] for aim in aims}
+    tests = ProbeTests(distances, list(references.values()), derive(case.seed, "permutation", "probes"))
+    for sample in worlds.values():
+        if sample.name not in references:  # the first to ask for distances: see `ProbeTests.p_values`
+            tests.p_values(sample)
     fresh = [(worlds[NULL[aim]], worlds[REFERENCE[aim]]) for aim in aims]
     gap_jack = _gap(distances, worlds) if "unlearning" in aims else None
     frame = Frame(
@@ -130,6 +137,7 @@ def build_frame(case: Case, probes: Probes, outputs: dict[WorldName, Outputs]) -
         judged=frozenset(name for name, count in sizes.items() if count >= MIN_PROBES),
         worlds=worlds,
         distances=distances,
+        tests=tests,
         margin_worlds=margin_worlds,
         margin_distances=Distances(np.full((1, len(forget)), 1 / len(forget))),
         too_few=_too_few(worlds),

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unweave._random import generator
 from unweave._types import Estimate, Measured, NotMeasured
 from unweave.metrics import (
     affine_weights,
-    distances_by_probe,
     generality,
     leave_out_means,
     off_line_squared,
@@ -23,19 +21,14 @@ from unweave.metrics import (
 from unweave.records import Aim, AimDamage, AimTail, Damage, Group, MapPoint, Tail, Weights
 from unweave.stats import (
     Jackknife,
-    benjamini_hochberg,
     interval,
     jackknife,
     jackknife_vector,
-    permutation_test_by_probe,
     ratio,
 )
+from unweave.study.differing import differing
 from unweave.study.frame import AIMS, NULL, OVERALL, Frame, off_line
 from unweave.study.samples import Floats, Kind, Sample, design_of
-
-DIFFERING_LEVEL = 0.05
-# p ≥ 1/500: enough to find any share of a group above 4% (500·.05 = 25 ≥ 1/.04), at half the time of 999.
-PROBE_PERMUTATIONS = 499
 
 
 @dataclass(frozen=True)
@@ -110,14 +103,9 @@ def residual(frame: Frame, row: Sample, aim: Aim, *, group: int = OVERALL) -> Me
     )
 
 
-def predictions(row: Sample) -> NDArray[np.int64]:
-    """Predicted class of every model on every probe [K, n]."""
-    return row.outputs.argmax(axis=-1)
-
-
 def groups_of(frame: Frame, row: Sample) -> dict[str, Group]:
     """What the row does on each probe group."""
-    predicted = predictions(row)
+    predicted = row.predictions
     return {name: _group(frame, row, predicted, name) for name in frame.groups}
 
 
@@ -171,7 +159,7 @@ def accuracy_difference(frame: Frame, row: Sample, aim: Aim, name: str) -> Jackk
     reference, rows = frame.reference(aim), frame.probes.groups[name]
     design = design_of(row, reference)
     of_row, of_reference = (
-        leave_out_means(rate(predictions(sample)[:, rows], frame.probes.clean[rows]), design.weights[sample.name])
+        leave_out_means(rate(sample.predictions[:, rows], frame.probes.clean[rows]), design.weights[sample.name])
         for sample in (row, reference)
     )
     return jackknife(of_row - of_reference, design)
@@ -208,7 +196,7 @@ def _tails(frame: Frame, row: Sample, aim: Aim) -> dict[str, Tail]:
         return {}
     at_probe = frame.distances.by_probe(row, reference)
     at_probe_null = frame.distances.by_probe(fresh, reference)
-    differ = _differing(frame, row, reference)
+    differ = differing(frame.tests.p_values(row)[reference.name], frame.probes.groups.values())
     return {
         name: Tail(
             p95=worst_off(at_probe[rows]),
@@ -217,16 +205,3 @@ def _tails(frame: Frame, row: Sample, aim: Aim) -> dict[str, Tail]:
         )
         for name, rows in frame.probes.groups.items()
     }
-
-
-def _differing(frame: Frame, row: Sample, reference: Sample) -> NDArray[np.bool_]:
-    pooled = distances_by_probe(np.concatenate([row.outputs, reference.outputs]))
-    rng = generator(frame.case.seed, "permutation", row.name, reference.name, "probes")
-    p_values = permutation_test_by_probe(
-        pooled, row.blocks, reference.blocks, permutations=PROBE_PERMUTATIONS, rng=rng
-    )
-    # Within each group: among a thousand probes of other groups the twenty of S could never be found.
-    differ = np.zeros(len(p_values), dtype=bool)
-    for rows in frame.probes.groups.values():
-        differ[rows] = benjamini_hochberg(p_values[rows]) <= DIFFERING_LEVEL
-    return differ

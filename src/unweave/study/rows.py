@@ -55,6 +55,8 @@ def judge_case(
     ran = {choice.id: one for choice, one in methods if isinstance(one, Outputs)}
     blocks = frame.worlds["original"].blocks
     samples = {name: Sample(name, probabilities(one.logits), blocks) for name, one in ran.items()}
+    for sample in samples.values():  # the first to ask for distances: see `ProbeTests.p_values`
+        frame.tests.p_values(sample)
     cells: dict[tuple[str, Aim], Cell] = {
         (name, aim): cell(frame, samples[name], Sample(name, forget_margins(one.logits, probes), blocks), aim)
         for name, one in ran.items()

@@ -13,7 +13,6 @@ from unweave.learners.privacy import epsilon, gaussian_parameter, most_influence
 from unweave.records import Row
 from unweave.study.assemble import Assembly
 from unweave.study.frame import NULL_LEVEL, REFERENCE, WORLD_NAMES, Frame
-from unweave.study.measure import predictions
 
 _SHOWN = 20
 _DELTA = 1e-5
@@ -59,7 +58,7 @@ def warnings_of(assembly: Assembly, frame: Frame, rows: list[Row]) -> list[str]:
 def _untrained_well(frame: Frame) -> list[str]:
     """A warning if the originals know little more of ordinary data than which class is most frequent."""
     clean = frame.probes.clean[frame.probes.groups["retain"]]
-    right = float((predictions(frame.worlds["original"])[:, frame.probes.groups["retain"]] == clean).mean())
+    right = float((frame.worlds["original"].predictions[:, frame.probes.groups["retain"]] == clean).mean())
     by_guessing = float(np.bincount(clean).max() / len(clean))
     if right >= by_guessing + (1 - by_guessing) / 4:
         return []
