@@ -93,6 +93,7 @@ def test_a_file_of_every_key(tmp_path):
     out = "results"
     store = "models"
     workers = 2
+    device = "cuda:1"
     [data]
     source = "digits"
     test = 0.25
@@ -117,6 +118,7 @@ def test_a_file_of_every_key(tmp_path):
     noise = 2.0
     width = 16
     depth = 2
+    dtype = "float32"
     [references]
     models = 4
     null = 3
@@ -134,7 +136,7 @@ def test_a_file_of_every_key(tmp_path):
         data=DataChoice("digits", test=0.25, limit=500),
         behaviour=BehaviourChoice("trigger", 50, 3, 2),
         forget=ForgetChoice(count=10),
-        learner=LearnerChoice("mlp", 3, 0.1, 32, 0.5, 0.001, "cosine", 1.5, 2.0, 16, 2),
+        learner=LearnerChoice("mlp", 3, 0.1, 32, 0.5, 0.001, "cosine", 1.5, 2.0, 16, 2, dtype="float32"),
         references=ReferenceChoice(4, 3, True),
         probes=ProbeChoice(30),
     )

@@ -107,12 +107,12 @@ class LearnerChoice:
     schedule: Literal["constant", "linear", "cosine"] | None = None
     clip: float | None = None
     noise: float | None = None
-    dtype: Literal["float32", "bfloat16"] | None = None
     width: int | None = None
     depth: int | None = None
     trees: int | None = None
     channels: int | None = None
     factory: str | None = None
+    dtype: Literal["float32", "bfloat16"] | None = None
 
 
 @dataclass(frozen=True)
