@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cache
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -69,11 +68,7 @@ def model_fields(setting: Setting, world: WorldPlan) -> list[Fields]:
 
 
 def _library(learner: LearnerSpec) -> Fields:
-    return {name: _version(name) for name in (("scikit-learn",) if learner.opaque else ("torch",))}
-
-
-# Each look-up reads and parses a file.
-_version = cache(version)
+    return {name: version(name) for name in (("scikit-learn",) if learner.opaque else ("torch",))}
 
 
 def _kind_of_device(setting: Setting) -> Fields:
