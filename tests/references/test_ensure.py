@@ -277,7 +277,7 @@ def test_another_version_of_training_changes_every_key(
 ):
     before = all_keys(setting, world)
     if version == "torch":
-        monkeypatch.setattr(keys_module, "version", lambda package: f"99.{package}")
+        monkeypatch.setattr(keys_module, "installed", lambda package: f"99.{package}")
     else:
         monkeypatch.setattr(keys_module, "TRAINING_VERSION", keys_module.TRAINING_VERSION + 1)
     assert not before & all_keys(setting, world)

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 from torch.func import vmap
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from unweave.learners.contract import Learner, Params, State
 from unweave.methods.contract import Aux, Batch, Method, Net
 from unweave.training.dense import DenseStack
 from unweave.training.engine import inputs_first, sgd_step
-from unweave.training.lift import gradient, lift
+from unweave.training.lift import gradient
 
 Advance = Callable[[int, Mapping[str, Batch], Tensor], None]
 """`(number of the step, batches, keys [K])`: one step of every model of a stack."""
@@ -81,21 +82,27 @@ def _by_hand(
     room = torch.empty_like(nets.theta)
     params = {name: value.detach().requires_grad_() for name, value in nets.params().items()}
     speeds, rate = nets.speeds(), method.lr * recipe.lr
+    lowest = 0 if mask is None else _lowest_moved(mask, depth)
+    # As a list of tensors once, and not in every step.
+    constant, shape = tree_flatten((params, buffers, aux))
 
     def advance(i: int, batches: Mapping[str, Batch], keys: Tensor) -> None:
-        def loss(
-            logits: Params, params: Params, buffers: Params, aux: Aux, batches: Mapping[str, Batch], key: Tensor
-        ) -> Tensor:
-            known = [(batches[name].x, value.T) for name, value in logits.items()]
+        names = list(batches)
+
+        def loss(key: Tensor, *tensors: Tensor) -> Tensor:
+            some = {name: Batch(*tensors[4 * place + 1 : 4 * place + 4]) for place, name in enumerate(names)}
+            known = [(some[name].x, tensors[4 * place].T) for place, name in enumerate(names)]
+            params, buffers, aux = tree_unflatten(tensors[4 * len(names) :], shape)
             net = Net(learner, State(params, buffers), key=key, known=known)
-            return _loss(method, net, aux, batches, i, key)
+            return _loss(method, net, aux, some, i, key)
 
         logits = {
             name: nets.forward(encode(buffers, batch.x), slot=name).detach().requires_grad_()
             for name, batch in batches.items()
         }
+        of_batches = [one for name in names for one in (logits[name], *batches[name])]
         with torch.enable_grad():
-            total = lift(loss, stacked=True)(logits, params, buffers, aux, batches, keys).sum()
+            total = vmap(loss)(keys, *of_batches, *constant).sum()
         found = _gradients(total, [*logits.values(), *params.values()])
         keep = recipe.momentum
         if recipe.weight_decay:
@@ -103,7 +110,7 @@ def _by_hand(
             keep = 1.0
         for slot, delta in zip(logits, found, strict=False):
             if delta is not None:
-                nets.backward(delta, slot=slot, keep=keep)
+                nets.backward(delta, slot=slot, keep=keep, lowest=lowest)
                 keep = 1.0
         if keep != 1.0:
             nets.velocity.mul_(keep)
@@ -115,6 +122,11 @@ def _by_hand(
         nets.theta.add_(move, alpha=-rate)
 
     return advance, lambda: State(nets.now(), buffers)
+
+
+def _lowest_moved(mask: Params, depth: int) -> int:
+    """The first layer of which anything moves: nobody reads the velocities of those before it."""
+    return next((i for i in range(depth) if mask[f"{i}.weight"].any() or mask[f"{i}.bias"].any()), depth)
 
 
 def _loss(method: Method, net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:

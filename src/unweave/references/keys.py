@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -67,8 +68,14 @@ def model_fields(setting: Setting, world: WorldPlan) -> list[Fields]:
     return [{**shared, "key": key} for key in world.keys]
 
 
+@cache
+def installed(package: str) -> str:
+    """The version of a package; read once, since every key asks for it."""
+    return version(package)
+
+
 def _library(learner: LearnerSpec) -> Fields:
-    return {name: version(name) for name in (("scikit-learn",) if learner.opaque else ("torch",))}
+    return {name: installed(name) for name in (("scikit-learn",) if learner.opaque else ("torch",))}
 
 
 def _kind_of_device(setting: Setting) -> Fields:

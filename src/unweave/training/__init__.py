@@ -3,5 +3,5 @@
 The parts import torch, so this file imports none of them: `unweave.training.loop`, `.engine`, `.outputs`.
 """
 
-TRAINING_VERSION = 4
+TRAINING_VERSION = 5
 """Enters the key of every stored model; raised whenever training changes a bit of its result."""

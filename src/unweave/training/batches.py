@@ -30,8 +30,6 @@ def epoch_orders(n: int, rows: NDArray[np.int64], epochs: int, key: Key) -> NDAr
     """
     inside = np.zeros(n, dtype=bool)
     inside[rows] = True
-    orders = np.empty((epochs, len(rows)), dtype=np.int64)
-    for epoch in range(epochs):
-        order = generator(key, "order", epoch).permutation(n)
-        orders[epoch] = order[inside[order]]
-    return orders
+    rng = generator(key, "order")
+    orders = np.stack([rng.permutation(n) for _ in range(epochs)])
+    return orders[inside[orders]].reshape(epochs, len(rows))

@@ -52,6 +52,7 @@ class DenseStack:
         self._weight_speeds, self._bias_speeds = speeds[::2], speeds[1::2]
         self._rooms: dict[tuple[str, int], list[Tensor]] = {}
         self._hidden: dict[str, list[Tensor]] = {}
+        self._rows_of_ones: dict[int, Tensor] = {}
 
     def lay_out(self, params: Params) -> Tensor:
         """Tensors shaped like the parameters as one flat tensor in the order of `theta`."""
@@ -88,21 +89,33 @@ class DenseStack:
         """Probabilities of the logits of that slot, in memory of their own."""
         return torch.softmax(logits, 1, out=self._room(slot, logits.shape[2])[-1])
 
-    def backward(self, delta: Tensor, *, slot: str = "", keep: float = 1.0) -> None:
-        """Set v ← keep·v + ∂loss/∂θ, given ∂loss/∂logits [K, classes, b] of the last pass in that slot."""
+    def backward(
+        self, delta: Tensor, *, slot: str = "", keep: float = 1.0, share: float = 1.0, lowest: int = 0
+    ) -> None:
+        """Set v ← keep·v + share·∂loss/∂θ, given ∂loss/∂logits [K, classes, b] of the last pass in that slot.
+
+        Velocities of layers below `lowest` are left as they are.
+        """
         depth, hidden, room = self._depth, self._hidden[slot], self._room(slot, delta.shape[2])
-        back = torch.bmm(delta.mT, self._weights[depth], out=room[2 * depth - 1]) if depth else delta
-        self._add_gradient(depth, delta, hidden[-1], delta.sum(2, keepdim=True), keep)
-        for layer in range(depth - 1, -1, -1):
+        ones = self._ones(delta.shape[2])
+        self._weight_speeds[depth].baddbmm_(delta, hidden[-1], beta=keep, alpha=share)
+        # A sum is a product with ones: it is scaled and added in the same operation.
+        self._bias_speeds[depth].baddbmm_(delta, ones.mT, beta=keep, alpha=share)
+        if lowest == depth:
+            return
+        back = torch.bmm(delta.mT, self._weights[depth], out=room[2 * depth - 1])
+        for layer in range(depth - 1, lowest - 1, -1):
             # The derivative of relu in one operation, in place.
             delta = torch.ops.aten.threshold_backward.grad_input(back, hidden[layer + 1], 0, grad_input=back)
-            if layer:
+            if layer > lowest:
                 back = torch.bmm(delta, self._weights[layer].mT, out=room[2 * layer - 1])
-            self._add_gradient(layer, hidden[layer].mT, delta, delta.sum(1, keepdim=True), keep)
+            self._weight_speeds[layer].baddbmm_(hidden[layer].mT, delta, beta=keep, alpha=share)
+            self._bias_speeds[layer].baddbmm_(ones, delta, beta=keep, alpha=share)
 
-    def _add_gradient(self, layer: int, left: Tensor, right: Tensor, summed: Tensor, keep: float) -> None:
-        self._weight_speeds[layer].baddbmm_(left, right, beta=keep)
-        self._bias_speeds[layer].mul_(keep).add_(summed)
+    def _ones(self, batch: int) -> Tensor:
+        if batch not in self._rows_of_ones:
+            self._rows_of_ones[batch] = self.theta.new_ones(self._shapes[0][0], 1, batch)
+        return self._rows_of_ones[batch]
 
     def _room(self, slot: str, batch: int) -> list[Tensor]:
         if (slot, batch) not in self._rooms:
@@ -123,7 +136,7 @@ class DenseStack:
 def dense_steps(params: Params, *, depth: int, recipe: Recipe) -> tuple[Step, Callable[[], Params]]:
     """The step of a stack of relu nets on the mean cross-entropy, by hand, and what tells their parameters.
 
-    δ_L = (softmax(z) − onehot(y))/n in `DenseStack`, and as `torch.optim.SGD` has it v ← μ·v + ∂ + wd·θ and
+    δ_L = (softmax(z) − onehot(y))/b in `DenseStack`, and as `torch.optim.SGD` has it v ← μ·v + ∂ + wd·θ and
     θ ← θ − lr·v.
 
     Args:
@@ -142,10 +155,10 @@ def dense_steps(params: Params, *, depth: int, recipe: Recipe) -> tuple[Step, Ca
     def step(x: Tensor, y: Tensor, rate: float | Tensor) -> None:
         stacked, batch = y.shape
         delta = nets.softmax(nets.forward(x))
-        delta.scatter_add_(1, y[:, None], minus_one.expand(stacked, 1, batch)).div_(batch)
+        delta.scatter_add_(1, y[:, None], minus_one.expand(stacked, 1, batch))
         if decay:
             velocity.mul_(momentum).add_(theta, alpha=decay)
-        nets.backward(delta, keep=keep)
+        nets.backward(delta, keep=keep, share=1 / batch)
         if isinstance(rate, Tensor):
             theta.addcmul_(velocity, rate, value=-1)
         else:

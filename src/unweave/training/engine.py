@@ -138,6 +138,7 @@ def _train(
     rooms: dict[int, Tensor] = {}
 
     def on_batch(batch: Tensor, rate: float | Tensor, number: int) -> None:
+        batch = batch.contiguous()  # once, for features and labels
         xb = take(x, batch, rooms.get(batch.shape[1]))
         rooms[batch.shape[1]] = xb  # the last batch of an epoch may be smaller
         advance(xb, take(y, batch), rate, number)
