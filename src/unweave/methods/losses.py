@@ -26,7 +26,7 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
         0.6931
     """
     by_class = log_softmax(logits.transpose(0, 1).contiguous(), dim=0)
-    return -by_class.gather(0, y[None])[0]
+    return -by_class.gather(0, y[None]).squeeze(0)
 
 
 def divergence(teacher: Tensor, student: Tensor, *, temperature: float = 1.0) -> Tensor:

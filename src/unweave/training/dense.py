@@ -158,7 +158,7 @@ def dense_steps(params: Params, *, depth: int, recipe: Recipe) -> tuple[Step, Ca
         delta.scatter_add_(1, y[:, None], minus_one.expand(stacked, 1, batch))
         if decay:
             velocity.mul_(momentum).add_(theta, alpha=decay)
-        nets.backward(delta, keep=keep, share=1 / batch)
+        nets.backward(delta, keep=keep, share=1 / max(batch, 1))
         if isinstance(rate, Tensor):
             theta.addcmul_(velocity, rate, value=-1)
         else:
