@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear, one_hot, relu
+from torch.nn.functional import linear
 
 from unweave.learners.contract import Params
 from unweave.learners.specs import Recipe
+
+_AT_ONCE = 512  # examples: what a stack of small nets makes of them stays in the cache
 
 Step = Callable[[Tensor, Tensor, float | Tensor], None]
 """`(x [K, batch, ...], y [K, batch], rate)`: one step of SGD of every model of a stack.
@@ -183,18 +185,28 @@ def dense_gradients(params: Params, x: Tensor, y: Tensor, *, depth: int, squared
     Returns:
         Tensors shaped like the parameters.
     """
-    hidden = [x.flatten(1)]
+    parts = zip(x.flatten(1).split(_AT_ONCE), y.split(_AT_ONCE), strict=True)
+    sums = [_gradients_of(params, some, labels, depth=depth, squared=squared) for some, labels in parts]
+    return {
+        name: torch.stack([one[name] for one in sums]).sum(0) if sums[1:] else sums[0][name] for name in params
+    }
+
+
+def _gradients_of(params: Params, x: Tensor, y: Tensor, *, depth: int, squared: bool) -> Params:
+    hidden = [x]
     for layer in range(depth):
-        hidden.append(relu(linear(hidden[-1], params[f"{layer}.weight"], params[f"{layer}.bias"])))
-    logits = linear(hidden[-1], params[f"{depth}.weight"], params[f"{depth}.bias"])
-    delta = logits.softmax(1) - one_hot(y, logits.shape[1]).to(logits.dtype)
+        hidden.append(linear(hidden[-1], params[f"{layer}.weight"], params[f"{layer}.bias"]).relu_())
+    # Classes first: under `vmap` a softmax over a last axis of ten is several times slower.
+    logits = torch.addmm(params[f"{depth}.bias"][:, None], params[f"{depth}.weight"], hidden[-1].mT)
+    minus_one = logits.new_full((1, len(y)), -1.0)
+    delta = logits.softmax(0).scatter_add_(0, y[None], minus_one).mT
     found: Params = {}
     for layer in range(depth, -1, -1):
-        left, right = (delta.square(), hidden[layer].square()) if squared else (delta, hidden[layer])
+        left, right = (delta * delta, hidden[layer] * hidden[layer]) if squared else (delta, hidden[layer])
         found[f"{layer}.weight"], found[f"{layer}.bias"] = left.mT @ right, left.sum(0)
         if layer:
-            delta = (delta @ params[f"{layer}.weight"]) * (hidden[layer] > 0)
-    return {name: found[name] for name in params}
+            delta = torch.ops.aten.threshold_backward(delta @ params[f"{layer}.weight"], hidden[layer], 0)
+    return found
 
 
 def _views(flat: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
