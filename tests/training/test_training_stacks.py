@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from unweave._random import derive
 from unweave.learners.contract import State
+from unweave.training import lift
 from unweave.training.batches import epoch_orders
 from unweave.training.engine import inputs_first, many, stack, take, unstack
 from unweave.training.lift import gradient
@@ -198,3 +199,27 @@ def test_a_model_that_diverged_moves_no_other(broken, toy_data, toy_learner):
         assert torch.equal(spoilt[name][[0, 2]], value[[0, 2]])
         assert value.isfinite().all() and value.abs().max() > 0
     assert not spoilt["1.weight"][1].isfinite().all()
+
+
+def test_the_short_way_through_vmap_is_vmap(monkeypatch):
+    """Also where torch has no such way, and after a function that fails inside."""
+    x, y = torch.randn(3, 4, generator=torch.Generator().manual_seed(0)), torch.arange(3)
+
+    def function(one: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
+        return (one.softmax(0) * number).cumsum(0)
+
+    expected = torch.func.vmap(function)(x, y)
+    for _ in range(2):
+        assert torch.equal(lift.over_models(function, x, y), expected)
+
+    def broken(one: torch.Tensor) -> torch.Tensor:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        lift.over_models(broken, x)
+    assert torch.equal(lift.over_models(function, x, y), expected)
+    leaf = x.clone().requires_grad_()
+    lift.over_models(lambda one: one.square().sum(), leaf).sum().backward()
+    assert torch.equal(leaf.grad, 2 * x)
+    monkeypatch.setattr(lift, "_USED", ("not there",))
+    assert torch.equal(lift.over_models(function, x, y), expected)

@@ -13,7 +13,7 @@ from unweave.learners.contract import Learner, Params, State
 from unweave.methods.contract import Aux, Batch, Method, Net
 from unweave.training.dense import DenseStack
 from unweave.training.engine import inputs_first, sgd_step
-from unweave.training.lift import gradient
+from unweave.training.lift import gradient, over_models
 
 Advance = Callable[[int, Mapping[str, Batch], Tensor], None]
 """`(number of the step, batches, keys [K])`: one step of every model of a stack."""
@@ -102,7 +102,7 @@ def _by_hand(
         }
         of_batches = [one for name in names for one in (logits[name], *batches[name])]
         with torch.enable_grad():
-            total = vmap(loss)(keys, *of_batches, *constant).sum()
+            total = over_models(loss, keys, *of_batches, *constant).sum()
         found = _gradients(total, [*logits.values(), *params.values()])
         keep = recipe.momentum
         if recipe.weight_decay:

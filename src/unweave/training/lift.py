@@ -12,6 +12,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from unweave.learners.contract import Params
 
+_inside: Any = getattr(torch._C, "_functorch", None)
+_USED = ("_vmap_increment_nesting", "_vmap_decrement_nesting", "_add_batch_dim", "_remove_batch_dim")
+_loaded: list[bool] = []
+
 Loss = Callable[..., tuple[Tensor, Params]]
 """`(params, buffers, …) → (loss, buffers)` of one model."""
 
@@ -50,6 +54,28 @@ def lift(function: Callable[..., Any], *, stacked: bool, shared: Sequence[int] =
         return tree_map(lambda *tensors: torch.stack(tensors), *results)
 
     return one_by_one
+
+
+def over_models(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """`torch.func.vmap` of a function of tensors to one tensor, all with a leading axis, with less around it.
+
+    Before and after the function itself `vmap` flattens trees, finds sizes and matches axes, which takes as long
+    as the rest of the loss of a small net. What is done here is what `vmap` does in between. The first call goes
+    through `vmap`, which also loads what it needs, and so do all where this torch has no such functions inside.
+
+    Example:
+        >>> [over_models(lambda x: 2 * x.sum(), torch.ones(2, 3)).tolist() for _ in range(2)]
+        [[6.0, 6.0], [6.0, 6.0]]
+    """
+    if not _loaded or not all(hasattr(_inside, name) for name in _USED):
+        _loaded.append(True)
+        return vmap(function)(*tensors)
+    level = _inside._vmap_increment_nesting(len(tensors[0]), "error")
+    try:
+        found = function(*[_inside._add_batch_dim(tensor, 0, level) for tensor in tensors])
+        return _inside._remove_batch_dim(found, level, len(tensors[0]), 0)
+    finally:
+        _inside._vmap_decrement_nesting()
 
 
 def gradient(loss: Loss, *, stacked: bool) -> Callable[..., tuple[Params, Params]]:
