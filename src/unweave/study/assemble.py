@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +31,7 @@ from unweave.problem import (
 from unweave.references import Setting, WorldName, WorldPlan, plan
 from unweave.study.own_code import Trusted, check_batches, own_learner
 from unweave.study.plane import grid
+from unweave.study.shared import mapped
 from unweave.study.spec import case_from_tree, case_to_tree
 
 _RECIPE = ("epochs", "lr", "batch_size", "momentum", "weight_decay", "schedule", "clip", "noise", "dtype")
@@ -61,13 +64,16 @@ class Assembly(NamedTuple):
     trusted: Trusted
 
 
-def assemble(case: Case, *, trusted: Trusted | None = None, device: str = "cpu") -> Assembly:
+def assemble(
+    case: Case, *, trusted: Trusted | None = None, device: str = "cpu", shared: str | None = None
+) -> Assembly:
     """Build and check everything a case needs, before any model is trained.
 
     Args:
         case: The case.
         trusted: Files of the user's own code that may be run, with their digests; see `trusted_files`.
         device: Where models are trained, `cpu`, `cuda` or `cuda:1`.
+        shared: Folder by which processes share large arrays; None = they are this process's own.
 
     Raises:
         UserError: whatever is wrong with the case, as one message.
@@ -76,7 +82,8 @@ def assemble(case: Case, *, trusted: Trusted | None = None, device: str = "cpu")
     _, _, short = case.data.source.partition(":")
     test = case.data.test if isinstance(case.data.test, str) else None
     files = state_of_files(case.data.path or short or None, test)
-    made = _assemble(json.dumps(case_to_tree(case), sort_keys=True), tuple(sorted(own.items())), files)
+    known = json.dumps(case_to_tree(case), sort_keys=True), tuple(sorted(own.items())), files
+    made = _assemble(*known) if shared is None else _assemble_shared(*known, shared)
     return made._replace(setting=made.setting._replace(device=device))
 
 
@@ -125,6 +132,20 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
     sizes = {f"the training set {one.training_set}": len(one.rows) for one in worlds.values()}
     check_batches(learner, smallest, {**sizes, "the forget set S": len(forget)})
     return Assembly(case, data, planted, forget, probes, setting, worlds, dropped, dict(trusted))
+
+
+@lru_cache(maxsize=8)
+def _assemble_shared(text: str, trusted: tuple[tuple[str, str], ...], files: str, folder: str) -> Assembly:
+    # Past the cache of `_assemble`, which would keep the arrays that are replaced here.
+    made, where = _assemble.__wrapped__(text, trusted, files), Path(folder)
+    train, test = (replace(part, x=mapped(part.x, where)) for part in (made.data.train, made.data.test))
+    planted = replace(made.planted, x=mapped(made.planted.x, where))
+    return made._replace(
+        data=replace(made.data, train=train, test=test),
+        planted=planted,
+        probes=replace(made.probes, x=mapped(made.probes.x, where)),
+        setting=made.setting._replace(x=planted.x, probes=mapped(made.setting.probes, where)),
+    )
 
 
 def _forget(

@@ -35,6 +35,7 @@ from unweave.study.device import check_device, name_of_device
 from unweave.study.manifest import check_unchanged
 from unweave.study.methods import DEFAULT_METHODS, check_methods, refusal
 from unweave.study.own_code import trusted_files
+from unweave.study.shared import shared_folder
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
 from unweave.study.tasks import analysis_fields, method_fields
 
@@ -193,8 +194,8 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:
     # Processes that share a GPU get in each other's way, and hold each its own copy of CUDA.
     workers, at_device = spec.workers or _cores(), spec.workers or (_cores() if spec.device == "cpu" else 1)
 
-    with crew_of_workers() as crew:
-        run, train = (partial(run_tasks, workers=many, crew=crew) for many in (workers, at_device))
+    with shared_folder(store, workers=workers) as shared, crew_of_workers() as crew:
+        run, train = (partial(_run_shared, shared, workers=many, crew=crew) for many in (workers, at_device))
         trained, total = _ensure_worlds(store, assemblies, train, tell)
         failures = _ensure_methods(store, assemblies, methods, train, tell)
         results = _analyse(store, assemblies, methods, failures, run, tell)
@@ -267,6 +268,11 @@ def _task(function: str, store: Store, assembly: Assembly, **arguments: Any) -> 
     shared = {"case": case_to_tree(assembly.case), "store": str(store.root), "trusted": dict(assembly.trusted)}
     shared["device"] = assembly.setting.device
     return Task(f"unweave.study.tasks:{function}", shared | arguments)
+
+
+def _run_shared(shared: str | None, tasks: Sequence[Task], **options: Any) -> list[Any]:
+    """`run_tasks`, each told where large arrays are shared."""
+    return run_tasks([Task(one.function, one.arguments | {"shared": shared}) for one in tasks], **options)
 
 
 def _counter(stage: str, total: int, tell: Progress) -> Callable[[int, Any], None]:

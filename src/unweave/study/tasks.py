@@ -34,12 +34,17 @@ from unweave.study.spec import MethodChoice, case_from_tree, case_to_tree
 
 @task
 def train_world(
-    case: dict[str, Any], store: str, world: WorldName, trusted: Trusted | None = None, device: str = "cpu"
+    case: dict[str, Any],
+    store: str,
+    world: WorldName,
+    trusted: Trusted | None = None,
+    device: str = "cpu",
+    shared: str | None = None,
 ) -> int:
     """Train the models of one world that the store lacks; returns how many that were."""
     from unweave.references.ensure import ensure_outputs
 
-    assembly = assemble(case_from_tree(case), trusted=trusted, device=device)
+    assembly = assemble(case_from_tree(case), trusted=trusted, device=device, shared=shared)
     return ensure_outputs(Store(Path(store)), assembly.setting, assembly.worlds[world])[1]
 
 
@@ -71,6 +76,7 @@ def run_method(
     params: dict[str, Any],
     trusted: Trusted | None = None,
     device: str = "cpu",
+    shared: str | None = None,
 ) -> str:
     """Run a method on every original and store its outputs on the probes, with cost and parameters.
 
@@ -84,7 +90,10 @@ def run_method(
     from unweave.references.ensure import ensure_outputs, forward, load_models
     from unweave.training.outputs import one_thread
 
-    assembly, where = assemble(case_from_tree(case), trusted=trusted, device=device), Store(Path(store))
+    assembly, where = (
+        assemble(case_from_tree(case), trusted=trusted, device=device, shared=shared),
+        Store(Path(store)),
+    )
     choice = MethodChoice(name, params)
     if stored_method(where, assembly, choice) is not None:
         return ""
@@ -168,6 +177,7 @@ def analyse(
     failures: dict[str, str],
     trusted: Trusted | None = None,
     device: str = "cpu",
+    shared: str | None = None,
 ) -> dict[str, Any]:
     """Measure and judge a case from its stored outputs; the result is stored as well.
 
@@ -178,8 +188,12 @@ def analyse(
         failures: Reason per method that has no outputs.
         trusted: Files of the user's own code that may be run.
         device: Where its models were trained.
+        shared: Folder by which workers share large arrays.
     """
-    assembly, where = assemble(case_from_tree(case), trusted=trusted, device=device), Store(Path(store))
+    assembly, where = (
+        assemble(case_from_tree(case), trusted=trusted, device=device, shared=shared),
+        Store(Path(store)),
+    )
     choices = [MethodChoice(one["name"], one["params"]) for one in methods]
     fields = analysis_fields(assembly, choices, failures)
     found = read_verified(where, key_of(fields))
