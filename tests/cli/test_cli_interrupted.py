@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,9 @@ def _wait_for_an_object(process: "subprocess.Popen[str]", store: Path) -> list[s
 def test_stopped_and_run_again(tmp_path, number, code):
     command = [sys.executable, "-m", "unweave", "compare", *OPTIONS]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as process:
+    # Who runs the tests in the background of a script has them ignore Ctrl-C, and all they start.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed) as process:
         try:
             workers = _wait_for_an_object(process, tmp_path / "store")
             asked = time.monotonic()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -339,7 +340,9 @@ except KeyboardInterrupt:
 
 
 def test_an_interrupted_driver_takes_its_workers_with_it(tmp_path: Path):
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path)])
+    # Who runs the tests in the background of a script has them ignore Ctrl-C, and all they start.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path)], preexec_fn=heed)
     try:
         workers = wait_for(lambda: [int(one.name) for one in tmp_path.iterdir()], count=2)
         driver.send_signal(signal.SIGINT)
