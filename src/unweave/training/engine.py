@@ -97,8 +97,14 @@ def fastest_chunk(learner: Learner, x: Tensor, y: Tensor, rows: NDArray[np.int64
         advance, _ = stepper(learner, state, [(rows, 0)] * size)
         index = batch.expand(size, -1)
         room = take(x, index)
-        # At a rate of 0 nothing can diverge, and a step costs the same.
-        return lambda: advance(take(x, index, room), take(y, index), 0.0, 1)
+
+        def step() -> None:
+            # At a rate of 0 nothing can diverge, and a step costs the same.
+            advance(take(x, index, room), take(y, index), 0.0, 1)
+            if x.is_cuda:  # else the clock would see the launch and not the step
+                torch.cuda.synchronize(x.device)
+
+        return step
 
     return best_chunk(stack_of, count, what=(repr(learner.spec), tuple(x.shape[1:]), len(batch), str(x.device)))
 
