@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from unweave.learners.contract import Learner, Params, State
 from unweave.methods.contract import Aux, Batch, Method, Net
 from unweave.training.dense import DenseStack
-from unweave.training.engine import inputs_first, sgd_step
+from unweave.training.engine import inputs_first, sgd_step, stacked_encode
 from unweave.training.lift import gradient, over_models
 
 Advance = Callable[[int, Mapping[str, Batch], Tensor], None]
@@ -76,8 +75,7 @@ def _by_hand(
     """
     depth, recipe, buffers = learner.dense, learner.recipe, state.buffers
     assert depth is not None
-    encode = (lambda buffers, x: x) if learner.encode is None else vmap(learner.encode)
-    nets = DenseStack(state.params, depth=depth)
+    encode, nets = stacked_encode(learner), DenseStack(state.params, depth=depth)
     moved = None if mask is None else nets.lay_out({name: mask[name] for name in state.params})
     room = torch.empty_like(nets.theta)
     params = {name: value.detach().requires_grad_() for name, value in nets.params().items()}

@@ -10,6 +10,17 @@ from unweave._errors import SpecError, UserError
 _DEVICE = re.compile(r"cpu|cuda(:[0-9]{1,3})?")
 
 
+def device_name(device: Any) -> str:
+    """A device as it was named, once that is a name of one.
+
+    Raises:
+        SpecError: for what is no device.
+    """
+    if not isinstance(device, str) or not _DEVICE.fullmatch(device):
+        raise SpecError(f"`device` is {device!r}; expected cpu, cuda, or one of several GPUs such as cuda:1.")
+    return device
+
+
 def check_device(device: Any) -> None:
     """Refuse a device that is not here; torch is imported only where one is asked for.
 
@@ -20,9 +31,7 @@ def check_device(device: Any) -> None:
     Example:
         >>> check_device("cpu")
     """
-    if not isinstance(device, str) or not _DEVICE.fullmatch(device):
-        raise SpecError(f"`device` is {device!r}; expected cpu, cuda, or one of several GPUs such as cuda:1.")
-    if device == "cpu":
+    if device_name(device) == "cpu":
         return
     import torch
 

@@ -19,6 +19,7 @@ from unweave._errors import SpecError, UnknownNameError
 from unweave.problem import Case
 from unweave.records import Json
 from unweave.study.cases import CASES, DEFAULT_CASES
+from unweave.study.device import device_name
 from unweave.study.id_files import place_paths, read_ids
 
 SPEC_VERSION = 1
@@ -113,7 +114,7 @@ def read_spec(
         _path(run, "out"),
         _path(run, "store"),
         _workers(run.get("workers")),
-        _device(run.get("device", "cpu")),
+        device_name(run.get("device", "cpu")),
     )
 
 
@@ -375,12 +376,6 @@ def _path(run: Mapping[str, Any], key: str) -> Path | None:
     if not isinstance(value, str) or not value or "\0" in value:
         raise SpecError(f"`{key}` is {shown(value)}; expected a path.")
     return Path(value)
-
-
-def _device(value: Any) -> str:
-    if not isinstance(value, str):
-        raise SpecError(f"`device` is {shown(value)}; expected cpu, cuda, or one of several GPUs such as cuda:1.")
-    return value
 
 
 def _workers(value: Any) -> int | None:

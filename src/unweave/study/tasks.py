@@ -90,10 +90,8 @@ def run_method(
     from unweave.references.ensure import ensure_outputs, forward, load_models
     from unweave.training.outputs import one_thread
 
-    assembly, where = (
-        assemble(case_from_tree(case), trusted=trusted, device=device, shared=shared),
-        Store(Path(store)),
-    )
+    assembly = assemble(case_from_tree(case), trusted=trusted, device=device, shared=shared)
+    where = Store(Path(store))
     choice = MethodChoice(name, params)
     if stored_method(where, assembly, choice) is not None:
         return ""
@@ -190,10 +188,8 @@ def analyse(
         device: Where its models were trained.
         shared: Folder by which workers share large arrays.
     """
-    assembly, where = (
-        assemble(case_from_tree(case), trusted=trusted, device=device, shared=shared),
-        Store(Path(store)),
-    )
+    assembly = assemble(case_from_tree(case), trusted=trusted, device=device, shared=shared)
+    where = Store(Path(store))
     choices = [MethodChoice(one["name"], one["params"]) for one in methods]
     fields = analysis_fields(assembly, choices, failures)
     found = read_verified(where, key_of(fields))

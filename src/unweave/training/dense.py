@@ -49,9 +49,9 @@ class DenseStack:
             self._shapes += [(stacked, *weight), (stacked, *bias)]
         self.theta = self.lay_out(params)
         self.velocity = torch.zeros_like(self.theta)
-        places, speeds = _views(self.theta, self._shapes), _views(self.velocity, self._shapes)
-        self._weights, self._biases = places[::2], places[1::2]
-        self._weight_speeds, self._bias_speeds = speeds[::2], speeds[1::2]
+        self._places, self._speeds = (_views(flat, self._shapes) for flat in (self.theta, self.velocity))
+        self._weights, self._biases = self._places[::2], self._places[1::2]
+        self._weight_speeds, self._bias_speeds = self._speeds[::2], self._speeds[1::2]
         self._rooms: dict[tuple[str, int], list[Tensor]] = {}
         self._hidden: dict[str, list[Tensor]] = {}
         self._rows_of_ones: dict[int, Tensor] = {}
@@ -66,12 +66,11 @@ class DenseStack:
 
     def params(self) -> Params:
         """The parameters as they were given, as views."""
-        return self._as_given([part for pair in zip(self._weights, self._biases, strict=True) for part in pair])
+        return self._as_given(self._places)
 
     def speeds(self) -> Params:
         """Velocities shaped like the parameters, as views."""
-        pairs = zip(self._weight_speeds, self._bias_speeds, strict=True)
-        return self._as_given([part for pair in pairs for part in pair])
+        return self._as_given(self._speeds)
 
     def now(self) -> Params:
         """Copies of the parameters of the moment."""

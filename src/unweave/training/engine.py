@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import vmap
-from torch.nn.functional import cross_entropy
 
 from unweave._random import Key, derive
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in, key_tensor
 from unweave.training.batches import epoch_orders
 from unweave.training.chunk import best_chunk
+from unweave.training.compiled import plain_loss
 from unweave.training.dense import dense_steps
 from unweave.training.graph import OnBatch, recorded
 from unweave.training.lift import gradient
@@ -179,7 +179,7 @@ def stepper(
     recipe, device = learner.recipe, next(iter(state.params.values())).device
     noise = key_tensor([derive(key, "noise") for _, key in replicas], device)
     if learner.dense is not None and _by_hand(learner):
-        encode = (lambda buffers, x: x) if learner.encode is None else vmap(learner.encode)
+        encode = stacked_encode(learner)
         step, now = dense_steps(state.params, depth=learner.dense, recipe=recipe)
 
         def by_hand(x: Tensor, y: Tensor, rate: float | Tensor, number: int) -> None:
@@ -188,11 +188,7 @@ def stepper(
 
         return by_hand, lambda: State(now(), state.buffers)
 
-    def loss(params: Params, buffers: Params, xb: Tensor, yb: Tensor, key: Tensor) -> tuple[Tensor, Params]:
-        logits, after = learner.apply(State(params, buffers), xb, train=True, key=key)
-        return cross_entropy(logits, yb), after
-
-    differentiate = gradient(loss, stacked=True)
+    differentiate = gradient(plain_loss(learner), stacked=True)
     private = None if recipe.clip is None else private_gradient(learner)
     params, buffers = inputs_first(state.params), state.buffers
     velocity = {name: torch.zeros_like(value) for name, value in params.items()}
@@ -208,6 +204,11 @@ def stepper(
         sgd_step(params, grads, velocity, lr=rate, learner=learner, first=number == 0)
 
     return differentiated, lambda: State({n: v.contiguous() for n, v in params.items()}, buffers)
+
+
+def stacked_encode(learner: Learner) -> Callable[[Params, Tensor], Tensor]:
+    """What a stack does to features [K, b, ...] with its buffers before anything else."""
+    return (lambda buffers, x: x) if learner.encode is None else vmap(learner.encode)
 
 
 def inputs_first(params: Params) -> Params:
