@@ -3,5 +3,6 @@
 from unweave.execute.run import Crew as Crew
 from unweave.execute.run import crew_of_workers as crew_of_workers
 from unweave.execute.run import run_tasks as run_tasks
+from unweave.execute.tasks import Away as Away
 from unweave.execute.tasks import Task as Task
 from unweave.execute.tasks import task as task

@@ -74,7 +74,7 @@ def _call_here(item: Task) -> Any:
     except UnweaveError:
         raise
     except Exception as error:  # noqa: BLE001 - the same error as from a worker, whatever it was
-        raise WorkerError(f"Task {item.function} failed: {traceback.format_exc()}") from error
+        raise WorkerError(f"Task {item.name} failed: {traceback.format_exc()}") from error
 
 
 def _run_in_processes(tasks: Sequence[Task], workers: int, on_done: Done | None, crew: Crew) -> list[Any]:
@@ -174,11 +174,11 @@ def _receive(worker: _Worker) -> dict[str, Any] | None:
 def _lost(item: Task, worker: _Worker) -> WorkerError:
     code = worker.process.returncode
     how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-    return WorkerError(f"Task {item.function} failed: its worker died {_TRIES} times over it, last {how}.")
+    return WorkerError(f"Task {item.name} failed: its worker died {_TRIES} times over it, last {how}.")
 
 
 def _as_exception(item: Task, answer: dict[str, str]) -> UnweaveError:
     known = getattr(_errors, answer["class"], None)
     if isinstance(known, type) and issubclass(known, UnweaveError):
         return known(answer["error"])
-    return WorkerError(f"Task {item.function} failed: {answer['error']}")
+    return WorkerError(f"Task {item.name} failed: {answer['error']}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 Function = Callable[..., Any]
@@ -15,10 +15,36 @@ _FUNCTIONS: dict[str, Function] = {}
 
 @dataclass(frozen=True)
 class Task:
-    """A function `module:name` and its JSON arguments; running it twice must do no harm."""
+    """A function `module:name` and its JSON arguments; running it twice must do no harm.
+
+    Attributes:
+        function: Its name, as `call` takes it.
+        arguments: What it is called with; JSON.
+        label: What it does, for people: messages name a task by it.
+        inputs: Names of what it reads besides its arguments. An engine whose workers have no disk in common with
+            the driver sends these along; the others leave them where they are.
+    """
 
     function: str
     arguments: dict[str, Any]
+    label: str = ""
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The task as messages call it."""
+        return self.label or self.function
+
+
+@dataclass(frozen=True)
+class Away:
+    """What a task away from the driver's disk is given, and what it made: the driver alone stores that.
+
+    An engine that sends tasks away passes it as the argument `away`.
+    """
+
+    inputs: Mapping[str, Any]
+    made: list[Any] = field(default_factory=list[Any])
 
 
 def task(function: AnyFunction) -> AnyFunction:
@@ -27,7 +53,7 @@ def task(function: AnyFunction) -> AnyFunction:
     return function
 
 
-def call(function: str, arguments: dict[str, Any]) -> Any:
+def call(function: str, arguments: Mapping[str, Any]) -> Any:
     """Run a registered function; its module is imported first, which registers it.
 
     Raises:
