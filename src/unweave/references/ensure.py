@@ -15,24 +15,27 @@ from unweave.learners.opaque import fit_logits
 from unweave.references.keys import (
     Outputs,
     Setting,
+    about,
     model_fields,
     opaque_fields,
     outputs_fields,
     read_verified,
 )
+from unweave.references.membership import register
+from unweave.references.objects import Arrays, Entry, Objects, key_of
 from unweave.references.plan import WorldPlan
-from unweave.references.store import Arrays, Entry, Store, key_of
 from unweave.training.engine import fastest_chunk, many, stack, unstack
 from unweave.training.outputs import logits, one_thread
 from unweave.training.parity import check_parity
 
 
-def ensure_models(store: Store, setting: Setting, world: WorldPlan) -> int:
+def ensure_models(store: Objects, setting: Setting, world: WorldPlan) -> int:
     """Train the models of a world that the store lacks, in one stack where they can be; returns how many."""
     fields = model_fields(setting, world)
     missing = [k for k, one in enumerate(fields) if not store.has(key_of(one))]
     if not missing:
         return 0
+    register(store, setting, world)
     learner = build(setting.learner)
     x, y = (torch.from_numpy(one).to(setting.device) for one in (setting.x, setting.y))
     parity = check_parity(setting.learner, x, y, rows=world.rows)
@@ -59,12 +62,12 @@ def _check_finite(stacked: State, world: WorldPlan) -> None:
         )
 
 
-def load_models(store: Store, setting: Setting, world: WorldPlan) -> State:
+def load_models(store: Objects, setting: Setting, world: WorldPlan) -> State:
     """The models of a world as a stack, each verified; what is bad or missing is trained anew."""
     return _ensure_stack(store, setting, world)[0]
 
 
-def _ensure_stack(store: Store, setting: Setting, world: WorldPlan) -> tuple[State, int]:
+def _ensure_stack(store: Objects, setting: Setting, world: WorldPlan) -> tuple[State, int]:
     keys = [key_of(fields) for fields in model_fields(setting, world)]
     found = [read_verified(store, key) for key in keys]
     trained = 0
@@ -74,7 +77,7 @@ def _ensure_stack(store: Store, setting: Setting, world: WorldPlan) -> tuple[Sta
     return stack([_to_state(one[0], setting.device) for one in found if one is not None]), trained
 
 
-def ensure_outputs(store: Store, setting: Setting, world: WorldPlan) -> tuple[Outputs, int]:
+def ensure_outputs(store: Objects, setting: Setting, world: WorldPlan) -> tuple[Outputs, int]:
     """The outputs of a world, and how many models had to be trained for them."""
     fields = outputs_fields(setting, world)
     found = read_verified(store, key_of(fields))
@@ -90,12 +93,14 @@ def ensure_outputs(store: Store, setting: Setting, world: WorldPlan) -> tuple[Ou
             f"Training on {world.training_set} diverged: outputs of its models are not finite, so there is no "
             "reference to compare with. Lower `learner.lr`."
         )
-    store.write([Entry(fields, {"logits": outputs}, {})])
+    register(store, setting, world)
+    store.write([Entry(fields, {"logits": outputs}, about(setting, world))])
     return Outputs(outputs, {}), trained
 
 
-def _ensure_opaque(store: Store, setting: Setting, world: WorldPlan) -> tuple[NDArray[np.float32], int]:
+def _ensure_opaque(store: Objects, setting: Setting, world: WorldPlan) -> tuple[NDArray[np.float32], int]:
     """The outputs of models of which nothing else is kept, each written as it is made."""
+    register(store, setting, world)
     found: list[NDArray[np.float32]] = []
     fitted = 0
     for fields, key in zip(opaque_fields(setting, world), world.keys, strict=True):

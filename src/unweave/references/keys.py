@@ -12,9 +12,23 @@ from numpy.typing import NDArray
 
 from unweave._errors import CorruptObjectError
 from unweave.learners import LearnerSpec
+from unweave.references.objects import Arrays, Fields, Objects, key_of
 from unweave.references.plan import WorldPlan
-from unweave.references.store import Arrays, Fields, Store, key_of
 from unweave.training import TRAINING_VERSION
+
+
+class Origin(NamedTuple):
+    """Where data came from, so that what was made of them can be found again.
+
+    Attributes:
+        name: The data in words.
+        fingerprint: Of both parts as they were read, before anything was planted.
+        test_ids: Ids of the test part [t].
+    """
+
+    name: str
+    fingerprint: str
+    test_ids: NDArray[Any]
 
 
 class Setting(NamedTuple):
@@ -28,6 +42,7 @@ class Setting(NamedTuple):
         fingerprint: Of the three above.
         probes: Features of all probes [m, ...].
         device: Where models are trained and run, as torch calls it.
+        origin: Where D came from, if anywhere.
     """
 
     learner: LearnerSpec
@@ -37,6 +52,7 @@ class Setting(NamedTuple):
     fingerprint: str
     probes: NDArray[np.float32]
     device: str = "cpu"
+    origin: Origin | None = None
 
 
 class Outputs(NamedTuple):
@@ -90,13 +106,18 @@ def opaque_fields(setting: Setting, world: WorldPlan) -> list[Fields]:
     return [{**fields, "kind": "opaque outputs", "probes": probes} for fields in model_fields(setting, world)]
 
 
+def about(setting: Setting, world: WorldPlan) -> Fields:
+    """What notes of outputs say of where they come from, since their key does not."""
+    return {"data": setting.fingerprint, "training_ids": digest(setting.ids[world.rows])}
+
+
 def outputs_fields(setting: Setting, world: WorldPlan) -> Fields:
     """What identifies the outputs of a world on the probes."""
     models = [key_of(fields) for fields in model_fields(setting, world)]
     return {"kind": "outputs", "models": models, "probes": digest(setting.probes)}
 
 
-def read_verified(store: Store, key: str) -> tuple[Arrays, Fields] | None:
+def read_verified(store: Objects, key: str) -> tuple[Arrays, Fields] | None:
     """An object, or None if it is not there or was bad; a bad one is set aside, to be made anew."""
     if not store.has(key):
         return None

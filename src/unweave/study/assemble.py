@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ from unweave.problem import (
     select,
     strata,
 )
-from unweave.references import Setting, WorldName, WorldPlan, plan
+from unweave.references import Origin, Setting, WorldName, WorldPlan, plan
 from unweave.study.own_code import Trusted, check_batches, own_learner
 from unweave.study.plane import grid
 from unweave.study.shared import mapped
@@ -119,7 +120,9 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
     learner, smallest = _learner(case.learner, data, dict(trusted))
     n, ids = len(data.train), _with_ids_outside(data, len(planted.y) - len(data.train))
     asked = np.concatenate([probes.x, grid(data, planted.x)])
-    setting = Setting(learner, planted.x, planted.y, ids, fingerprint(planted.x, planted.y, ids), asked)
+    origin = Origin(case.data.path or case.data.source, data_fingerprint(data), data.test.ids)
+    own = fingerprint(planted.x, planted.y, ids)
+    setting = Setting(learner, planted.x, planted.y, ids, own, asked, origin=origin)
     worlds = plan(
         n,
         forget,
@@ -146,6 +149,12 @@ def _assemble_shared(text: str, trusted: tuple[tuple[str, str], ...], files: str
         probes=replace(made.probes, x=mapped(made.probes.x, where)),
         setting=made.setting._replace(x=planted.x, probes=mapped(made.setting.probes, where)),
     )
+
+
+def data_fingerprint(data: Dataset) -> str:
+    """One digest of both parts as they were read, before any behaviour is planted."""
+    parts = (fingerprint(part.x, part.y, part.ids) for part in (data.train, data.test))
+    return sha256("".join(parts).encode()).hexdigest()
 
 
 def _forget(

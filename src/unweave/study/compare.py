@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -28,7 +28,7 @@ from unweave.records import (
     rows_csv,
     write_atomically,
 )
-from unweave.references import Store, key_of, outputs_fields
+from unweave.references import Store, key_of, model_fields, outputs_fields
 from unweave.report import headline_result, markdown_table, render_page, result_html
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.device import check_device, name_of_device
@@ -235,7 +235,9 @@ def _ensure_worlds(store: Store, assemblies: Sequence[Assembly], run: Run, tell:
         for name, world in assembly.worlds.items():
             total += len(world.keys)
             if not store.has(key_of(outputs_fields(assembly.setting, world))):
-                tasks.append(_task("train_world", store, assembly, world=name))
+                label = f"training {world.training_set} of {assembly.case.name} (seed {assembly.case.seed})"
+                reads = [key_of(fields) for fields in model_fields(assembly.setting, world)]
+                tasks.append(_task("train_world", store, assembly, label, reads, world=name))
     tell("train", 0, len(tasks))
     counts = run(tasks, on_done=_counter("train", len(tasks), tell))
     return sum(counts), total
@@ -257,22 +259,45 @@ def _ensure_methods(
             if why := refusal(assembly.setting.learner, choice.name):
                 refused[assembly.case.name, choice.id] = why
             elif not store.has(key_of(method_fields(assembly, choice))):
-                tasks.append(_task("run_method", store, assembly, name=choice.name, params=choice.params))
+                label = f"running {choice.id} on {assembly.case.name} (seed {assembly.case.seed})"
+                given = {"name": choice.name, "params": choice.params}
+                tasks.append(_task("run_method", store, assembly, label, _originals(assembly), **given))
                 about.append((assembly.case.name, choice.id))
     tell("methods", 0, len(tasks))
     reasons = run(tasks, on_done=_counter("methods", len(tasks), tell))
     return refused | {key: reason for key, reason in zip(about, reasons, strict=True) if reason}
 
 
-def _task(function: str, store: Store, assembly: Assembly, **arguments: Any) -> Task:
-    shared = {"case": case_to_tree(assembly.case), "store": str(store.root), "trusted": dict(assembly.trusted)}
-    shared["device"] = assembly.setting.device
-    return Task(f"unweave.study.tasks:{function}", shared | arguments)
+def _originals(assembly: Assembly) -> list[str]:
+    """Keys of all that a method needs to know of the original models."""
+    world = assembly.worlds["original"]
+    models = [key_of(fields) for fields in model_fields(assembly.setting, world)]
+    return [*models, key_of(outputs_fields(assembly.setting, world))]
+
+
+def _task(
+    function: str, store: Store, assembly: Assembly, label: str, reads: Sequence[str], **arguments: Any
+) -> Task:
+    """A task on a case, in words, and what it reads of the store."""
+    setting = assembly.setting
+    where = {
+        "store": str(store.root),
+        "data": setting.fingerprint,
+        "trusted": dict(assembly.trusted),
+        "device": setting.device,
+        "shared": None,
+    }
+    given = {"case": case_to_tree(assembly.case), "where": where, **arguments}
+    return Task(f"unweave.study.tasks:{function}", given, label, (f"case {assembly.case.name}", *reads))
 
 
 def _run_shared(shared: str | None, tasks: Sequence[Task], **options: Any) -> list[Any]:
     """`run_tasks`, each told where large arrays are shared."""
-    return run_tasks([Task(one.function, one.arguments | {"shared": shared}) for one in tasks], **options)
+    told = [
+        replace(one, arguments={**one.arguments, "where": {**one.arguments["where"], "shared": shared}})
+        for one in tasks
+    ]
+    return run_tasks(told, **options)
 
 
 def _counter(stage: str, total: int, tell: Progress) -> Callable[[int, Any], None]:
@@ -301,8 +326,12 @@ def _analyse(
     stored = 0
     for assembly in assemblies:
         failed = {method: why for (case, method), why in failures.items() if case == assembly.case.name}
-        tasks.append(_task("analyse", store, assembly, methods=listed, failures=failed))
-        stored += store.has(key_of(analysis_fields(assembly, methods, failed)))
+        key = key_of(analysis_fields(assembly, methods, failed))
+        reads = [key, *(key_of(outputs_fields(assembly.setting, one)) for one in assembly.worlds.values())]
+        reads += [key_of(method_fields(assembly, choice)) for choice in methods]
+        label = f"measuring {assembly.case.name} (seed {assembly.case.seed})"
+        tasks.append(_task("analyse", store, assembly, label, reads, methods=listed, failures=failed))
+        stored += store.has(key)
     tell("measure", 0, len(tasks))
     done = _counter("measure", len(tasks), tell)
     # What is stored is only read, which is done here sooner than a worker starts.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from unweave._errors import SpecError, UserError
-from unweave.data import Dataset, Examples, fingerprint, row_prints, table_prints
+from unweave.data import Examples, row_prints, table_prints
 from unweave.problem import DataChoice
 from unweave.records import write_atomically
 from unweave.references import Store
@@ -19,12 +19,6 @@ from unweave.study.assemble import Assembly
 
 _SHOWN = 12
 _SHORTEST = 8
-
-
-def data_fingerprint(data: Dataset) -> str:
-    """One digest of both parts as they were read, before any behaviour is planted."""
-    parts = (fingerprint(part.x, part.y, part.ids) for part in (data.train, data.test))
-    return sha256("".join(parts).encode()).hexdigest()
 
 
 def check_unchanged(store: Store, assembly: Assembly) -> None:
@@ -38,7 +32,8 @@ def check_unchanged(store: Store, assembly: Assembly) -> None:
         UserError: for data that changed, with how many examples and the fingerprint that accepts them.
     """
     choice, data = assembly.case.data, assembly.data
-    found = data_fingerprint(data)
+    assert assembly.setting.origin is not None  # `assemble` fills it in
+    found = assembly.setting.origin.fingerprint
     if choice.fingerprint is not None:
         _check_pin(choice.fingerprint, found)
     file = _file(store, choice)

@@ -11,15 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from unweave._errors import DivergedError, StoreError
+from unweave._errors import DivergedError, StoreError, UserError
 from unweave._random import derive
-from unweave.execute import task
+from unweave.execute import Away, task
 from unweave.records import case_result_to_json
 from unweave.references import (
+    Carried,
     Entry,
+    Objects,
     Outputs,
     Store,
     WorldName,
+    about,
     digest,
     key_of,
     outputs_fields,
@@ -27,25 +30,43 @@ from unweave.references import (
 )
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.code import analysis_code, methods_code
-from unweave.study.own_code import Trusted
 from unweave.study.rows import judge_case
 from unweave.study.spec import MethodChoice, case_from_tree, case_to_tree
 
+Where = dict[str, Any]
+"""What is the same for all tasks of a case, as JSON.
+
+`store`: its folder; `data`: the fingerprint that the data must have; `trusted`: digests of the files of the user's
+own code that may be run; `device`: where models are trained; `shared`: folder by which workers share large arrays.
+"""
+
+
+def _arrive(case: dict[str, Any], where: Where, away: Away | None) -> tuple[Assembly, Objects]:
+    """The arrays of a case, and the objects that a task reads and writes: here, or as they were sent along.
+
+    Raises:
+        UserError: if the data are other than the driver found them: models of both would be mixed.
+    """
+    if away is not None:
+        return away.inputs["case"], Carried(away.inputs, away.made)
+    assembly = assemble(
+        case_from_tree(case), trusted=where["trusted"], device=where["device"], shared=where["shared"]
+    )
+    if assembly.setting.fingerprint != where["data"]:
+        raise UserError(
+            f"The data of {assembly.case.name} changed while the run was at work. What was made of them before is "
+            "stored; run again to see how they changed."
+        )
+    return assembly, Store(Path(where["store"]))
+
 
 @task
-def train_world(
-    case: dict[str, Any],
-    store: str,
-    world: WorldName,
-    trusted: Trusted | None = None,
-    device: str = "cpu",
-    shared: str | None = None,
-) -> int:
+def train_world(case: dict[str, Any], where: Where, world: WorldName, away: Away | None = None) -> int:
     """Train the models of one world that the store lacks; returns how many that were."""
     from unweave.references.ensure import ensure_outputs
 
-    assembly = assemble(case_from_tree(case), trusted=trusted, device=device, shared=shared)
-    return ensure_outputs(Store(Path(store)), assembly.setting, assembly.worlds[world])[1]
+    assembly, objects = _arrive(case, where, away)
+    return ensure_outputs(objects, assembly.setting, assembly.worlds[world])[1]
 
 
 def method_fields(assembly: Assembly, choice: MethodChoice) -> dict[str, Any]:
@@ -62,7 +83,7 @@ def method_fields(assembly: Assembly, choice: MethodChoice) -> dict[str, Any]:
     }
 
 
-def stored_method(store: Store, assembly: Assembly, choice: MethodChoice) -> Outputs | None:
+def stored_method(store: Objects, assembly: Assembly, choice: MethodChoice) -> Outputs | None:
     """The stored outputs of a method, if they are there and whole."""
     found = read_verified(store, key_of(method_fields(assembly, choice)))
     return None if found is None else Outputs(found[0]["logits"], found[1])
@@ -70,19 +91,18 @@ def stored_method(store: Store, assembly: Assembly, choice: MethodChoice) -> Out
 
 @task
 def run_method(
-    case: dict[str, Any],
-    store: str,
-    name: str,
-    params: dict[str, Any],
-    trusted: Trusted | None = None,
-    device: str = "cpu",
-    shared: str | None = None,
+    case: dict[str, Any], where: Where, name: str, params: dict[str, Any], away: Away | None = None
 ) -> str:
     """Run a method on every original and store its outputs on the probes, with cost and parameters.
 
     Returns:
         "" or, if the method itself failed, the reason: that is a row of the table, not the end of a run.
     """
+    assembly, objects = _arrive(case, where, away)
+    return _run_method(assembly, objects, MethodChoice(name, params))
+
+
+def _run_method(assembly: Assembly, store: Objects, choice: MethodChoice) -> str:
     import torch
 
     from unweave.learners.nets import build
@@ -90,13 +110,10 @@ def run_method(
     from unweave.references.ensure import ensure_outputs, forward, load_models
     from unweave.training.outputs import one_thread
 
-    assembly = assemble(case_from_tree(case), trusted=trusted, device=device, shared=shared)
-    where = Store(Path(store))
-    choice = MethodChoice(name, params)
-    if stored_method(where, assembly, choice) is not None:
+    if stored_method(store, assembly, choice) is not None:
         return ""
     if assembly.setting.learner.opaque:  # `refusal` leaves only what changes nothing
-        kept = ensure_outputs(where, assembly.setting, assembly.worlds["original"])[0].logits
+        kept = ensure_outputs(store, assembly.setting, assembly.worlds["original"])[0].logits
         notes = {
             "gradient_ratio": 0.0,
             "steps": 0,
@@ -104,20 +121,21 @@ def run_method(
             "peak_memory_bytes": None,
             "params": {},
             "cite": "",
+            **about(assembly.setting, assembly.worlds["original"]),
         }
-        where.write([Entry(method_fields(assembly, choice), {"logits": kept}, notes)])
+        store.write([Entry(method_fields(assembly, choice), {"logits": kept}, notes)])
         return ""
     setting, world = assembly.setting, assembly.worlds["original"]
-    entry = METHODS.get(name)
+    entry = METHODS.get(choice.name)
     keys = [derive(assembly.case.seed, "method", choice.id, k) for k in range(len(world.keys))]
     retain = np.setdiff1d(world.rows, assembly.forget)
     x, y = (torch.from_numpy(one).to(setting.device) for one in (setting.x, setting.y))
-    originals = load_models(where, setting, world)
+    originals = load_models(store, setting, world)
     started = time.perf_counter()
     try:
         with one_thread():
             edited = run(
-                entry.build(**params),
+                entry.build(**choice.params),
                 build(setting.learner),
                 originals,
                 forget=Examples(x[assembly.forget], y[assembly.forget]),
@@ -139,10 +157,11 @@ def run_method(
         "chunk": edited.chunk,
         "seconds": time.perf_counter() - started,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "params": {**entry.defaults(), **params},
+        "params": {**entry.defaults(), **choice.params},
         "cite": entry.declared.cite,
+        **about(setting, world),
     }
-    where.write([Entry(method_fields(assembly, choice), {"logits": logits}, notes)])
+    store.write([Entry(method_fields(assembly, choice), {"logits": logits}, notes)])
     return ""
 
 
@@ -170,39 +189,34 @@ def analysis_fields(
 @task
 def analyse(
     case: dict[str, Any],
-    store: str,
+    where: Where,
     methods: list[dict[str, Any]],
     failures: dict[str, str],
-    trusted: Trusted | None = None,
-    device: str = "cpu",
-    shared: str | None = None,
+    away: Away | None = None,
 ) -> dict[str, Any]:
     """Measure and judge a case from its stored outputs; the result is stored as well.
 
     Args:
         case: The case.
-        store: Folder of the store.
+        where: See `Where`.
         methods: Name and parameters of each method.
         failures: Reason per method that has no outputs.
-        trusted: Files of the user's own code that may be run.
-        device: Where its models were trained.
-        shared: Folder by which workers share large arrays.
+        away: What was sent along, if the store is elsewhere.
     """
-    assembly = assemble(case_from_tree(case), trusted=trusted, device=device, shared=shared)
-    where = Store(Path(store))
+    assembly, objects = _arrive(case, where, away)
     choices = [MethodChoice(one["name"], one["params"]) for one in methods]
     fields = analysis_fields(assembly, choices, failures)
-    found = read_verified(where, key_of(fields))
+    found = read_verified(objects, key_of(fields))
     if found is not None:
         return found[1]["result"]
-    outputs: dict[WorldName, Outputs] = {name: _world_outputs(where, assembly, name) for name in assembly.worlds}
-    ran = [(choice, _method_outputs(where, assembly, choice, failures)) for choice in choices]
+    outputs: dict[WorldName, Outputs] = {name: _world_outputs(objects, assembly, name) for name in assembly.worlds}
+    ran = [(choice, _method_outputs(objects, assembly, choice, failures)) for choice in choices]
     result = case_result_to_json(judge_case(assembly, outputs, ran))
-    where.write([Entry(fields, {}, {"result": result})])
+    objects.write([Entry(fields, {}, {"result": result, **about(assembly.setting, assembly.worlds["original"])})])
     return result
 
 
-def _world_outputs(store: Store, assembly: Assembly, name: WorldName) -> Outputs:
+def _world_outputs(store: Objects, assembly: Assembly, name: WorldName) -> Outputs:
     world = assembly.worlds[name]
     found = read_verified(store, key_of(outputs_fields(assembly.setting, world)))
     if found is None:  # it was damaged since it was written, and has been set aside
@@ -213,17 +227,14 @@ def _world_outputs(store: Store, assembly: Assembly, name: WorldName) -> Outputs
 
 
 def _method_outputs(
-    store: Store, assembly: Assembly, choice: MethodChoice, failures: dict[str, str]
+    store: Objects, assembly: Assembly, choice: MethodChoice, failures: dict[str, str]
 ) -> Outputs | str:
     if reason := failures.get(choice.id):
         return reason
     found = stored_method(store, assembly, choice)
     if found is None:  # as above
-        case = case_to_tree(assembly.case)
-        run_method(
-            case, str(store.root), choice.name, choice.params, dict(assembly.trusted), assembly.setting.device
-        )
+        _run_method(assembly, store, choice)
         found = stored_method(store, assembly, choice)
     if found is None:
-        raise StoreError(f"The outputs of {choice.id} do not survive being written to {store.root}.")
+        raise StoreError(f"The outputs of {choice.id} do not survive being written to the store.")
     return found
