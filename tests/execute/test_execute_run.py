@@ -16,7 +16,7 @@ import pytest
 
 from unweave._errors import CorruptObjectError, SpecError, UserError
 from unweave.execute import Task, crew_of_workers, run_tasks
-from unweave.execute.run import WorkerError
+from unweave.execute.failures import WorkerError
 
 MODULE = '''
 import os, signal, subprocess, sys, time

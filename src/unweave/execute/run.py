@@ -7,18 +7,15 @@ import os
 import selectors
 import subprocess
 import sys
-import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import IO, Any, NamedTuple
 
-from unweave import _errors
-from unweave._errors import UnweaveError
+from unweave.execute.failures import TRIES, WorkerError, failure, failure_here, lost
 from unweave.execute.tasks import Task, call
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-_TRIES = 3
 
 Done = Callable[[int, Any], None]
 
@@ -30,10 +27,6 @@ class _Worker(NamedTuple):
 
 
 Crew = list[_Worker]
-
-
-class WorkerError(UnweaveError):
-    """A task failed on its own account: its traceback, or that workers died several times over it."""
 
 
 def run_tasks(
@@ -71,10 +64,8 @@ def run_tasks(
 def _call_here(item: Task) -> Any:
     try:
         return call(item.function, item.arguments)
-    except UnweaveError:
-        raise
     except Exception as error:  # noqa: BLE001 - the same error as from a worker, whatever it was
-        raise WorkerError(f"Task {item.name} failed: {traceback.format_exc()}") from error
+        raise failure_here(item, error) from error
 
 
 def _run_in_processes(tasks: Sequence[Task], workers: int, on_done: Done | None, crew: Crew) -> list[Any]:
@@ -103,14 +94,16 @@ def _run_in_processes(tasks: Sequence[Task], workers: int, on_done: Done | None,
                     _dismiss(worker)
                     crew.remove(worker)
                     deaths[number] += 1
-                    if deaths[number] == _TRIES:
-                        raise _lost(tasks[number], worker)
+                    if deaths[number] == TRIES:
+                        code = worker.process.returncode
+                        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+                        raise lost(tasks[number], how)
                     pending.appendleft(number)
                     crew.append(_start())
                     give(crew[-1])
                     continue
                 if "error" in answer:
-                    raise _as_exception(tasks[number], answer)
+                    raise failure(tasks[number], answer)
                 give(worker)  # first, so that it need not wait for `on_done`
                 values[number] = answer["value"]
                 if on_done is not None:
@@ -169,16 +162,3 @@ def _receive(worker: _Worker) -> dict[str, Any] | None:
     """The worker's answer, or None if it died."""
     line = worker.answers.readline()
     return json.loads(line) if line.endswith(b"\n") else None
-
-
-def _lost(item: Task, worker: _Worker) -> WorkerError:
-    code = worker.process.returncode
-    how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-    return WorkerError(f"Task {item.name} failed: its worker died {_TRIES} times over it, last {how}.")
-
-
-def _as_exception(item: Task, answer: dict[str, str]) -> UnweaveError:
-    known = getattr(_errors, answer["class"], None)
-    if isinstance(known, type) and issubclass(known, UnweaveError):
-        return known(answer["error"])
-    return WorkerError(f"Task {item.name} failed: {answer['error']}")

@@ -10,11 +10,9 @@ import json
 import os
 import signal
 import sys
-import traceback
 from typing import IO
 
-from unweave import _errors
-from unweave._errors import UnknownNameError, UnweaveError
+from unweave.execute.failures import as_answer
 from unweave.execute.tasks import call
 
 
@@ -22,17 +20,8 @@ def _answer(line: str) -> str:
     request = json.loads(line)
     try:
         return json.dumps({"value": call(request["function"], request["arguments"])})
-    except UnweaveError as error:
-        return json.dumps({"error": str(error), "class": _nearest(type(error))})
-    except Exception:  # noqa: BLE001 - whatever it was, the driver reports it with its traceback
-        return json.dumps({"error": traceback.format_exc(), "class": ""})
-
-
-def _nearest(kind: type[UnweaveError]) -> str:
-    # A plugin's own subclass of UserError is a user's error on the other side too; UnknownNameError
-    # is not made from a text, and has said all in its own.
-    known = [one for one in kind.__mro__ if one.__module__ == _errors.__name__ and one is not UnknownNameError]
-    return known[0].__name__
+    except Exception as error:  # noqa: BLE001 - whatever it was, the driver reports it
+        return json.dumps(as_answer(error))
 
 
 def _serve(requests: IO[str], answers: IO[str]) -> None:
