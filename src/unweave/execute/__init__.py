@@ -1,5 +1,7 @@
-"""Execute: tasks as data (a registered name and JSON arguments), run here or by worker processes."""
+"""Execute: tasks as data (a registered name and JSON arguments), run here, by worker processes or by Ray."""
 
+from unweave.execute.ray_connect import check_ray as check_ray
+from unweave.execute.ray_engine import on_ray as on_ray
 from unweave.execute.run import Crew as Crew
 from unweave.execute.run import crew_of_workers as crew_of_workers
 from unweave.execute.run import run_tasks as run_tasks

@@ -7,16 +7,15 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unweave import __version__
 from unweave._errors import SpecError, UserError
-from unweave.execute import Task, crew_of_workers, run_tasks
+from unweave.execute import Task, run_tasks
 from unweave.problem import Case
 from unweave.records import (
     SCHEMA,
@@ -31,11 +30,12 @@ from unweave.records import (
 from unweave.references import Store, key_of, model_fields, outputs_fields
 from unweave.report import headline_result, markdown_table, render_page, result_html
 from unweave.study.assemble import Assembly, assemble
-from unweave.study.device import check_device, name_of_device
+from unweave.study.away import names_sent
+from unweave.study.device import PROCESSES, check_engine
+from unweave.study.engines import Run, cores, engine_at_work
 from unweave.study.manifest import check_unchanged
 from unweave.study.methods import DEFAULT_METHODS, check_methods, refusal
 from unweave.study.own_code import trusted_files
-from unweave.study.shared import shared_folder
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
 from unweave.study.tasks import analysis_fields, method_fields
 
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total)."""
-
-Run = Callable[..., list[Any]]
-"""`run_tasks` with its workers."""
 
 DEFAULT_STORE = Path(".unweave/store")
 
@@ -115,6 +112,7 @@ def compare(
     store: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     device: str = "cpu",
+    engine: str = PROCESSES,
     trust_code: Sequence[str | os.PathLike[str]] = (),
     on_progress: Progress | None = None,
 ) -> Comparison:
@@ -129,6 +127,7 @@ def compare(
         store: Folder of models and outputs; what it holds is not trained again.
         workers: Worker processes of one thread each; None = one per core, and one for what a GPU does.
         device: Where models are trained and edited: `cpu`, `cuda`, or one of several GPUs as `cuda:1`.
+        engine: What runs the workers: `processes`, `ray`, or `ray:HOST:PORT` of a Ray cluster (`'unweave[ray]'`).
         trust_code: Files of your own with learners (`learner.factory`); no other code is run.
         on_progress: Called as (stage, done, total).
 
@@ -160,7 +159,7 @@ def compare(
         chosen = tuple(_choice(one) for one in methods)
     where = None if store is None else Path(store)
     trust = tuple(Path(one) for one in trust_code)
-    spec = Spec(cases, chosen, store=where, workers=workers, device=device, trust_code=trust)
+    spec = Spec(cases, chosen, store=where, workers=workers, device=device, engine=engine, trust_code=trust)
     return run_spec(spec, on_progress=on_progress)
 
 
@@ -184,28 +183,26 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:
     methods = tuple(MethodChoice(n, {}) for n in DEFAULT_METHODS) if spec.methods is None else spec.methods
     if spec.methods is not None:
         check_methods(methods)
-    check_device(spec.device)
+    check_engine(spec.engine, spec.device)
     store = Store((spec.store or DEFAULT_STORE).absolute())
     store.check_writable()
     trusted = trusted_files(spec.trust_code)
     assemblies = [assemble(case, trusted=trusted, device=spec.device) for case in spec.cases]
     for assembly in assemblies:
         check_unchanged(store, assembly)
-    # Processes that share a GPU get in each other's way, and hold each its own copy of CUDA.
-    workers, at_device = spec.workers or _cores(), spec.workers or (_cores() if spec.device == "cpu" else 1)
 
-    with shared_folder(store, workers=workers) as shared, crew_of_workers() as crew:
-        run, train = (partial(_run_shared, shared, workers=many, crew=crew) for many in (workers, at_device))
-        trained, total = _ensure_worlds(store, assemblies, train, tell)
-        failures = _ensure_methods(store, assemblies, methods, train, tell)
-        results = _analyse(store, assemblies, methods, failures, run, tell)
+    at_work = engine_at_work(spec.engine, store, assemblies, workers=spec.workers, device=spec.device)
+    with at_work as engine:
+        trained, total = _ensure_worlds(store, assemblies, engine.train, tell)
+        failures = _ensure_methods(store, assemblies, methods, engine.train, tell)
+        results = _analyse(store, assemblies, methods, failures, engine.measure, tell)
 
     provenance = Provenance(
         unweave=__version__,
         python=platform.python_version(),
         torch=version("torch"),
         numpy=version("numpy"),
-        hardware=f"{platform.machine()}, {_cores()} cores, {sys.platform}{name_of_device(spec.device)}",
+        hardware=f"{platform.machine()}, {cores()} cores, {sys.platform}{engine.hardware}",
         seed=spec.cases[0].seed,
         started=started.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - clock,
@@ -215,11 +212,6 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:
         fingerprints={assembly.case.name: assembly.setting.fingerprint for assembly in assemblies},
     )
     return Comparison(Result(SCHEMA, headline_result(tuple(results)), provenance, tuple(results)))
-
-
-def _cores() -> int:
-    """Cores this process may use, where the system can tell; else all."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _spec_tree(spec: Spec, methods: Sequence[MethodChoice]) -> dict[str, Any]:
@@ -288,16 +280,7 @@ def _task(
         "shared": None,
     }
     given = {"case": case_to_tree(assembly.case), "where": where, **arguments}
-    return Task(f"unweave.study.tasks:{function}", given, label, (f"case {assembly.case.name}", *reads))
-
-
-def _run_shared(shared: str | None, tasks: Sequence[Task], **options: Any) -> list[Any]:
-    """`run_tasks`, each told where large arrays are shared."""
-    told = [
-        replace(one, arguments={**one.arguments, "where": {**one.arguments["where"], "shared": shared}})
-        for one in tasks
-    ]
-    return run_tasks(told, **options)
+    return Task(f"unweave.study.tasks:{function}", given, label, names_sent(assembly, reads))
 
 
 def _counter(stage: str, total: int, tell: Progress) -> Callable[[int, Any], None]:
