@@ -138,6 +138,10 @@ def test_a_task_that_lost_its_workers_or_memory_says_how():
     assert str(lost(item, "by signal 11")) == (
         "Task training 0 failed: its worker died 3 times over it, last by signal 11."
     )
+    assert str(lost(item, "by signal 9", memory=True)) == (
+        "Task training 0 failed: its worker died 3 times over it, last by signal 9. That is how a system ends a "
+        "process when memory runs out. Try fewer --workers, or a machine with more memory."
+    )
     assert str(starved(item, "MemoryError")) == (
         "Task training 0 failed: memory ran out 3 times over it: MemoryError. "
         "Try fewer --workers, or a machine with more memory."

@@ -20,6 +20,7 @@ Failed = Callable[[int, UnweaveError], None]
 
 _IN_FULL = 3
 _BY_NAME = 20
+_ADVICE = "Try fewer --workers, or a machine with more memory."
 _NO_MEMORY = "MemoryError"
 _SIGNS_OF_NO_MEMORY = ("can't allocate memory", "DefaultCPUAllocator", "out of memory")  # in what torch says
 
@@ -81,16 +82,16 @@ def failure_here(item: Task, error: Exception) -> UnweaveError:
     return made
 
 
-def lost(item: Task, how: str) -> WorkerError:
-    """The error of a task whose last worker died `how`: "by signal 11", "because it did not answer"."""
-    return WorkerError(f"{_head(item)}its worker died {TRIES} times over it, last {how}.")
+def lost(item: Task, how: str, *, memory: bool = False) -> WorkerError:
+    """The error of a task whose last worker died `how`: "by signal 11"; and whether memory may be to blame."""
+    guess = f" That is how a system ends a process when memory runs out. {_ADVICE}" if memory else ""
+    return WorkerError(f"{_head(item)}its worker died {TRIES} times over it, last {how}.{guess}")
 
 
 def starved(item: Task, what: str, *, tries: int = TRIES) -> WorkerError:
     """The error of a task for which there was not memory enough: what was said of it, and what to do."""
     times = "" if tries == 1 else f" {tries} times"
-    advice = "Try fewer --workers, or a machine with more memory."
-    return WorkerError(f"{_head(item)}memory ran out{times} over it: {what.rstrip('.')}. {advice}")
+    return WorkerError(f"{_head(item)}memory ran out{times} over it: {what.rstrip('.')}. {_ADVICE}")
 
 
 def raise_failures(tasks: Sequence[Task], failures: Mapping[int, UnweaveError]) -> None:

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from unweave._errors import UserError
+from unweave._threads import ONE_THREAD
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _SECONDS_TO_ANSWER = 5.0
 _LONGEST_FOLDER = 24  # characters: below it Ray makes sockets, whose paths the system limits to 107
 
@@ -123,7 +123,7 @@ def _session(options: Mapping[str, Any]) -> Generator[Any]:
 
 
 def _init(ray: Any, options: Mapping[str, Any]) -> None:
-    one_thread = {"env_vars": dict.fromkeys(_THREADS, "1")}
+    one_thread = {"env_vars": ONE_THREAD}
     before = signal.getsignal(signal.SIGTERM)
     try:
         with warnings.catch_warnings():

@@ -97,50 +97,50 @@ def run_tasks(
 ) -> list[Any]:
     """Run tasks on the workers of Ray and return their values in the order of the tasks.
 
-    A worker or a whole machine that dies costs the tasks that it was at, each of which is tried three times; so
-    is one that runs out of memory. An error of a task is not tried again, and stops no other task.
+    A worker or a whole machine that dies costs the tasks that it was at, each of which is tried up to three
+    times; where memory may be to blame the last try has a machine for itself. An error of a task is not tried
+    again, and stops no other task.
 
     Args:
         session: An open connection.
-        tasks: What to run; tasks must not depend on each other.
+        tasks: What to run; tasks must not depend on each other, and running one twice must do no harm.
         gpu: Whether each needs a GPU.
         on_done: Called in this thread with the number and value of each task as it ends.
         on_failed: Called likewise with the number and error of each that failed.
 
     Raises:
         UnweaveError: once all tasks have ended, what the failures come to; at once where a worker has other code,
-            or nothing of the cluster can run a task.
+            or no machine can run a task.
     """
     requests = [json.dumps({"function": one.function, "arguments": one.arguments}) for one in tasks]
-    pending, flying = deque(range(len(tasks))), dict[Any, int]()
-    losses: Counter[int] = Counter()
+    waiting, flying = deque(range(len(tasks))), dict[Any, int]()
+    tries, alone = Counter[int](), set[int]()
     values: list[Any] = [None] * len(tasks)
     failures: dict[int, UnweaveError] = {}
-    kind = "GPU" if gpu else "CPU"
     try:
-        if tasks and not _count(session, kind):
-            raise UserError(f"The Ray cluster has no {kind}: a task would wait for ever. See `ray status`.")
-        while pending or flying:
-            for _ in range(min(len(pending), _room(session, kind) - len(flying))):
-                number = pending.popleft()
-                flying[_send(session, requests[number], tasks[number], gpu)] = number
+        if tasks:
+            _check_room(session, gpu)
+        while waiting or flying:
+            for _ in range(min(len(waiting), _room(session, gpu) - len(flying))):
+                number = waiting.popleft()
+                cores = _least_cores(session, gpu) if number in alone else 1
+                flying[_send(session, requests[number], tasks[number], cores, gpu)] = number
             for ended in session.ray.wait(list(flying))[0]:
                 number = flying.pop(ended)
                 said = _receive(session, ended, tasks[number])
-                if "lost" in said or tells_out_of_memory(said):
-                    losses[number] += 1
-                    if losses[number] < TRIES:
-                        # What was too large may fit once the others are done.
-                        pending.append(number) if tells_out_of_memory(said) else pending.appendleft(number)
-                        continue
+                tries[number] += 1
                 if "value" in said:
                     values[number] = said["value"]
                     if on_done is not None:
                         on_done(number, values[number])
-                    continue
-                failures[number] = _error(tasks[number], said)
-                if on_failed is not None:
-                    on_failed(number, failures[number])
+                elif ("lost" in said or tells_out_of_memory(said)) and tries[number] < TRIES:
+                    waiting.append(number)
+                    if tries[number] == TRIES - 1 and (tells_out_of_memory(said) or said["memory"]):
+                        alone.add(number)
+                else:
+                    failures[number] = _error(tasks[number], said)
+                    if on_failed is not None:
+                        on_failed(number, failures[number])
     except session.ray.exceptions.RayError as error:
         raise WorkerError(f"Ray failed: {_first_line(error)}.") from error
     finally:
@@ -151,21 +151,37 @@ def run_tasks(
     return values
 
 
-def _count(session: _Session, kind: str) -> int:
-    return int(session.ray.cluster_resources().get(kind, 0))
+def _machines(session: _Session, gpu: bool) -> list[dict[str, float]]:
+    """What each machine has that can run a task; the cluster may have grown or shrunk since it was asked last."""
+    there = [one["Resources"] for one in session.ray.nodes() if one["Alive"]]
+    return [one for one in there if one.get("CPU", 0) >= 1 and (not gpu or one.get("GPU", 0) >= 1)]
 
 
-def _room(session: _Session, kind: str) -> int:
-    """How many tasks may be in flight; the cluster may have grown or shrunk meanwhile."""
-    return max(1, _AHEAD * _count(session, kind)) if session.most is None else session.most
+def _check_room(session: _Session, gpu: bool) -> None:
+    if not _machines(session, gpu):
+        lacking = "GPU" if gpu else "core"
+        raise UserError(f"The Ray cluster has no {lacking}: a task would wait for ever. `ray status` shows it.")
 
 
-def _send(session: _Session, request: str, item: Task, gpu: bool) -> Any:
+def _room(session: _Session, gpu: bool) -> int:
+    """How many tasks may be in flight; without any machine they wait for one to come back."""
+    if session.most is not None:
+        return session.most
+    kind = "GPU" if gpu else "CPU"
+    return max(1, _AHEAD * int(sum(one[kind] for one in _machines(session, gpu))))
+
+
+def _least_cores(session: _Session, gpu: bool) -> int:
+    # Of the smallest machine, so that no task waits for one that is gone.
+    return int(min((one["CPU"] for one in _machines(session, gpu)), default=1))
+
+
+def _send(session: _Session, request: str, item: Task, cores: int, gpu: bool) -> Any:
     for name in item.inputs:
         if name not in session.sent and (value := session.fetch(name)) is not None:
             session.sent[name] = session.ray.put(value)
     names = [name for name in item.inputs if name in session.sent]
-    once = session.remote.options(max_retries=0, retry_exceptions=False, num_cpus=1, num_gpus=int(gpu))
+    once = session.remote.options(max_retries=0, retry_exceptions=False, num_cpus=cores, num_gpus=int(gpu))
     return once.remote(request, session.kin, names, *(session.sent[name] for name in names))
 
 
@@ -182,13 +198,13 @@ def _receive(session: _Session, ended: Any, item: Task) -> dict[str, Any]:
     except errors.OutOfMemoryError as error:
         return as_answer(MemoryError(_first_line(error)))
     except errors.WorkerCrashedError:
-        return {"lost": "by a crash or a kill"}
+        return {"lost": "by a crash or a kill", "memory": True}
     except errors.NodeDiedError:
-        return {"lost": "with its machine"}
+        return {"lost": "with its machine", "memory": False}
     except errors.ObjectLostError:
-        return {"lost": "after it was done, with what it had made"}
+        return {"lost": "after it was done, with what it had made", "memory": False}
     except errors.RayError as error:
-        return {"lost": f"by {type(error).__name__}: {_first_line(error)}"}
+        return {"lost": f"by {type(error).__name__}: {_first_line(error)}", "memory": False}
     said = json.loads(text)
     if said.get("class") == OTHER:
         raise UserError(
@@ -198,14 +214,14 @@ def _receive(session: _Session, ended: Any, item: Task) -> dict[str, Any]:
     try:
         session.commit(made)
     except CorruptObjectError:
-        return {"lost": "as what it sent came damaged"}
+        return {"lost": "as what it sent came damaged", "memory": False}
     return said
 
 
 def _error(item: Task, said: dict[str, Any]) -> UnweaveError:
     if tells_out_of_memory(said):
         return starved(item, said["error"])
-    return lost(item, said["lost"]) if "lost" in said else failure(item, said)
+    return lost(item, said["lost"], memory=said["memory"]) if "lost" in said else failure(item, said)
 
 
 def _first_line(error: Exception) -> str:
