@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from unweave.references.membership import data_fields
 from unweave.references.objects import Fields, check, key_of, read_sidecar
 from unweave.references.sealed import unseal
 from unweave.references.store import Store
+
+_REPEATABLE = ("model", "outputs", "opaque outputs", "method outputs")
 
 Progress = Callable[[int, int], None]
 Stale = Callable[[Fields, Fields], bool]
@@ -147,7 +150,7 @@ def gc(
     """
     store.check_format()
     when = time.time() if now is None else now
-    used = {} if unused_days is None else {row.key: row.used for row in index.rows(store)}
+    used = {} if unused_days is None else {row.key: row.used for row in index.stored_objects(store)}
     try:
         with alone(store.root):
             leases = live_leases(store.root)
@@ -171,6 +174,20 @@ def _unused_for(store: Store, key: str, used: dict[str, float], now: float) -> f
     with suppress(OSError):
         return now - max(used.get(key, 0.0), store.paths(key)[1].stat().st_mtime)
     return 0.0
+
+
+def manifest(store: Store) -> str:
+    """One digest of all models and outputs of a store: equal in two stores that hold the same ones.
+
+    SHA-256 over a line `key content` for each, sorted. Analyses are left out, which hold how long things took, and
+    so are notes.
+    """
+    lines = [
+        f"{key} {sidecar['content']}\n"
+        for key, sidecar in _sidecars(store)
+        if sidecar["fields"].get("kind") in _REPEATABLE
+    ]
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 
 def _with_membership(sidecars: dict[str, Fields], doomed: set[str]) -> set[str]:

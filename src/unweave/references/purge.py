@@ -8,25 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import suppress
-from typing import NamedTuple
 
 from unweave._errors import CorruptObjectError, StoreError, UserError
 from unweave.references import index
 from unweave.references.care import Removed, remove
 from unweave.references.leases import live_leases
 from unweave.references.locks import alone
-from unweave.references.membership import Ids, all_ids, data_fields, drop
+from unweave.references.membership import Ids, StoredData, all_ids, data_fields, drop, stored_data
 from unweave.references.objects import Entry, Fields, key_of, pack, read_sidecar, unpack
 from unweave.references.sealed import unseal
 from unweave.references.store import Store
-
-
-class _Data(NamedTuple):
-    """A data set that the store knows: what it is called, what was read, and the ids in both of its parts."""
-
-    name: str
-    read: str
-    ids: Ids
 
 
 def purge(
@@ -51,7 +42,7 @@ def purge(
         StoreError: if a run is at work, or the store cannot be written.
     """
     store.check_format()
-    forget = frozenset(forget_ids)
+    forget = frozenset(str(one) for one in forget_ids)
     try:
         with alone(store.root):
             if leases := live_leases(store.root):
@@ -70,17 +61,15 @@ def _purge(store: Store, forget: Ids, data: str | None, *, dry_run: bool) -> Rem
     sidecars: dict[str, Fields] = {}
     doomed: set[str] = set()
     sets: dict[str, Ids] = {}
-    known: dict[str, _Data] = {}
+    known: dict[str, StoredData] = {}
     for key in list(store.keys()):
         try:
             sidecar = read_sidecar(key, store.paths(key)[1].read_bytes())
-            fields, notes = sidecar["fields"], sidecar["notes"]
-            if fields.get("kind") in ("data", "training set"):
-                ids = all_ids(unpack(store.look(key))[0])
-                if fields["kind"] == "data":
-                    known[fields["data"]] = _Data(notes["name"], notes["read"], ids)
-                else:
-                    sets[fields["training_ids"]] = ids
+            fields = sidecar["fields"]
+            if fields.get("kind") == "data":
+                known[fields["data"]] = stored_data(store.look(key))
+            if fields.get("kind") == "training set":
+                sets[fields["training_ids"]] = all_ids(unpack(store.look(key))[0])
             sidecars[key] = sidecar
         except CorruptObjectError:  # nobody can say of what it is
             doomed.add(key)
@@ -104,7 +93,7 @@ def _purge(store: Store, forget: Ids, data: str | None, *, dry_run: bool) -> Rem
     return removed
 
 
-def _data_of(known: dict[str, _Data], forget: Ids, data: str | None, store: Store) -> set[str]:
+def _data_of(known: dict[str, StoredData], forget: Ids, data: str | None, store: Store) -> set[str]:
     """Fingerprints of the data sets that hold an example: all states of one source, with all that was planted."""
     hit = {
         key: one
@@ -126,7 +115,7 @@ def _data_of(known: dict[str, _Data], forget: Ids, data: str | None, store: Stor
     return set(hit)
 
 
-def _listed(data: Collection[_Data]) -> str:
+def _listed(data: Collection[StoredData]) -> str:
     return ", ".join(sorted({f"{one.name} ({one.read[:12]})" for one in data})) or "none"
 
 
