@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -99,9 +100,11 @@ def verify(store: Store, *, on_progress: Progress | None = None) -> Health:
                 bad.append((key, str(error)))
         if on_progress is not None:
             on_progress(number, len(keys))
-    with alone(store.root):
-        sound = index.rebuild(store)
-        left = len(list(_left_behind(store)))
+    sound, left = True, 0
+    if os.access(store.root, os.W_OK):  # else nobody uses what is wrong in an index
+        with alone(store.root):
+            sound = index.rebuild(store)
+            left = len(list(_left_behind(store)))
     return Health(len(keys), size, tuple(bad), _bad_files(store), not sound, left, len(store.quarantined()))
 
 

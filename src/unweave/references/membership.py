@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from unweave._errors import StoreError
 from unweave.references.index import stored_objects
-from unweave.references.keys import Setting, digest
+from unweave.references.keys import Setting, digest, read_verified
 from unweave.references.objects import Arrays, Entry, Fields, Objects, Packed, check, key_of, unpack
 from unweave.references.plan import WorldPlan
 from unweave.references.store import Store
@@ -51,14 +51,14 @@ def register(store: Objects, setting: Setting, world: WorldPlan) -> None:
         world: With the rows that its models are trained on.
     """
     data, rows = data_fields(setting.fingerprint), set_fields(setting, world)
-    if not store.has(key_of(data)):
+    if read_verified(store, key_of(data)) is None:
         origin, arrays = setting.origin, {"ids": packed_ids(setting.ids)}
         notes: Fields = {"name": "data without a name", "read": setting.fingerprint}
         if origin is not None:
             arrays["test_ids"] = packed_ids(origin.test_ids)
             notes = {"name": origin.name, "read": origin.fingerprint}
         store.write([Entry(data, arrays, notes)])
-    if not store.has(key_of(rows)):
+    if read_verified(store, key_of(rows)) is None:
         store.write([Entry(rows, {"ids": packed_ids(setting.ids[world.rows])}, {})])
 
 

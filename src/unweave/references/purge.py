@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from contextlib import suppress
 
+from unweave._durable import write_durably
 from unweave._errors import CorruptObjectError, StoreError, UserError
 from unweave.references import index
 from unweave.references.care import Removed, remove
@@ -61,6 +62,7 @@ def _purge(store: Store, forget: Ids, data: str | None, *, dry_run: bool) -> Rem
     sidecars: dict[str, Fields] = {}
     doomed: set[str] = set()
     sets: dict[str, Ids] = {}
+    of: dict[str, set[str]] = {}
     known: dict[str, StoredData] = {}
     for key in list(store.keys()):
         try:
@@ -69,10 +71,14 @@ def _purge(store: Store, forget: Ids, data: str | None, *, dry_run: bool) -> Rem
             if fields.get("kind") == "data":
                 known[fields["data"]] = stored_data(store.look(key))
             if fields.get("kind") == "training set":
-                sets[fields["training_ids"]] = all_ids(unpack(store.look(key))[0])
+                sets[fields["training_ids"]] = ids = all_ids(unpack(store.look(key))[0])
+                of.setdefault(fields["data"], set()).update(ids)
             sidecars[key] = sidecar
         except CorruptObjectError:  # nobody can say of what it is
             doomed.add(key)
+    for fingerprint, ids in of.items():  # of data whose own record is lost
+        lost = StoredData("data without a name", fingerprint, fingerprint, len(ids), frozenset(ids))
+        known.setdefault(fingerprint, lost)
     hit = _data_of(known, forget, data, store)
     for key, sidecar in sidecars.items():
         about = {**sidecar["fields"], **sidecar["notes"]}
@@ -88,8 +94,9 @@ def _purge(store: Store, forget: Ids, data: str | None, *, dry_run: bool) -> Rem
         _forget_rows(store, {known[one].read for one in hit})
         index.remove(store.root)
         # Last: what is interrupted finds the data again by the ids in these.
-        for fingerprint in sorted(hit):
-            _without(store, key_of(data_fields(fingerprint)), forget)
+        for key in sorted(key_of(data_fields(fingerprint)) for fingerprint in hit):
+            if key in sidecars:
+                _without(store, key, forget)
     return removed
 
 
@@ -134,5 +141,7 @@ def _without(store: Store, key: str, forget: Ids) -> None:
     old = store.look(key)
     arrays, notes = unpack(old)
     kept = {name: drop(array, forget) for name, array in arrays.items()}
-    store.discard(key)
-    store.put(pack(Entry(read_sidecar(key, old.sidecar)["fields"], kept, notes)))
+    new = pack(Entry(read_sidecar(key, old.sidecar)["fields"], kept, notes))
+    # The arrays first: no file with the old ids stays behind, wherever this is interrupted.
+    for path, content in zip(store.paths(key), (new.content, new.sidecar), strict=True):
+        write_durably(path, content)
