@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
@@ -226,7 +227,8 @@ def test_a_valid_file_of_another_key_is_found(store: Store, which: tuple[int, ..
     [
         {"fields": FIELDS | {"key": 8}},
         {"notes": {}},
-        {"sha256": "0" * 64},
+        {"content": "0" * 64},
+        {"sidecar": "0" * 64},
         {"key": key_of(FIELDS | {"key": 8})},
         {"bytes": 1},
         {"notes": None},
@@ -239,6 +241,39 @@ def test_an_edited_sidecar_is_found(store: Store, edit: dict[str, Any]):
     sidecar = paths(store, key)[1]
     sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | edit, sort_keys=True))
     assert refused(store, key)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"fields": FIELDS | {"key": 8}},
+        {"key": key_of(FIELDS | {"key": 8})},
+        {"content": "0" * 64},
+        {"bytes": 1},
+        {"bytes": None},
+        {"fields": None},
+    ],
+    ids=lambda edit: f"{next(iter(edit))}",
+)
+def test_an_edited_sidecar_is_found_even_with_a_digest_that_fits(store: Store, edit: dict[str, Any]):
+    (key,) = store.write([Entry(FIELDS, ARRAYS, NOTES)])
+    sidecar = paths(store, key)[1]
+    tree = {name: value for name, value in json.loads(sidecar.read_text()).items() if name != "sidecar"} | edit
+    tree["sidecar"] = hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+    sidecar.write_text(json.dumps(tree, sort_keys=True))
+    assert refused(store, key)
+
+
+def test_an_object_of_another_format_is_not_corrupt_and_the_remedy_is_named(store: Store):
+    (key,) = store.write([Entry(FIELDS, ARRAYS, NOTES)])
+    sidecar = paths(store, key)[1]
+    tree = {name: value for name, value in json.loads(sidecar.read_text()).items() if name != "sidecar"}
+    tree["format"] = 3
+    tree["sidecar"] = hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+    sidecar.write_text(json.dumps(tree, sort_keys=True))
+    with pytest.raises(StoreError, match="is of format 3; this unweave reads 2") as caught:
+        store.read(key)
+    assert not isinstance(caught.value, CorruptObjectError)
 
 
 def test_a_lost_object_with_a_sidecar_is_corrupt_and_can_be_made_anew(store: Store):
@@ -270,7 +305,14 @@ def test_setting_aside_twice_keeps_both_and_what_is_gone_is_no_error(store: Stor
     targets = set()
     for _ in range(2):
         (key,) = store.write([Entry(FIELDS, ARRAYS, NOTES)])
+        paths(store, key)[0].write_bytes(b"")
         targets.add(store.set_aside(key))
-    targets.add(store.set_aside(key_of(FIELDS)))
-    assert len(targets) == 3
+    assert store.set_aside(key) is None
+    assert len(targets) == 2 and None not in targets
     assert len(list((store.root / "quarantine").iterdir())) == 4
+
+
+def test_a_good_object_is_never_set_aside(store: Store):
+    (key,) = store.write([Entry(FIELDS, ARRAYS, NOTES)])
+    assert store.set_aside(key) is None
+    assert same(store.read(key)[0], ARRAYS) and not (store.root / "quarantine").exists()
