@@ -20,4 +20,6 @@ from unweave.references.plan import WORLDS as WORLDS
 from unweave.references.plan import WorldName as WorldName
 from unweave.references.plan import WorldPlan as WorldPlan
 from unweave.references.plan import plan as plan
+from unweave.references.sealed import seal as seal
+from unweave.references.sealed import unseal as unseal
 from unweave.references.store import Store as Store

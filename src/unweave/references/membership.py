@@ -70,5 +70,11 @@ def all_ids(arrays: Arrays) -> Ids:
     return frozenset(one for array in arrays.values() for one in _unpacked(array))
 
 
+def drop(array: NDArray[Any], ids: Ids) -> NDArray[Any]:
+    """Packed ids without some of them."""
+    kept = [one for one in _unpacked(array) if one not in ids]
+    return packed_ids(np.array(kept, dtype=np.str_ if array.dtype == np.uint8 else np.int64))
+
+
 def _unpacked(array: NDArray[Any]) -> list[int | str]:
     return json.loads(array.tobytes()) if array.dtype == np.uint8 else array.tolist()
