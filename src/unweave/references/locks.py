@@ -12,7 +12,7 @@ import fcntl
 import os
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from unweave._durable import make_folder
@@ -113,4 +113,5 @@ def _wait(lock: int, kind: int, path: Path) -> None:
 
 def _release(lock: int | None) -> None:
     if lock is not None:
-        os.close(lock)
+        with suppress(OSError):  # it is gone, whatever closing it says, and nothing was written through it
+            os.close(lock)
