@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,11 @@ def test_what_was_trained_is_what_is_read(tmp_path: Path, setting: Setting):
 
 def test_a_model_that_diverges_is_not_written(tmp_path: Path, setting: Setting, monkeypatch: pytest.MonkeyPatch):
     broken = setting._replace(x=np.full_like(setting.x, np.nan))
+    store = Store(tmp_path)
     with pytest.raises(DivergedError, match="1 of 1 models are not finite"):
-        ensure.ensure_models(Store(tmp_path), broken, WORLD)
-    assert not list(tmp_path.rglob("*.safetensors"))
+        ensure.ensure_models(store, broken, WORLD)
+    # The ids of the data and of the training set are there, since they come first.
+    assert {json.loads(store.paths(key)[1].read_bytes())["fields"]["kind"] for key in store.keys()} == {
+        "data",
+        "training set",
+    }

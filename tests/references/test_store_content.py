@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from unweave._errors import CorruptObjectError, StoreError
-from unweave.references import Entry, Store, key_of, read_verified
+from unweave.references import Entry, Store, key_of, read_verified, seal, unseal
 
 FIELDS = {"kind": "model", "key": 7, "learner": {"name": "mlp", "recipe": {"lr": 0.1}}, "set": "D∖S"}
 ARRAYS = {"params/0.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "buffers/count": np.array(5)}
@@ -226,7 +226,8 @@ def test_a_valid_file_of_another_key_is_found(store: Store, which: tuple[int, ..
     [
         {"fields": FIELDS | {"key": 8}},
         {"notes": {}},
-        {"sha256": "0" * 64},
+        {"content": "0" * 64},
+        {"digest": "0" * 64},
         {"key": key_of(FIELDS | {"key": 8})},
         {"bytes": 1},
         {"notes": None},
@@ -239,6 +240,34 @@ def test_an_edited_sidecar_is_found(store: Store, edit: dict[str, Any]):
     sidecar = paths(store, key)[1]
     sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | edit, sort_keys=True))
     assert refused(store, key)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"fields": FIELDS | {"key": 8}},
+        {"key": key_of(FIELDS | {"key": 8})},
+        {"content": "0" * 64},
+        {"bytes": 1},
+        {"bytes": None},
+        {"fields": None},
+    ],
+    ids=lambda edit: f"{next(iter(edit))}",
+)
+def test_an_edited_sidecar_is_found_even_with_a_digest_that_fits(store: Store, edit: dict[str, Any]):
+    (key,) = store.write([Entry(FIELDS, ARRAYS, NOTES)])
+    sidecar = paths(store, key)[1]
+    sidecar.write_bytes(seal(unseal(sidecar.read_bytes()) | edit))
+    assert refused(store, key)
+
+
+def test_an_object_of_another_format_is_not_corrupt(store: Store):
+    (key,) = store.write([Entry(FIELDS, ARRAYS, NOTES)])
+    sidecar = paths(store, key)[1]
+    sidecar.write_bytes(seal(unseal(sidecar.read_bytes()) | {"format": 3}))
+    with pytest.raises(StoreError, match="is of format 3; this unweave reads 2") as caught:
+        store.read(key)
+    assert not isinstance(caught.value, CorruptObjectError)
 
 
 def test_a_lost_object_with_a_sidecar_is_corrupt_and_can_be_made_anew(store: Store):
@@ -270,7 +299,14 @@ def test_setting_aside_twice_keeps_both_and_what_is_gone_is_no_error(store: Stor
     targets = set()
     for _ in range(2):
         (key,) = store.write([Entry(FIELDS, ARRAYS, NOTES)])
+        paths(store, key)[0].write_bytes(b"")
         targets.add(store.set_aside(key))
-    targets.add(store.set_aside(key_of(FIELDS)))
-    assert len(targets) == 3
+    assert store.set_aside(key) is None
+    assert len(targets) == 2 and None not in targets
     assert len(list((store.root / "quarantine").iterdir())) == 4
+
+
+def test_a_good_object_is_never_set_aside(store: Store):
+    (key,) = store.write([Entry(FIELDS, ARRAYS, NOTES)])
+    assert store.set_aside(key) is None
+    assert same(store.read(key)[0], ARRAYS) and not (store.root / "quarantine").exists()

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load
 
+from unweave import _durable
 from unweave._errors import StoreError
 from unweave.references import Entry, Store, store as store_module
 
@@ -72,7 +73,7 @@ def write_for_ever(store):
 def look(store):
     """What a reader finds: the objects that count and are bad, and other files that are not whole."""
     listed, bad, leftover = [], [], []
-    for path in store.root.rglob("*"):
+    for path in (store.root / "objects").rglob("*"):
         if path.suffix == ".json":
             listed.append(path.stem)
             try:
@@ -167,11 +168,11 @@ def no_room():
 
 
 if mode != "at once" and mode != "no room":
-    store_module.open = SlowFile
+    _durable.open = SlowFile
 if mode == "in place":
-    store_module._write_durably = in_place
+    store_module.write_durably = in_place
 if mode == "sidecar first":
-    store_module._write_durably = sidecar_first
+    store_module.write_durably = sidecar_first
 jobs = {"at once": lambda: at_once(3), "no room": no_room}
 print(json.dumps(jobs.get(mode, lambda: kill_at_random(30))()))
 '''

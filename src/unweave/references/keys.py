@@ -77,9 +77,7 @@ def model_fields(setting: Setting, world: WorldPlan) -> list[Fields]:
         "learner": setting.learner.identity(),
         "data": setting.fingerprint,
         "training_ids": digest(setting.ids[world.rows]),
-        "training_version": TRAINING_VERSION,
-        **_library(setting.learner),
-        **_kind_of_device(setting),
+        **_versions(setting),
     }
     return [{**shared, "key": key} for key in world.keys]
 
@@ -107,8 +105,16 @@ def opaque_fields(setting: Setting, world: WorldPlan) -> list[Fields]:
 
 
 def about(setting: Setting, world: WorldPlan) -> Fields:
-    """What notes of outputs say of where they come from, since their key does not."""
-    return {"data": setting.fingerprint, "training_ids": digest(setting.ids[world.rows])}
+    """What notes of outputs say of their models, since their key does not: data, training set, versions."""
+    return {
+        "data": setting.fingerprint,
+        "training_ids": digest(setting.ids[world.rows]),
+        "versions": _versions(setting),
+    }
+
+
+def _versions(setting: Setting) -> Fields:
+    return {"training_version": TRAINING_VERSION, **_library(setting.learner), **_kind_of_device(setting)}
 
 
 def outputs_fields(setting: Setting, world: WorldPlan) -> Fields:

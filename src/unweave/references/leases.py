@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Collection, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from unweave._durable import make_folder
 from unweave._errors import StoreError
@@ -39,15 +39,32 @@ def lease(root: Path, keys: Collection[str]) -> Generator[None]:
     try:
         with shared(root):  # whoever removes objects has looked for leases before, or will find this one
             make_folder(path.parent)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            os.write(handle, text)
+            handle = _write(path, text)
     except OSError as error:
         raise StoreError(f"Cannot write to the store {root}: {error.strerror}.") from None
     try:
         yield
     finally:
+        _end(path, handle)
+
+
+def _write(path: Path, text: bytes) -> int:
+    """A descriptor of a lease that is locked and whole."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        while text:  # a disk that is nearly full takes a part and complains about the rest only
+            text = text[os.write(handle, text) :]
+    except BaseException:
+        _end(path, handle)
+        raise
+    return handle
+
+
+def _end(path: Path, handle: int) -> None:
+    with suppress(OSError):  # a lease that cannot be removed protects nothing once it is not locked
         path.unlink(missing_ok=True)
+    with suppress(OSError):
         os.close(handle)
 
 
@@ -65,14 +82,19 @@ def live_leases(root: Path) -> list[Lease]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink(missing_ok=True)
         except BlockingIOError:
-            found.append(_read(path))
+            found.append(_read(path, handle))
         finally:
             os.close(handle)
     return found
 
 
-def _read(path: Path) -> Lease:
-    tree: dict[str, Any] = {}
-    with suppress(OSError, ValueError):
-        tree = json.loads(path.read_bytes())
-    return Lease(int(tree.get("pid", 0)), frozenset(tree.get("keys", ())))
+def _read(path: Path, handle: int) -> Lease:
+    try:  # from what is open: its run may end, and remove it, at this moment
+        with open(handle, "rb", closefd=False) as file:
+            tree = json.load(file)
+        return Lease(int(tree["pid"]), frozenset(tree["keys"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise StoreError(
+            f"The lease {path} belongs to a run that is at work, and cannot be read. What that run needs is not "
+            "known, so nothing is removed. Try again when it has ended."
+        ) from None

@@ -12,7 +12,7 @@ import fcntl
 import os
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from unweave._durable import make_folder
@@ -85,6 +85,8 @@ def _open(path: Path) -> int:
     except FileNotFoundError:
         make_folder(path.parent)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError:  # somebody else's store: who may read the file may lock it
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _wait(lock: int, kind: int, path: Path) -> None:
@@ -111,4 +113,5 @@ def _wait(lock: int, kind: int, path: Path) -> None:
 
 def _release(lock: int | None) -> None:
     if lock is not None:
-        os.close(lock)
+        with suppress(OSError):  # it is gone, whatever closing it says, and nothing was written through it
+            os.close(lock)

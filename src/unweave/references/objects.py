@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave._errors import CorruptObjectError, StoreError
+from unweave.references.sealed import seal, unseal
 
 Arrays = dict[str, NDArray[Any]]
 Fields = dict[str, Any]
@@ -95,7 +96,7 @@ def pack(entry: Entry) -> Packed:
         "fields": entry.fields,
         "notes": entry.notes,
     }
-    return Packed(key, content, _text({**sidecar, "sidecar": _own_digest(sidecar)}))
+    return Packed(key, content, seal(sidecar))
 
 
 def unpack(packed: Packed) -> tuple[Arrays, Fields]:
@@ -128,38 +129,16 @@ def read_sidecar(key: str, text: bytes) -> Fields:
         StoreError: for an object of another format than this version of unweave writes.
     """
     try:
-        sidecar: Any = json.loads(text)
-        if isinstance(sidecar, dict) and sidecar.get("format", 1) != FORMAT and _whole_of(sidecar, text):
-            raise StoreError(
-                f"Object {key} is of format {sidecar.get('format', 1)}; this unweave reads {FORMAT}. "
-                "Run `unweave store migrate`."
-            )
-        rest = {name: value for name, value in sidecar.items() if name != "sidecar"}
-        # Written as it was, so that no two texts pass for the same sidecar.
-        own = sidecar["sidecar"] == _own_digest(rest) and _text(sidecar) == text
-        whole = own and sidecar["key"] == key == key_of(sidecar["fields"]) and isinstance(sidecar["bytes"], int)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        sidecar = unseal(text)
+        if sidecar["format"] != FORMAT:
+            raise StoreError(f"Object {key} is of format {sidecar['format']}; this unweave reads {FORMAT}.")
+        whole = sidecar["key"] == key == key_of(sidecar["fields"]) and isinstance(sidecar["bytes"], int)
+    except (ValueError, KeyError, TypeError):
         whole, sidecar = False, {}
     if not whole:
         raise _corrupt(key)
     return sidecar
 
 
-def _whole_of(sidecar: Fields, text: bytes) -> bool:
-    """Whether another format's sidecar is what was written, or this one's with a damaged number."""
-    if "format" not in sidecar:  # the first one had no number
-        return {"key", "sha256", "bytes", "fields", "notes"} == sidecar.keys() and _text(sidecar) == text
-    rest = {name: value for name, value in sidecar.items() if name != "sidecar"}
-    return sidecar.get("sidecar") == _own_digest(rest)
-
-
 def _corrupt(key: str) -> CorruptObjectError:
     return CorruptObjectError(f"Object {key} does not hold what was written to it.")
-
-
-def _own_digest(sidecar: Fields) -> str:
-    return hashlib.sha256(_text(sidecar)).hexdigest()
-
-
-def _text(sidecar: Fields) -> bytes:
-    return json.dumps(sidecar, sort_keys=True).encode()

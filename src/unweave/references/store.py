@@ -114,7 +114,7 @@ class Store:
             for one in packed:
                 if not self.has(one.key):
                     with shared(self.root), one_writer(self.root, one.key):
-                        self._write_one(one)
+                        self.put(one)
         except OSError as error:
             raise StoreError(
                 f"Cannot write to the store {self.root}: {error.strerror}. What was complete is kept; "
@@ -122,7 +122,8 @@ class Store:
             ) from error
         return [one.key for one in packed]
 
-    def _write_one(self, packed: Packed) -> None:
+    def put(self, packed: Packed) -> None:
+        """Write an object, unless it is there; for whoever holds the lock of its key, or has the store alone."""
         object_path, sidecar_path = self.paths(packed.key)
         if not sidecar_path.exists():  # nobody came first
             make_folder(object_path.parent)
@@ -150,9 +151,10 @@ class Store:
         if not self.has(key):
             raise StoreError(f"Cannot read object {key} of the store {self.root}: it is not there.")
         with shared(self.root):
-            return self._read_packed(key)
+            return self.look(key)
 
-    def _read_packed(self, key: str) -> Packed:
+    def look(self, key: str) -> Packed:
+        """What `read_packed` returns, for whoever holds a lock already."""
         object_path, sidecar_path = self.paths(key)
         try:
             text = sidecar_path.read_bytes()
@@ -170,27 +172,36 @@ class Store:
         Returns:
             None if there is no bad object of that key any more: another process was faster.
         """
-        object_path, sidecar_path = self.paths(key)
-        target = self.root / "quarantine" / f"{key}-{uuid.uuid4().hex[:8]}.safetensors"
         try:
             with alone(self.root):
                 if not self.has(key):
                     return None
                 try:
-                    check(self._read_packed(key))
+                    check(self.look(key))
                     return None
                 except CorruptObjectError:
-                    pass
-                make_folder(target.parent)
-                # The sidecar first: without it the object no longer counts as complete.
-                for source, to in ((sidecar_path, target.with_suffix(".json")), (object_path, target)):
-                    with suppress(FileNotFoundError):
-                        os.replace(source, to)
+                    return self.move_aside(key)
         except OSError as error:
             raise StoreError(
                 f"Cannot set aside the bad object {key} of the store {self.root}: {error.strerror}."
             ) from error
+
+    def move_aside(self, key: str) -> Path:
+        """Move an object to the quarantine, whatever it holds, for whoever has the store alone."""
+        object_path, sidecar_path = self.paths(key)
+        target = self.root / "quarantine" / f"{key}-{uuid.uuid4().hex[:8]}.safetensors"
+        make_folder(target.parent)
+        # The sidecar first: without it the object no longer counts as complete.
+        for source, to in ((sidecar_path, target.with_suffix(".json")), (object_path, target)):
+            with suppress(FileNotFoundError):
+                os.replace(source, to)
         return target
+
+    def discard(self, key: str) -> None:
+        """Remove an object, for whoever has the store alone."""
+        content, sidecar = self.paths(key)
+        sidecar.unlink(missing_ok=True)  # first: what is interrupted leaves arrays that count for nothing
+        content.unlink(missing_ok=True)
 
     def quarantined(self) -> frozenset[str]:
         """Names of the bad objects that were set aside so far."""

@@ -7,6 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unweave import __version__
-from unweave._errors import SpecError, UserError
+from unweave._errors import SpecError, StoreError, UserError
 from unweave.execute import Task, run_tasks
 from unweave.problem import Case
 from unweave.records import (
@@ -27,15 +28,17 @@ from unweave.records import (
     rows_csv,
     write_atomically,
 )
-from unweave.references import Store, key_of, model_fields, outputs_fields
+from unweave.references import Store, key_of, lease, model_fields, opaque_fields, outputs_fields, touch
 from unweave.report import headline_result, markdown_table, render_page, result_html
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.away import names_sent
 from unweave.study.device import PROCESSES, check_engine
 from unweave.study.engines import Run, cores, engine_at_work
+from unweave.study.holdings import made_anew, needed, of_other_versions
 from unweave.study.manifest import check_unchanged
 from unweave.study.methods import DEFAULT_METHODS, check_methods, refusal
 from unweave.study.own_code import trusted_files
+from unweave.study.preflight import check_room
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
 from unweave.study.tasks import analysis_fields, method_fields
 
@@ -44,6 +47,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total)."""
+
+Message = Callable[[str], None]
+"""Called with a sentence."""
 
 DEFAULT_STORE = Path(".unweave/store")
 
@@ -115,6 +121,7 @@ def compare(
     engine: str = PROCESSES,
     trust_code: Sequence[str | os.PathLike[str]] = (),
     on_progress: Progress | None = None,
+    on_message: Message | None = None,
 ) -> Comparison:
     """Say for each method whether it untrained or unlearned, with intervals.
 
@@ -130,6 +137,7 @@ def compare(
         engine: What runs the workers: `processes`, `ray`, or `ray:HOST:PORT` of a Ray cluster (`'unweave[ray]'`).
         trust_code: Files of your own with learners (`learner.factory`); no other code is run.
         on_progress: Called as (stage, done, total).
+        on_message: Called with each sentence that a reader should see at once; they are in the provenance as well.
 
     Returns:
         The comparison; `.result` is the record, `.save(folder)` writes files.
@@ -160,7 +168,7 @@ def compare(
     where = None if store is None else Path(store)
     trust = tuple(Path(one) for one in trust_code)
     spec = Spec(cases, chosen, store=where, workers=workers, device=device, engine=engine, trust_code=trust)
-    return run_spec(spec, on_progress=on_progress)
+    return run_spec(spec, on_progress=on_progress, on_message=on_message)
 
 
 def _choice(given: str | tuple[str, dict[str, float]] | dict[str, Any]) -> MethodChoice:
@@ -173,10 +181,10 @@ def _choice(given: str | tuple[str, dict[str, float]] | dict[str, Any]) -> Metho
     raise SpecError(f"`methods` holds {given!r}; expected a name, (name, parameters) or a dict with a name.")
 
 
-def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:
+def run_spec(spec: Spec, *, on_progress: Progress | None = None, on_message: Message | None = None) -> Comparison:
     """Run a whole spec; see `compare`."""
     started, clock = datetime.now(UTC), time.perf_counter()
-    tell = on_progress or (lambda stage, done, total: None)
+    tell, show = on_progress or (lambda stage, done, total: None), on_message or (lambda said: None)
     names = [case.name for case in spec.cases]
     if not names or len(set(names)) < len(names):
         raise UserError(f"Expected cases of different names, got {names or 'none'}.")
@@ -190,12 +198,23 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:
     assemblies = [assemble(case, trusted=trusted, device=spec.device) for case in spec.cases]
     for assembly in assemblies:
         check_unchanged(store, assembly)
+    check_room(store, assemblies, methods)
+    notes: list[str] = []
 
-    at_work = engine_at_work(spec.engine, store, assemblies, workers=spec.workers, device=spec.device)
-    with at_work as engine:
+    def note(said: Sequence[str]) -> None:
+        notes.extend(said)
+        for one in said:
+            show(one)
+
+    before, keys = store.quarantined(), needed(assemblies, methods)
+    with lease(store.root, keys), engine_at_work(spec, store, assemblies, methods, note) as engine:
+        note(of_other_versions(store, assemblies))
         trained, total = _ensure_worlds(store, assemblies, engine.train, tell)
         failures = _ensure_methods(store, assemblies, methods, engine.train, tell)
         results = _analyse(store, assemblies, methods, failures, engine.measure, tell)
+        with suppress(StoreError):  # only `gc --unused` asks for it
+            touch(store, keys)
+        note(made_anew(store, before))
 
     provenance = Provenance(
         unweave=__version__,
@@ -210,6 +229,7 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:
         models_reused=total - trained,
         spec=_spec_tree(spec, methods),
         fingerprints={assembly.case.name: assembly.setting.fingerprint for assembly in assemblies},
+        notes=tuple(notes),
     )
     return Comparison(Result(SCHEMA, headline_result(tuple(results)), provenance, tuple(results)))
 
@@ -228,7 +248,8 @@ def _ensure_worlds(store: Store, assemblies: Sequence[Assembly], run: Run, tell:
             total += len(world.keys)
             if not store.has(key_of(outputs_fields(assembly.setting, world))):
                 label = f"training {world.training_set} of {assembly.case.name} (seed {assembly.case.seed})"
-                reads = [key_of(fields) for fields in model_fields(assembly.setting, world)]
+                of_each = opaque_fields if assembly.setting.learner.opaque else model_fields
+                reads = [key_of(fields) for fields in of_each(assembly.setting, world)]
                 tasks.append(_task("train_world", store, assembly, label, reads, world=name))
     tell("train", 0, len(tasks))
     counts = run(tasks, on_done=_counter("train", len(tasks), tell))

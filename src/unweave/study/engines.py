@@ -14,7 +14,9 @@ from unweave.references import Store
 from unweave.study.assemble import Assembly
 from unweave.study.away import CODE, sender
 from unweave.study.device import PROCESSES, address_of, name_of_device
+from unweave.study.preflight import fit_in_memory
 from unweave.study.shared import shared_folder
+from unweave.study.spec import MethodChoice, Spec
 
 Run = Callable[..., list[Any]]
 """`run_tasks` of an engine, with its workers."""
@@ -30,33 +32,41 @@ class Engine(NamedTuple):
 
 @contextmanager
 def engine_at_work(
-    engine: str, store: Store, assemblies: Sequence[Assembly], *, workers: int | None, device: str
+    spec: Spec,
+    store: Store,
+    assemblies: Sequence[Assembly],
+    methods: Sequence[MethodChoice],
+    note: Callable[[Sequence[str]], None],
 ) -> Generator[Engine]:
     """The engine of a run until the block ends, after which nothing of it is left.
 
     Args:
-        engine: Its name.
-        store: Where models are; only this process writes it where tasks run elsewhere.
+        spec: Names the engine, and says how many tasks may be at work at once.
+        store: Where models are; where tasks run elsewhere only this process writes it.
         assemblies: All cases of the run.
-        workers: How many tasks may be at work at once; None = one per core, and one for what a GPU does.
-        device: Where models are trained.
+        methods: All methods of the run.
+        note: Called with what a reader should know: here that memory is not enough for all workers.
+
+    Raises:
+        UserError: where memory is not enough for one worker, Ray is not installed, or its cluster not there.
     """
-    if engine == PROCESSES:
+    address = address_of(spec.engine)
+    wanted = spec.workers or cores()
+    workers = wanted if address else fit_in_memory(assemblies, methods, workers=wanted)
+    if workers < wanted:
+        note([f"Memory is enough for {workers} of {wanted} workers at a time."])
+    if spec.engine == PROCESSES:
         # Processes that share a GPU get in each other's way, and hold each its own copy of CUDA.
-        many, at_device = workers or cores(), workers or (cores() if device == "cpu" else 1)
-        with shared_folder(store, workers=many) as shared, crew_of_workers() as crew:
+        at_device = min(workers, spec.workers or (cores() if spec.device == "cpu" else 1))
+        with shared_folder(store, workers=workers) as shared, crew_of_workers() as crew:
             run = partial(_run_shared, shared, crew=crew)
-            yield Engine(partial(run, workers=at_device), partial(run, workers=many), name_of_device(device))
+            named = name_of_device(spec.device)
+            yield Engine(partial(run, workers=at_device), partial(run, workers=workers), named)
         return
-    with on_ray(
-        address_of(engine),
-        workers=workers,
-        cores=cores(),
-        code=CODE,
-        fetch=sender(store, assemblies),
-        commit=store.commit,
-    ) as ray:
-        yield Engine(partial(ray.run, gpu=device != "cpu"), ray.run, f"; {ray.hardware}")
+    most = spec.workers if address else workers
+    fetch = sender(store, assemblies)
+    with on_ray(address, workers=most, cores=workers, code=CODE, fetch=fetch, commit=store.commit) as ray:
+        yield Engine(partial(ray.run, gpu=spec.device != "cpu"), ray.run, f"; {ray.hardware}")
 
 
 def cores() -> int:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from unweave._errors import SpecError, UserError
+from unweave._durable import make_folder, write_durably
+from unweave._errors import SpecError, StoreError, UserError
 from unweave.data import Examples, row_prints, table_prints
 from unweave.problem import DataChoice
-from unweave.records import write_atomically
-from unweave.references import Store
+from unweave.references import Store, seal, unseal
 from unweave.study.assemble import Assembly
 
 _SHOWN = 12
@@ -47,8 +47,11 @@ def check_unchanged(store: Store, assembly: Assembly) -> None:
             f"{_difference(before, now)}. Models of the old data are kept apart. If the change is meant, say so: "
             f"--set data.fingerprint={found[:_SHOWN]}."
         )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, json.dumps(now))
+    try:
+        make_folder(file.parent)
+        write_durably(file, seal(now))
+    except OSError as error:
+        raise StoreError(f"Cannot write to the store {store.root}: {error.strerror}.") from None
 
 
 def _check_pin(pin: str, found: str) -> None:
@@ -72,7 +75,7 @@ def _file(store: Store, choice: DataChoice) -> Path:
 
 def _read(file: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return unseal(file.read_bytes())
     except (OSError, ValueError):  # not there, or damaged: then there is nothing to hold the data against
         return None
 
