@@ -72,12 +72,7 @@ def _verified(store: Store, key: str) -> Packed | None:
 
 def arrived(away: Away) -> tuple[Assembly, Carried]:
     """The case and the objects that came with a task."""
-    assembly: Assembly = away.inputs["case"]
     if "code" in away.inputs:
         carry(away.inputs["code"])
-        # Several processes read these arrays from one place in memory, and code of the user's own may write into
-        # what it is given.
-        setting = assembly.setting
-        assembly = assembly._replace(setting=setting._replace(x=setting.x.copy(), probes=setting.probes.copy()))
     objects = {name: value for name, value in away.inputs.items() if isinstance(value, Packed)}
-    return assembly, Carried(objects, away.made)
+    return away.inputs["case"], Carried(objects, away.made)

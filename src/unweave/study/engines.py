@@ -63,7 +63,7 @@ def engine_at_work(
             named = name_of_device(spec.device)
             yield Engine(partial(run, workers=at_device), partial(run, workers=workers), named)
         return
-    most = spec.workers if address else workers
+    most = spec.workers if address else None  # a Ray of our own has no more cores than that
     fetch = sender(store, assemblies)
     with on_ray(address, workers=most, cores=workers, code=CODE, fetch=fetch, commit=store.commit) as ray:
         yield Engine(partial(ray.run, gpu=spec.device != "cpu"), ray.run, f"; {ray.hardware}")
