@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,10 @@ def driver(address: str | None, *tasks: Any, stay: bool = False, **changes: str)
     )
 
 
+# 127.0.0.1, the same within IPv6, and ::1, as the kernel writes them.
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+
+
 def of_ray(folder: str) -> dict[int, str]:
     """Processes of the Ray that keeps its files in a folder, with their commands."""
     found: dict[int, str] = {}
@@ -95,8 +101,9 @@ def listening(pids: Any) -> set[str]:
     return {sockets[one] for one in held if one in sockets}
 
 
-def test_ray_started_here_listens_to_nobody_else_and_is_gone_afterwards(toys: Path, tmp_path: Path):
-    short = Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())
+@pytest.mark.parametrize("end", ["ends", "interrupted"])
+def test_ray_started_here_listens_to_nobody_else_and_is_gone_afterwards(toys: Path, end: str):
+    short = Path(tempfile.mkdtemp())  # pytest's own names are too long for sockets
     process = driver(None, ["add", {"values": [1, 2]}], stay=True, TMPDIR=str(short))
     try:
         assert process.stdout is not None
@@ -107,16 +114,17 @@ def test_ray_started_here_listens_to_nobody_else_and_is_gone_afterwards(toys: Pa
         assert folder.stat().st_mode & 0o777 == 0o700
         pids = [*of_ray(str(folder)), process.pid]
         assert len(pids) > 3
-        loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
-        assert listening(pids) and listening(pids) <= loopback
-        out, err = process.communicate("\n", timeout=20)
-        assert (out, err, process.returncode) == ("", "", 0)
-        assert not of_ray(str(folder))
+        assert listening(pids) and listening(pids) <= LOOPBACK
+        if end == "interrupted":
+            process.send_signal(signal.SIGINT)
+        out, err = process.communicate("\n" if end == "ends" else None, timeout=10)
+        assert (out, err, process.returncode) == ("", "", 0 if end == "ends" else 130)
+        wait_for(lambda: not of_ray(str(folder)))
         assert not list(short.iterdir())
     finally:
         process.kill()
         process.communicate()
-        short.rmdir()
+        shutil.rmtree(short)
 
 
 def test_a_kill_for_memory_ends_after_three_tries(toys: Path, tmp_path: Path):

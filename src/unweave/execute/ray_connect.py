@@ -132,8 +132,10 @@ def _init(ray: Any, options: Mapping[str, Any]) -> None:
     except Exception as error:
         where = options["address"]
         what = "start Ray" if where == "local" else f"join the Ray cluster {where}"
-        hint = "" if where == "local" else " This machine must belong to it: `ray start --address=…` on it."
-        raise UserError(f"Cannot {what}: {str(error).strip().rstrip('.')}.{hint}") from error
+        hint = " This machine must belong to it (`ray start --address=…`), and have its token if it asks for one."
+        raise UserError(
+            f"Cannot {what}: {str(error).strip().rstrip('.')}.{hint if where != 'local' else ''}"
+        ) from error
     finally:
         # Ray would end the process on SIGTERM with an exit code of its own, before anything is tidied.
         if threading.current_thread() is threading.main_thread():

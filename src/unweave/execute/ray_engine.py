@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -113,7 +114,7 @@ def run_tasks(
             or no machine can run a task.
     """
     requests = [json.dumps({"function": one.function, "arguments": one.arguments}) for one in tasks]
-    waiting, flying = deque(range(len(tasks))), dict[Any, int]()
+    waiting, flying = deque(range(len(tasks))), dict[Future[Any], tuple[int, Any]]()
     tries, alone = Counter[int](), set[int]()
     values: list[Any] = [None] * len(tasks)
     failures: dict[int, UnweaveError] = {}
@@ -124,9 +125,11 @@ def run_tasks(
             for _ in range(min(len(waiting), _room(session, gpu) - len(flying))):
                 number = waiting.popleft()
                 cores = _least_cores(session, gpu) if number in alone else 1
-                flying[_send(session, requests[number], tasks[number], cores, gpu)] = number
-            for ended in session.ray.wait(list(flying))[0]:
-                number = flying.pop(ended)
+                sent = _send(session, requests[number], tasks[number], cores, gpu)
+                flying[sent.future()] = number, sent
+            # Not `ray.wait`, in which SIGTERM would end this process with exit code 1.
+            for ended in wait(flying, return_when=FIRST_COMPLETED)[0]:
+                number, _ = flying.pop(ended)
                 said = _receive(session, ended, tasks[number])
                 tries[number] += 1
                 if "value" in said:
@@ -144,9 +147,9 @@ def run_tasks(
     except session.ray.exceptions.RayError as error:
         raise WorkerError(f"Ray failed: {_first_line(error)}.") from error
     finally:
-        for one in flying:
+        for _, sent in flying.values():
             with suppress(Exception):
-                session.ray.cancel(one, force=True)
+                session.ray.cancel(sent, force=True)
     raise_failures(tasks, failures)
     return values
 
@@ -185,11 +188,11 @@ def _send(session: _Session, request: str, item: Task, cores: int, gpu: bool) ->
     return once.remote(request, session.kin, names, *(session.sent[name] for name in names))
 
 
-def _receive(session: _Session, ended: Any, item: Task) -> dict[str, Any]:
+def _receive(session: _Session, ended: Future[Any], item: Task) -> dict[str, Any]:
     """A task's answer, once what it made is stored; or how it was lost."""
     errors = session.ray.exceptions
     try:
-        text, made = session.ray.get(ended)
+        text, made = ended.result()
     except errors.RayTaskError as error:  # `answer` raises nothing: it could not begin
         raise UserError(
             f"A worker of the Ray cluster could not begin the task {item.name}: {_first_line(error)}. The same "
