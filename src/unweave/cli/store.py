@@ -12,8 +12,7 @@ import typer
 from unweave.cli.options import Debug, Json, Quiet, reported
 
 if TYPE_CHECKING:
-    from unweave.references import Removed
-    from unweave.study.care import Contents
+    from unweave.study.care import Contents, Removed
 
 store = typer.Typer(
     add_completion=False,
@@ -45,7 +44,7 @@ def ls(
         _print_contents(root, found, every=every)
         tree: dict[str, Any] = {"manifest": found.manifest, "quarantined": found.quarantined}
         tree["objects"] = [row._asdict() for row in found.objects]
-        tree["data"] = [one._asdict() for one in found.data]
+        tree["data"] = [{**one._asdict(), "ids": sorted(one.ids)} for one in found.data]
         write_json(json, tree)
 
 
