@@ -20,7 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Did your method untrain or unlearn? Trains both kinds of reference model and says so, with intervals.",
-    epilog="Exit codes: 0 ok, 1 corrupt store, 2 bad input, 70 bug, 130/143 interrupted (run again to go on).",
+    epilog="Exit codes: 0 ok, 1 corrupt store, 2 bad input, 70 bug or workers lost, "
+    "130/143 interrupted (run again to go on).",
 )
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -47,7 +48,7 @@ def reported(debug: bool) -> Generator[None]:
         _say(f"Error: {error}")
         code = 1 if isinstance(error, CorruptObjectError) else 2
         if not isinstance(error, StoreError) and type(error).__name__ == "WorkerError":
-            code = 70  # a bug of ours, not of the input
+            code = 70  # a bug of ours or the machine's doing, not that of the input
         raise typer.Exit(code) from None
     except KeyboardInterrupt:
         _say(_GO_ON)
