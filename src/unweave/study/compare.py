@@ -34,7 +34,7 @@ from unweave.study.assemble import Assembly, assemble
 from unweave.study.away import names_sent
 from unweave.study.device import PROCESSES, check_engine
 from unweave.study.engines import Run, cores, engine_at_work
-from unweave.study.holdings import made_anew, needed, of_other_versions
+from unweave.study.holdings import ids_of, keep_ids, made_anew, needed, of_other_versions
 from unweave.study.manifest import check_unchanged
 from unweave.study.methods import DEFAULT_METHODS, check_methods, refusal
 from unweave.study.own_code import trusted_files
@@ -209,6 +209,7 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None, on_message: Mes
     before, keys = store.quarantined(), needed(assemblies, methods)
     with lease(store.root, keys), engine_at_work(spec, store, assemblies, methods, note) as engine:
         note(of_other_versions(store, assemblies))
+        keep_ids(store, assemblies)
         trained, total = _ensure_worlds(store, assemblies, engine.train, tell)
         failures = _ensure_methods(store, assemblies, methods, engine.train, tell)
         results = _analyse(store, assemblies, methods, failures, engine.measure, tell)
@@ -249,7 +250,8 @@ def _ensure_worlds(store: Store, assemblies: Sequence[Assembly], run: Run, tell:
             if not store.has(key_of(outputs_fields(assembly.setting, world))):
                 label = f"training {world.training_set} of {assembly.case.name} (seed {assembly.case.seed})"
                 of_each = opaque_fields if assembly.setting.learner.opaque else model_fields
-                reads = [key_of(fields) for fields in of_each(assembly.setting, world)]
+                models = [key_of(fields) for fields in of_each(assembly.setting, world)]
+                reads = [*models, *ids_of(assembly, world)]
                 tasks.append(_task("train_world", store, assembly, label, reads, world=name))
     tell("train", 0, len(tasks))
     counts = run(tasks, on_done=_counter("train", len(tasks), tell))
@@ -285,7 +287,7 @@ def _originals(assembly: Assembly) -> list[str]:
     """Keys of all that a method needs to know of the original models."""
     world = assembly.worlds["original"]
     models = [key_of(fields) for fields in model_fields(assembly.setting, world)]
-    return [*models, key_of(outputs_fields(assembly.setting, world))]
+    return [*models, key_of(outputs_fields(assembly.setting, world)), *ids_of(assembly, world)]
 
 
 def _task(
