@@ -119,8 +119,8 @@ def test_a_driver_that_was_killed_resumes_from_the_disk(engine: str, ray_cluster
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         end = time.monotonic() + 60
-        # Ids of the data and of the first training set, its models, its outputs: then comes the second.
-        while len(list(tmp_path.glob("store/objects/*/*.json"))) <= 7:
+        # Four of ids, then of the first world its models and its outputs: then comes the second.
+        while len(list(tmp_path.glob("store/objects/*/*.json"))) < 10:
             assert process.poll() is None and time.monotonic() < end, process.communicate()
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGKILL)
