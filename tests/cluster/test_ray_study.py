@@ -72,13 +72,11 @@ def ran(found: Comparison) -> tuple[str, int, int]:
 
 def test_the_same_rows_and_the_same_objects_as_by_processes(engine: str, tmp_path: Path):
     cases, methods = [tiny("one"), tiny("two", name="forest", epochs=None, trees=3)], ["noop", "finetune"]
-    here = compare(cases, methods=methods, store=tmp_path / "here", workers=2)
+    here = compare(cases, methods=methods, store=tmp_path / "here", workers=1)
     away = compare(cases, methods=methods, store=tmp_path / "away", engine=engine)
     assert ran(here) == ran(away)
     assert contents(tmp_path / "here") == contents(tmp_path / "away")
     assert "2 machines, 2 cores" in away.result.provenance.hardware
-    again = compare(cases, methods=methods, store=tmp_path / "away", engine=engine)
-    assert ran(again)[1:] == (0, ran(here)[1])
 
 
 def test_own_code_runs_on_workers_and_writes_into_nobody_elses_data(engine: str, tmp_path: Path):
@@ -86,7 +84,7 @@ def test_own_code_runs_on_workers_and_writes_into_nobody_elses_data(engine: str,
     file.write_text(OWN)
     case = tiny(factory=f"{file}:make")
     given: dict[str, Any] = {"methods": ["noop"], "trust_code": [file]}
-    here = compare(case, store=tmp_path / "here", workers=2, **given)
+    here = compare(case, store=tmp_path / "here", workers=1, **given)
     away = compare(case, store=tmp_path / "away", engine=engine, **given)
     assert ran(here) == ran(away)
     assert contents(tmp_path / "here") == contents(tmp_path / "away")

@@ -122,7 +122,7 @@ def run_tasks(
         if tasks:
             _check_room(session, gpu)
         while waiting or flying:
-            for _ in range(min(len(waiting), _room(session, gpu) - len(flying))):
+            for _ in range(min(len(waiting), _room(session, gpu) - len(flying)) if waiting else 0):
                 number = waiting.popleft()
                 cores = _least_cores(session, gpu) if number in alone else 1
                 sent = _send(session, requests[number], tasks[number], cores, gpu)
