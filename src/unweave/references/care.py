@@ -233,7 +233,8 @@ def remove(
 
 def _left_behind(store: Store) -> Iterator[Path]:
     """Temporary files, and arrays without a sidecar. Nobody is writing, or it could be theirs."""
-    for folder in (store.root, store.root / "data", *sorted((store.root / "objects").glob("*"))):
+    objects = store.root / "objects"
+    for folder in (store.root, store.root / "data", objects, *sorted(objects.glob("*"))):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             orphan = path.suffix == ".safetensors" and not path.with_suffix(".json").exists()
             if path.is_file() and ((path.name.startswith(".") and path.suffix == ".tmp") or orphan):

@@ -30,11 +30,13 @@ class Store:
         Raises:
             StoreError: with the folder and the system's reason.
         """
-        probe = self.root / "objects" / f".probe-{uuid.uuid4().hex}"
+        probe = self.root / "objects" / f".probe-{uuid.uuid4().hex}.tmp"
         try:
             make_folder(probe.parent)
-            write_durably(probe, b"")  # the way objects are written: a rename may be refused as well
-            probe.unlink()
+            try:
+                write_durably(probe, b"")  # the way objects are written: a rename may be refused as well
+            finally:
+                probe.unlink(missing_ok=True)
             with shared(self.root):
                 pass
             self._check_format()
@@ -88,15 +90,17 @@ class Store:
         return folder / f"{key}.safetensors", folder / f"{key}.json"
 
     def keys(self) -> Iterator[str]:
-        """Keys of all objects that count as complete, sorted within each folder; nothing is verified."""
+        """Keys of all objects that count as complete, sorted within each folder; nothing is verified.
+
+        Raises:
+            StoreError: if a folder cannot be listed: then nobody knows what is there.
+        """
         try:
-            folders = sorted(one.path for one in os.scandir(self.root / "objects") if one.is_dir())
-        except FileNotFoundError:
-            return
-        for folder in folders:
-            with suppress(FileNotFoundError):
-                names = sorted(one.name for one in os.scandir(folder))
+            for folder in sorted(one.path for one in _entries(self.root / "objects") if one.is_dir()):
+                names = sorted(one.name for one in _entries(Path(folder)))
                 yield from (name.removesuffix(".json") for name in names if _is_sidecar(name))
+        except OSError as error:
+            raise StoreError(f"Cannot read the store {self.root}: {error.strerror}.") from None
 
     def has(self, key: str) -> bool:
         """Whether an object is complete (its bytes are verified when it is read)."""
@@ -206,6 +210,11 @@ class Store:
     def quarantined(self) -> frozenset[str]:
         """Names of the bad objects that were set aside so far."""
         return frozenset(path.stem for path in (self.root / "quarantine").glob("*.json"))
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with suppress(FileNotFoundError):  # not made yet, or removed since it was seen
+        yield from os.scandir(folder)
 
 
 def _is_sidecar(name: str) -> bool:
