@@ -1,18 +1,15 @@
-"""The commands, and what becomes of errors: one message and an exit code."""
+"""The commands."""
 
 from __future__ import annotations
 
-import sys
-import traceback
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from unweave._errors import CorruptObjectError, StoreError, UnweaveError
 from unweave._version import __version__
+from unweave.cli.options import AllowUnknown, Debug, Json, Quiet, TrustCode, reported
+from unweave.cli.store import store as store_commands
 
 app = typer.Typer(
     add_completion=False,
@@ -23,58 +20,9 @@ app = typer.Typer(
     epilog="Exit codes: 0 ok, 1 corrupt store, 2 bad input, 70 bug, 130/143 interrupted (run again to go on).",
 )
 
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Also write JSON to this file.", metavar="PATH")]
-AllowUnknown = Annotated[
-    bool,
-    typer.Option("--allow-unknown", help="Drop and list forget ids that are not in the training data."),
-]
-TrustCode = Annotated[
-    list[Path] | None,
-    typer.Option("--trust-code", help="File of your own that may be run (learner.factory).", metavar="FILE"),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no tables.")]
-
-
-@contextmanager
-def reported(debug: bool) -> Generator[None]:
-    """Turn what unweave raises on purpose into one message and an exit code."""
-    try:
-        yield
-    except UnweaveError as error:
-        if debug:
-            traceback.print_exc()
-        _say(f"Error: {error}")
-        code = 1 if isinstance(error, CorruptObjectError) else 2
-        if not isinstance(error, StoreError) and type(error).__name__ == "WorkerError":
-            code = 70  # a bug of ours, not of the input
-        raise typer.Exit(code) from None
-    except KeyboardInterrupt:
-        _say(_GO_ON)
-        raise typer.Exit(130) from None
-    except typer.Exit:
-        raise
-    except Exception:
-        # Not on purpose, so not the user's doing: 1 would read as a corrupt store.
-        traceback.print_exc()
-        _say("This is a bug of unweave. Please report it with the lines above.")
-        raise typer.Exit(70) from None
-    except SystemExit as stop:
-        if stop.code == 143:
-            _say(_GO_ON)
-        raise
-
 
 def _settings(given: list[str] | None, *, allow_unknown: bool) -> list[str]:
     return [*(given or []), *(["forget.allow_unknown=true"] if allow_unknown else [])]
-
-
-_GO_ON = "Interrupted. What was complete is stored; run the same command to go on."
-
-
-def _say(text: str) -> None:
-    """One message on stderr; a key or name in it cannot send commands to the terminal."""
-    print("".join(one if one.isprintable() or one in "\n\t" else "�" for one in text), file=sys.stderr)
 
 
 def _version(asked: bool) -> bool:
@@ -82,6 +30,9 @@ def _version(asked: bool) -> bool:
         print(f"unweave {__version__}")
         raise typer.Exit
     return asked
+
+
+app.add_typer(store_commands, name="store")
 
 
 @app.callback()

@@ -22,9 +22,11 @@ from rich.progress import (
 
 from unweave._errors import SpecError, UserError
 from unweave.cli.files import check_file, write_file
+from unweave.cli.options import printable
 from unweave.records import result_to_json
 from unweave.report import print_result
 from unweave.study import Spec, assemble, check_out, read_spec, run_spec, trusted_files
+from unweave.study.compare import Message
 from unweave.study.compare import Progress as Tell
 from unweave.study.device import check_device
 from unweave.study.methods import check_methods
@@ -70,8 +72,8 @@ def run_compare(
     check_out(folder)
     if json is not None:
         check_file(json)
-    with _progress(quiet) as tell:
-        study = run_spec(wanted, on_progress=tell)
+    with _progress(quiet) as (tell, say):
+        study = run_spec(wanted, on_progress=tell, on_message=say)
     study.save(folder)
     if json is not None:
         try:
@@ -103,7 +105,7 @@ def _check(spec: Spec) -> None:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Generator[Tell]:
+def _progress(quiet: bool) -> Generator[tuple[Tell, Message]]:
     columns = (
         TextColumn("{task.description:<20}"),
         BarColumn(),
@@ -121,4 +123,8 @@ def _progress(quiet: bool) -> Generator[Tell]:
                 stages[stage] = bars.add_task(_STAGES[stage], total=total)
             bars.update(stages[stage], completed=done, total=total)
 
-        yield tell
+        def say(message: str) -> None:
+            if not quiet:
+                bars.console.print(printable(message), style="yellow", highlight=False, markup=False)
+
+        yield tell, say

@@ -314,7 +314,11 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the numbers come from."""
+    """Where the numbers come from.
+
+    `notes`: what happened on the way that a reader should know: damaged objects made anew, models of other
+    versions of code that were not used.
+    """
 
     unweave: str
     python: str
@@ -328,6 +332,7 @@ class Provenance:
     models_reused: int
     spec: dict[str, Json]
     fingerprints: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)

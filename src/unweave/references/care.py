@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +19,8 @@ from unweave.references.membership import data_fields
 from unweave.references.objects import Fields, check, key_of, read_sidecar
 from unweave.references.sealed import unseal
 from unweave.references.store import Store
+
+_REPEATABLE = ("model", "outputs", "opaque outputs", "method outputs")
 
 Progress = Callable[[int, int], None]
 Stale = Callable[[Fields, Fields], bool]
@@ -96,9 +100,11 @@ def verify(store: Store, *, on_progress: Progress | None = None) -> Health:
                 bad.append((key, str(error)))
         if on_progress is not None:
             on_progress(number, len(keys))
-    with alone(store.root):
-        sound = index.rebuild(store)
-        left = len(list(_left_behind(store)))
+    sound, left = True, 0
+    if os.access(store.root, os.W_OK):  # else nobody uses what is wrong in an index
+        with alone(store.root):
+            sound = index.rebuild(store)
+            left = len(list(_left_behind(store)))
     return Health(len(keys), size, tuple(bad), _bad_files(store), not sound, left, len(store.quarantined()))
 
 
@@ -147,7 +153,7 @@ def gc(
     """
     store.check_format()
     when = time.time() if now is None else now
-    used = {} if unused_days is None else {row.key: row.used for row in index.rows(store)}
+    used = {} if unused_days is None else {row.key: row.used for row in index.stored_objects(store)}
     try:
         with alone(store.root):
             leases = live_leases(store.root)
@@ -171,6 +177,20 @@ def _unused_for(store: Store, key: str, used: dict[str, float], now: float) -> f
     with suppress(OSError):
         return now - max(used.get(key, 0.0), store.paths(key)[1].stat().st_mtime)
     return 0.0
+
+
+def manifest(store: Store) -> str:
+    """One digest of all models and outputs of a store: equal in two stores that hold the same ones.
+
+    SHA-256 over a line `key content` for each, sorted. Analyses are left out, which hold how long things took, and
+    so are notes.
+    """
+    lines = [
+        f"{key} {sidecar['content']}\n"
+        for key, sidecar in _sidecars(store)
+        if sidecar["fields"].get("kind") in _REPEATABLE
+    ]
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 
 def _with_membership(sidecars: dict[str, Fields], doomed: set[str]) -> set[str]:

@@ -24,7 +24,7 @@ NAME = "index.sqlite"
 _WAIT = 30.0  # seconds that a writer waits for another
 
 
-class Row(NamedTuple):
+class StoredObject(NamedTuple):
     """An object in the index.
 
     Attributes:
@@ -53,19 +53,20 @@ class Row(NamedTuple):
 _MIGRATIONS = (
     """CREATE TABLE objects (
         key TEXT PRIMARY KEY, kind TEXT NOT NULL, bytes INTEGER NOT NULL, content TEXT NOT NULL,
-        data TEXT NOT NULL, training_ids TEXT NOT NULL, same TEXT NOT NULL, versions TEXT NOT NULL, used REAL NOT NULL
+        data TEXT NOT NULL, training_ids TEXT NOT NULL, same TEXT NOT NULL, versions TEXT NOT NULL,
+        used REAL NOT NULL
     ) WITHOUT ROWID""",
     "CREATE INDEX objects_same ON objects (same)",
 )
 """Statement n brings an index from version n to n + 1 (`PRAGMA user_version`)."""
 
-_INSERT = f"INSERT OR REPLACE INTO objects VALUES ({','.join('?' * len(Row._fields))})"
+_INSERT = f"INSERT OR REPLACE INTO objects VALUES ({','.join('?' * len(StoredObject._fields))})"
 _READ_ONLY = ("readonly", "unable to open")
 _BUSY = ("locked", "full")
 _VERSIONS = ("training_version", "torch", "scikit-learn", "device")
 
 
-def rows(store: Store) -> list[Row]:
+def stored_objects(store: Store) -> list[StoredObject]:
     """All objects, sorted by key; the index is brought up to date first."""
     return _ask(store, _all_rows)
 
@@ -100,7 +101,7 @@ def rebuild(store: Store) -> bool:
 
     When objects were last used is kept where it can still be read. To be called while nobody else uses the store.
     """
-    before: list[Row] = []
+    before: list[StoredObject] = []
     sound = True
     if (store.root / NAME).exists():
         try:
@@ -149,8 +150,8 @@ def _ask(store: Store, question: Callable[[sqlite3.Connection], Answer], *, refr
     raise StoreError(f"Cannot use the index {store.root / NAME}: {said}.")
 
 
-def _all_rows(index: sqlite3.Connection) -> list[Row]:
-    return [Row(*row) for row in index.execute("SELECT * FROM objects ORDER BY key")]
+def _all_rows(index: sqlite3.Connection) -> list[StoredObject]:
+    return [StoredObject(*row) for row in index.execute("SELECT * FROM objects ORDER BY key")]
 
 
 @contextmanager
@@ -189,7 +190,7 @@ def _refresh(store: Store, index: sqlite3.Connection) -> None:
         index.executemany(_INSERT, new)
 
 
-def _row(store: Store, key: str) -> Row | None:
+def _row(store: Store, key: str) -> StoredObject | None:
     """What the sidecar of an object says, or None if it is gone."""
     content, path = store.paths(key)
     try:
@@ -200,13 +201,13 @@ def _row(store: Store, key: str) -> Row | None:
     try:
         sidecar = read_sidecar(key, text)
     except CorruptObjectError:
-        return Row(key, "damaged", size, "", "", "", "", "", 0.0)
+        return StoredObject(key, "damaged", size, "", "", "", "", "", 0.0)
     fields: Fields = sidecar["fields"]
     about: Fields = {**fields, **sidecar["notes"]}
     data, training_ids = (str(about.get(name, "")) for name in ("data", "training_ids"))
     versions = _versions({**about, **about.get("versions", {})})
     kind = str(fields.get("kind", ""))
-    return Row(key, kind, size, sidecar["content"], data, training_ids, _same(fields), versions, 0.0)
+    return StoredObject(key, kind, size, sidecar["content"], data, training_ids, _same(fields), versions, 0.0)
 
 
 def _same(fields: Fields) -> str:

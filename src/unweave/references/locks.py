@@ -85,6 +85,8 @@ def _open(path: Path) -> int:
     except FileNotFoundError:
         make_folder(path.parent)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError:  # somebody else's store: who may read the file may lock it
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _wait(lock: int, kind: int, path: Path) -> None:

@@ -7,16 +7,39 @@ in it. Without them nobody could say which models were trained on an example.
 from __future__ import annotations
 
 import json
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unweave.references.keys import Setting, digest
-from unweave.references.objects import Arrays, Entry, Fields, Objects, key_of
+from unweave._errors import StoreError
+from unweave.references.index import stored_objects
+from unweave.references.keys import Setting, digest, read_verified
+from unweave.references.objects import Arrays, Entry, Fields, Objects, Packed, check, key_of, unpack
 from unweave.references.plan import WorldPlan
+from unweave.references.store import Store
 
-Ids = frozenset[int | str]
+Ids = frozenset[str]
+"""Ids as texts: what people call 17 is the same id, whether a file of data has numbers or texts."""
+
+
+class StoredData(NamedTuple):
+    """A data set that models of a store were trained on, with one behaviour planted in it.
+
+    Attributes:
+        name: What it is called: its source or path.
+        read: Fingerprint of the data as they were read.
+        data: Fingerprint of the training data after planting, which is in the keys of models.
+        examples: Number of ids, of training and test parts.
+        ids: These ids.
+    """
+
+    name: str
+    read: str
+    data: str
+    examples: int
+    ids: Ids
 
 
 def register(store: Objects, setting: Setting, world: WorldPlan) -> None:
@@ -28,14 +51,14 @@ def register(store: Objects, setting: Setting, world: WorldPlan) -> None:
         world: With the rows that its models are trained on.
     """
     data, rows = data_fields(setting.fingerprint), set_fields(setting, world)
-    if not store.has(key_of(data)):
+    if read_verified(store, key_of(data)) is None:
         origin, arrays = setting.origin, {"ids": packed_ids(setting.ids)}
         notes: Fields = {"name": "data without a name", "read": setting.fingerprint}
         if origin is not None:
             arrays["test_ids"] = packed_ids(origin.test_ids)
             notes = {"name": origin.name, "read": origin.fingerprint}
         store.write([Entry(data, arrays, notes)])
-    if not store.has(key_of(rows)):
+    if read_verified(store, key_of(rows)) is None:
         store.write([Entry(rows, {"ids": packed_ids(setting.ids[world.rows])}, {})])
 
 
@@ -67,12 +90,33 @@ def packed_ids(ids: NDArray[Any]) -> NDArray[Any]:
 
 def all_ids(arrays: Arrays) -> Ids:
     """All ids in a stored data set or training set."""
-    return frozenset(one for array in arrays.values() for one in _unpacked(array))
+    return frozenset(str(one) for array in arrays.values() for one in _unpacked(array))
+
+
+def data_sets(store: Store) -> list[StoredData]:
+    """All data sets that models of a store were trained on; damaged ones are left out."""
+    found: list[StoredData] = []
+    for row in stored_objects(store):
+        if row.kind == "data":
+            with suppress(StoreError):
+                found.append(stored_data(store.read_packed(row.key)))
+    return found
+
+
+def stored_data(packed: Packed) -> StoredData:
+    """A data set from its object.
+
+    Raises:
+        CorruptObjectError: if a byte of it is not as it was written.
+    """
+    sidecar, (arrays, notes) = check(packed), unpack(packed)
+    ids = all_ids(arrays)
+    return StoredData(notes["name"], notes["read"], sidecar["fields"]["data"], len(ids), ids)
 
 
 def drop(array: NDArray[Any], ids: Ids) -> NDArray[Any]:
     """Packed ids without some of them."""
-    kept = [one for one in _unpacked(array) if one not in ids]
+    kept = [one for one in _unpacked(array) if str(one) not in ids]
     return packed_ids(np.array(kept, dtype=np.str_ if array.dtype == np.uint8 else np.int64))
 
 

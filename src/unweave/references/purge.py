@@ -8,25 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import suppress
-from typing import NamedTuple
 
+from unweave._durable import write_durably
 from unweave._errors import CorruptObjectError, StoreError, UserError
 from unweave.references import index
 from unweave.references.care import Removed, remove
 from unweave.references.leases import live_leases
 from unweave.references.locks import alone
-from unweave.references.membership import Ids, all_ids, data_fields, drop
+from unweave.references.membership import Ids, StoredData, all_ids, data_fields, drop, stored_data
 from unweave.references.objects import Entry, Fields, key_of, pack, read_sidecar, unpack
 from unweave.references.sealed import unseal
 from unweave.references.store import Store
-
-
-class _Data(NamedTuple):
-    """A data set that the store knows: what it is called, what was read, and the ids in both of its parts."""
-
-    name: str
-    read: str
-    ids: Ids
 
 
 def purge(
@@ -51,7 +43,7 @@ def purge(
         StoreError: if a run is at work, or the store cannot be written.
     """
     store.check_format()
-    forget = frozenset(forget_ids)
+    forget = frozenset(str(one) for one in forget_ids)
     try:
         with alone(store.root):
             if leases := live_leases(store.root):
@@ -70,20 +62,23 @@ def _purge(store: Store, forget: Ids, data: str | None, *, dry_run: bool) -> Rem
     sidecars: dict[str, Fields] = {}
     doomed: set[str] = set()
     sets: dict[str, Ids] = {}
-    known: dict[str, _Data] = {}
+    of: dict[str, set[str]] = {}
+    known: dict[str, StoredData] = {}
     for key in list(store.keys()):
         try:
             sidecar = read_sidecar(key, store.paths(key)[1].read_bytes())
-            fields, notes = sidecar["fields"], sidecar["notes"]
-            if fields.get("kind") in ("data", "training set"):
-                ids = all_ids(unpack(store.look(key))[0])
-                if fields["kind"] == "data":
-                    known[fields["data"]] = _Data(notes["name"], notes["read"], ids)
-                else:
-                    sets[fields["training_ids"]] = ids
+            fields = sidecar["fields"]
+            if fields.get("kind") == "data":
+                known[fields["data"]] = stored_data(store.look(key))
+            if fields.get("kind") == "training set":
+                sets[fields["training_ids"]] = ids = all_ids(unpack(store.look(key))[0])
+                of.setdefault(fields["data"], set()).update(ids)
             sidecars[key] = sidecar
         except CorruptObjectError:  # nobody can say of what it is
             doomed.add(key)
+    for fingerprint, ids in of.items():  # of data whose own record is lost
+        lost = StoredData("data without a name", fingerprint, fingerprint, len(ids), frozenset(ids))
+        known.setdefault(fingerprint, lost)
     hit = _data_of(known, forget, data, store)
     for key, sidecar in sidecars.items():
         about = {**sidecar["fields"], **sidecar["notes"]}
@@ -99,12 +94,13 @@ def _purge(store: Store, forget: Ids, data: str | None, *, dry_run: bool) -> Rem
         _forget_rows(store, {known[one].read for one in hit})
         index.remove(store.root)
         # Last: what is interrupted finds the data again by the ids in these.
-        for fingerprint in sorted(hit):
-            _without(store, key_of(data_fields(fingerprint)), forget)
+        for key in sorted(key_of(data_fields(fingerprint)) for fingerprint in hit):
+            if key in sidecars:
+                _without(store, key, forget)
     return removed
 
 
-def _data_of(known: dict[str, _Data], forget: Ids, data: str | None, store: Store) -> set[str]:
+def _data_of(known: dict[str, StoredData], forget: Ids, data: str | None, store: Store) -> set[str]:
     """Fingerprints of the data sets that hold an example: all states of one source, with all that was planted."""
     hit = {
         key: one
@@ -126,7 +122,7 @@ def _data_of(known: dict[str, _Data], forget: Ids, data: str | None, store: Stor
     return set(hit)
 
 
-def _listed(data: Collection[_Data]) -> str:
+def _listed(data: Collection[StoredData]) -> str:
     return ", ".join(sorted({f"{one.name} ({one.read[:12]})" for one in data})) or "none"
 
 
@@ -145,5 +141,7 @@ def _without(store: Store, key: str, forget: Ids) -> None:
     old = store.look(key)
     arrays, notes = unpack(old)
     kept = {name: drop(array, forget) for name, array in arrays.items()}
-    store.discard(key)
-    store.put(pack(Entry(read_sidecar(key, old.sidecar)["fields"], kept, notes)))
+    new = pack(Entry(read_sidecar(key, old.sidecar)["fields"], kept, notes))
+    # The arrays first: no file with the old ids stays behind, wherever this is interrupted.
+    for path, content in zip(store.paths(key), (new.content, new.sidecar), strict=True):
+        write_durably(path, content)

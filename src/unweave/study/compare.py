@@ -7,6 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unweave import __version__
-from unweave._errors import SpecError, UserError
+from unweave._errors import SpecError, StoreError, UserError
 from unweave.execute import Task, crew_of_workers, run_tasks
 from unweave.problem import Case
 from unweave.records import (
@@ -28,13 +29,15 @@ from unweave.records import (
     rows_csv,
     write_atomically,
 )
-from unweave.references import Store, key_of, model_fields, outputs_fields
+from unweave.references import Store, key_of, lease, model_fields, outputs_fields, touch
 from unweave.report import headline_result, markdown_table, render_page, result_html
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.device import check_device, name_of_device
+from unweave.study.holdings import made_anew, needed, of_other_versions
 from unweave.study.manifest import check_unchanged
 from unweave.study.methods import DEFAULT_METHODS, check_methods, refusal
 from unweave.study.own_code import trusted_files
+from unweave.study.preflight import check_room, fit_in_memory
 from unweave.study.shared import shared_folder
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
 from unweave.study.tasks import analysis_fields, method_fields
@@ -44,6 +47,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total)."""
+
+Message = Callable[[str], None]
+"""Called with a sentence."""
 
 Run = Callable[..., list[Any]]
 """`run_tasks` with its workers."""
@@ -117,6 +123,7 @@ def compare(
     device: str = "cpu",
     trust_code: Sequence[str | os.PathLike[str]] = (),
     on_progress: Progress | None = None,
+    on_message: Message | None = None,
 ) -> Comparison:
     """Say for each method whether it untrained or unlearned, with intervals.
 
@@ -131,6 +138,7 @@ def compare(
         device: Where models are trained and edited: `cpu`, `cuda`, or one of several GPUs as `cuda:1`.
         trust_code: Files of your own with learners (`learner.factory`); no other code is run.
         on_progress: Called as (stage, done, total).
+        on_message: Called with each sentence that a reader should see at once; they are in the provenance as well.
 
     Returns:
         The comparison; `.result` is the record, `.save(folder)` writes files.
@@ -161,7 +169,7 @@ def compare(
     where = None if store is None else Path(store)
     trust = tuple(Path(one) for one in trust_code)
     spec = Spec(cases, chosen, store=where, workers=workers, device=device, trust_code=trust)
-    return run_spec(spec, on_progress=on_progress)
+    return run_spec(spec, on_progress=on_progress, on_message=on_message)
 
 
 def _choice(given: str | tuple[str, dict[str, float]] | dict[str, Any]) -> MethodChoice:
@@ -174,10 +182,10 @@ def _choice(given: str | tuple[str, dict[str, float]] | dict[str, Any]) -> Metho
     raise SpecError(f"`methods` holds {given!r}; expected a name, (name, parameters) or a dict with a name.")
 
 
-def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:
+def run_spec(spec: Spec, *, on_progress: Progress | None = None, on_message: Message | None = None) -> Comparison:
     """Run a whole spec; see `compare`."""
     started, clock = datetime.now(UTC), time.perf_counter()
-    tell = on_progress or (lambda stage, done, total: None)
+    tell, show = on_progress or (lambda stage, done, total: None), on_message or (lambda said: None)
     names = [case.name for case in spec.cases]
     if not names or len(set(names)) < len(names):
         raise UserError(f"Expected cases of different names, got {names or 'none'}.")
@@ -191,14 +199,34 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:
     assemblies = [assemble(case, trusted=trusted, device=spec.device) for case in spec.cases]
     for assembly in assemblies:
         check_unchanged(store, assembly)
+    check_room(store, assemblies, methods)
+    wanted = spec.workers or _cores()
+    workers = fit_in_memory(assemblies, methods, workers=wanted)
     # Processes that share a GPU get in each other's way, and hold each its own copy of CUDA.
-    workers, at_device = spec.workers or _cores(), spec.workers or (_cores() if spec.device == "cpu" else 1)
+    at_device = min(workers, spec.workers or (_cores() if spec.device == "cpu" else 1))
+    notes: list[str] = []
 
-    with shared_folder(store, workers=workers) as shared, crew_of_workers() as crew:
+    def note(said: Sequence[str]) -> None:
+        notes.extend(said)
+        for one in said:
+            show(one)
+
+    if workers < wanted:
+        note([f"Memory is enough for {workers} of {wanted} workers at a time."])
+    before, keys = store.quarantined(), needed(assemblies, methods)
+    with (
+        lease(store.root, keys),
+        shared_folder(store, workers=workers) as shared,
+        crew_of_workers() as crew,
+    ):
+        note(of_other_versions(store, assemblies))
         run, train = (partial(_run_shared, shared, workers=many, crew=crew) for many in (workers, at_device))
         trained, total = _ensure_worlds(store, assemblies, train, tell)
         failures = _ensure_methods(store, assemblies, methods, train, tell)
         results = _analyse(store, assemblies, methods, failures, run, tell)
+        with suppress(StoreError):  # only `gc --unused` asks for it
+            touch(store, keys)
+        note(made_anew(store, before))
 
     provenance = Provenance(
         unweave=__version__,
@@ -213,6 +241,7 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None) -> Comparison:
         models_reused=total - trained,
         spec=_spec_tree(spec, methods),
         fingerprints={assembly.case.name: assembly.setting.fingerprint for assembly in assemblies},
+        notes=tuple(notes),
     )
     return Comparison(Result(SCHEMA, headline_result(tuple(results)), provenance, tuple(results)))
 

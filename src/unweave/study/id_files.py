@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,22 @@ def place_paths(tree: dict[str, Any], folder: Path) -> None:
         learner["factory"] = str(folder / learner["factory"])
 
 
+def ids_of_option(text: str) -> list[int | str]:
+    """Ids as an option of a command gives them: a file of one id a line, or a list separated by commas.
+
+    Raises:
+        SpecError: if there are none.
+
+    Example:
+        >>> ids_of_option("17, b3")
+        [17, 'b3']
+    """
+    found = _read(text, Path(), "--forget-ids") if Path(text).is_file() else _as_ids(text.split(","))
+    if not found:
+        raise SpecError(f"--forget-ids {text!r} holds no id; expected a file of one id a line, or ids and commas.")
+    return found
+
+
 def _read(name: str, folder: Path, key: str) -> list[int | str]:
     # Not every text is a name: [1, 2 without its bracket arrives here as well.
     shown = repr(name) if len(name) <= 60 else repr(name)[:60] + "…"
@@ -57,6 +74,10 @@ def _read(name: str, folder: Path, key: str) -> list[int | str]:
         raise SpecError(f"{wanted} ({error.strerror}).") from None
     except ValueError:  # no name at all, or no text in it
         raise SpecError(f"{wanted} (this is no text file).") from None
-    texts = [line.strip() for line in lines if line.strip()]
+    return _as_ids(lines)
+
+
+def _as_ids(texts: Iterable[str]) -> list[int | str]:
     # 007 is no number: read as one it would come back as another id.
-    return [int(one) if _ID.fullmatch(one) and str(int(one)) == one else one for one in texts]
+    told = [text.strip() for text in texts if text.strip()]
+    return [int(one) if _ID.fullmatch(one) and str(int(one)) == one else one for one in told]

@@ -1,0 +1,67 @@
+"""What commands have in common: options, and what becomes of errors: one message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unweave._errors import CorruptObjectError, StoreError, UnweaveError
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Also write JSON to this file.", metavar="PATH")]
+AllowUnknown = Annotated[
+    bool,
+    typer.Option("--allow-unknown", help="Drop and list forget ids that are not in the training data."),
+]
+TrustCode = Annotated[
+    list[Path] | None,
+    typer.Option("--trust-code", help="File of your own that may be run (learner.factory).", metavar="FILE"),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no tables.")]
+
+
+@contextmanager
+def reported(debug: bool) -> Generator[None]:
+    """Turn what unweave raises on purpose into one message and an exit code."""
+    try:
+        yield
+    except UnweaveError as error:
+        if debug:
+            traceback.print_exc()
+        _say(f"Error: {error}")
+        code = 1 if isinstance(error, CorruptObjectError) else 2
+        if not isinstance(error, StoreError) and type(error).__name__ == "WorkerError":
+            code = 70  # a bug of ours, not of the input
+        raise typer.Exit(code) from None
+    except KeyboardInterrupt:
+        _say(_GO_ON)
+        raise typer.Exit(130) from None
+    except typer.Exit:
+        raise
+    except Exception:
+        # Not on purpose, so not the user's doing: 1 would read as a corrupt store.
+        traceback.print_exc()
+        _say("This is a bug of unweave. Please report it with the lines above.")
+        raise typer.Exit(70) from None
+    except SystemExit as stop:
+        if stop.code == 143:
+            _say(_GO_ON)
+        raise
+
+
+_GO_ON = "Interrupted. What was complete is stored; run the same command to go on."
+
+
+def printable(text: str) -> str:
+    """A message for the terminal: a key or name in it cannot send commands to it."""
+    return "".join(one if one.isprintable() or one in "\n\t" else "�" for one in text)
+
+
+def _say(text: str) -> None:
+    print(printable(text), file=sys.stderr)

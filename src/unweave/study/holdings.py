@@ -1,0 +1,66 @@
+"""What a run has in the store: the objects that it needs, and what a reader should know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from unweave.references import (
+    Fields,
+    Store,
+    data_fields,
+    key_of,
+    model_fields,
+    opaque_fields,
+    outputs_fields,
+    same_but_other,
+    set_fields,
+)
+from unweave.study.assemble import Assembly
+from unweave.study.spec import MethodChoice
+from unweave.study.tasks import method_fields
+
+
+def needed(assemblies: Sequence[Assembly], methods: Sequence[MethodChoice]) -> set[str]:
+    """Keys of all objects that a run reads or writes, but for its analyses, which it can do again in seconds."""
+    keys: set[str] = set()
+    for assembly in assemblies:
+        setting = assembly.setting
+        keys.add(key_of(data_fields(setting.fingerprint)))
+        keys.update(key_of(method_fields(assembly, choice)) for choice in methods)
+        for world in assembly.worlds.values():
+            of_each = opaque_fields if setting.learner.opaque else model_fields
+            keys.update(key_of(fields) for fields in of_each(setting, world))
+            keys |= {key_of(outputs_fields(setting, world)), key_of(set_fields(setting, world))}
+    return keys
+
+
+def of_other_versions(store: Store, assemblies: Sequence[Assembly]) -> list[str]:
+    """Models that are there, but of other versions of code, and so are trained anew: a sentence per case."""
+    said: list[str] = []
+    for assembly in assemblies:
+        setting = assembly.setting
+        of_each = opaque_fields if setting.learner.opaque else model_fields
+        wanted: list[Fields] = []
+        for world in assembly.worlds.values():
+            if not store.has(key_of(outputs_fields(setting, world))):
+                wanted += [fields for fields in of_each(setting, world) if not store.has(key_of(fields))]
+        found = same_but_other(store, wanted) if wanted else {}
+        said += [
+            f"{count} models of {assembly.case.name} are in the store, but of {versions}: models of two versions "
+            "are not mixed, and those are trained anew."
+            for versions, count in sorted(found.items())
+        ]
+    return said
+
+
+def made_anew(store: Store, before: Collection[str]) -> list[str]:
+    """Objects that were found damaged since, and where they can be looked at: one sentence, or none."""
+    bad = sorted(store.quarantined() - set(before))
+    if not bad:
+        return []
+    names = ", ".join(name.partition("-")[0] for name in bad)
+    what = "1 object was" if len(bad) == 1 else f"{len(bad)} objects were"
+    return [
+        f"{what} found damaged, set aside in {store.root / 'quarantine'} and made anew; no number here is of "
+        f"them: {names}."
+    ]

@@ -1,0 +1,111 @@
+"""Before anything is trained: is there room for what will be written, and memory for those who work."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from unweave._errors import StoreError, UserError
+from unweave.learners.sizes import model_bytes
+from unweave.references import Store, key_of, model_fields, opaque_fields, outputs_fields
+from unweave.study.assemble import Assembly
+from unweave.study.spec import MethodChoice
+from unweave.study.tasks import method_fields
+
+_SPARE = 1.1
+_PER_OBJECT = 2 * 4096  # two files, each rounded up to blocks
+_PROCESS = 200 << 20  # a worker that has imported torch
+
+
+def check_room(store: Store, assemblies: Sequence[Assembly], methods: Sequence[MethodChoice]) -> None:
+    """Refuse a run whose models and outputs do not fit on the disk of the store, with a tenth to spare.
+
+    Raises:
+        StoreError: with what is needed and what is free.
+    """
+    needed = int(_SPARE * sum(_to_write(store, assembly, methods) for assembly in assemblies))
+    free = shutil.disk_usage(store.root).free
+    if needed > free:
+        raise StoreError(
+            f"The store {store.root} has no room for this run: it needs about {_shown(needed)}, and "
+            f"{_shown(free)} are free there. Make room (`unweave store gc --stale`), choose another folder with "
+            "--store, or take fewer `references.models`."
+        )
+
+
+def _to_write(store: Store, assembly: Assembly, methods: Sequence[MethodChoice]) -> int:
+    setting = assembly.setting
+    size = sum(part.x.nbytes for part in (assembly.data.train, assembly.data.test))
+    size = 2 * size + setting.probes.nbytes  # shared by workers while the run is at work
+    each = model_bytes(setting.learner) + _PER_OBJECT
+    for world in assembly.worlds.values():
+        if store.has(key_of(outputs_fields(setting, world))):
+            continue
+        fields = (opaque_fields if setting.learner.opaque else model_fields)(setting, world)
+        missing = sum(not store.has(key_of(one)) for one in fields)
+        own = _outputs(assembly, 1) if setting.learner.opaque else 0
+        size += missing * (each + own) + _outputs(assembly, len(world.keys)) + setting.ids.nbytes + _PER_OBJECT
+    left = sum(not store.has(key_of(method_fields(assembly, choice))) for choice in methods)
+    return size + left * (_outputs(assembly, len(assembly.worlds["original"].keys)) + _PER_OBJECT)
+
+
+def fit_in_memory(assemblies: Sequence[Assembly], methods: Sequence[MethodChoice], *, workers: int) -> int:
+    """How many of the workers have memory enough at once, by what they need at least; nothing else is changed.
+
+    Raises:
+        UserError: where not even one has.
+    """
+    free = free_memory()
+    if free is None:
+        return workers
+    shared = sum(one.setting.x.nbytes + one.setting.probes.nbytes for one in assemblies)
+    each = _PROCESS + max(_at_work(one, methods) for one in assemblies)
+    fitting = (free - shared) // each
+    if fitting < 1:
+        raise UserError(
+            f"There is not memory enough for this run: one worker needs at least {_shown(each + shared)}, and "
+            f"{_shown(free)} are free. Take fewer `references.models`, `probes.limit` or methods, or a machine "
+            "with more memory."
+        )
+    return min(workers, fitting)
+
+
+def _at_work(assembly: Assembly, methods: Sequence[MethodChoice]) -> int:
+    """Bytes that the largest task of a case holds at least: of a method its models twice, or all outputs."""
+    count = max(len(world.keys) for world in assembly.worlds.values())
+    editing = 2 * count * model_bytes(assembly.setting.learner) + _outputs(assembly, count)
+    return max(editing, (len(assembly.worlds) + len(methods)) * _outputs(assembly, count))
+
+
+def _outputs(assembly: Assembly, models: int) -> int:
+    return 4 * models * len(assembly.setting.probes) * assembly.setting.learner.classes
+
+
+def free_memory() -> int | None:
+    """Bytes that this process and its workers may still take, or None where the system does not tell."""
+    found: list[int] = []
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found.append(1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")))
+    with suppress(OSError, ValueError):  # a container may have less
+        group = Path("/sys/fs/cgroup")
+        most, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        lines = (group / "memory.stat").read_text().splitlines()
+        cached = sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file"))
+        found.append(most - used + cached)
+    return min(found, default=None)
+
+
+def _shown(size: int) -> str:
+    """Bytes in words.
+
+    Example:
+        >>> _shown(2_500_000)
+        '2.5 MB'
+    """
+    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB")):
+        if size >= 10**power:
+            return f"{size / 10**power:.1f} {unit}"
+    return f"{size} bytes"
