@@ -68,13 +68,22 @@ class Comparison:
 
         Returns:
             The folder.
+
+        Raises:
+            UserError: if they cannot be written.
         """
         out = Path(folder)
         check_out(out)
-        write_atomically(out / "result.json", result_to_json(self.result))
-        write_atomically(out / "rows.csv", rows_csv(self.result))
-        write_atomically(out / "table.md", markdown_table(self.result))
-        write_atomically(out / "report.html", render_page(self.result))
+        try:
+            write_atomically(out / "result.json", result_to_json(self.result))
+            write_atomically(out / "rows.csv", rows_csv(self.result))
+            write_atomically(out / "table.md", markdown_table(self.result))
+            write_atomically(out / "report.html", render_page(self.result))
+        except OSError as error:
+            raise UserError(
+                f"Cannot write results to {out}: {error.strerror}. Models and outputs are stored: run again with "
+                "another --out, or with room there, and nothing is trained anew."
+            ) from None
         return out
 
     def plot_map(self, *, cases: Sequence[str] | None = None) -> Figure:

@@ -13,7 +13,6 @@ from harness.outcomes import Outcome, fault
 from harness.processes import Tell, fork, kill
 from harness.shim import slow_disk
 from harness.ways import Way, write_for_ever
-
 from unweave.records import files as records_files
 from unweave.references import index
 from unweave.references import store as store_module

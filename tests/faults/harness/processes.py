@@ -36,7 +36,9 @@ def fork(work: Callable[[Tell], None]) -> Child:
         code = 0
     except BaseException as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        print(f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})", file=sys.stderr, flush=True)
+        print(
+            f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})", file=sys.stderr, flush=True
+        )
     finally:
         os._exit(code)
 

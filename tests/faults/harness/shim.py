@@ -55,8 +55,8 @@ class Watched:
 def watched(root: Path, hook: Hook) -> Generator[None]:
     """Call `hook` before every call on a file below a folder, and after every close.
 
-    Objects are written through the `open` of `unweave._durable`; locks, leases and folders are opened by `os.open`.
-    A descriptor is gone, whatever closing it reports.
+    Objects are written through the `open` of `unweave._durable`; locks, leases and folders are opened by
+    `os.open`. A descriptor is gone, whatever closing it reports.
     """
 
     def within(path: Any) -> bool:

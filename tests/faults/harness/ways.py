@@ -14,12 +14,12 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from harness.outcomes import Outcome
 from harness.processes import Tell
-
 from unweave._errors import CorruptObjectError, StoreError
+from unweave.cli.files import write_file
 from unweave.problem import DataChoice
-from unweave.records import write_atomically
 from unweave.references import Entry, Store, index, key_of, seal, unseal
 from unweave.references.care import gc, verify
 
@@ -120,7 +120,7 @@ OBJECTS = Way(_write_object, look_at_objects, _write_and_clean)
 
 
 def _write_result(root: Path, number: int) -> None:
-    write_atomically(root / "result.json", _result(number))
+    write_file(root / "result.json", _result(number))
 
 
 def _result(number: int) -> str:
@@ -154,7 +154,7 @@ def _strays(root: Path, names: set[str]) -> list[str]:
     return [f"{path.name} was left" for path in root.iterdir() if path.name not in names and path.suffix != ".tmp"]
 
 
-RESULTS = Way(_write_result, _look_at_result, lambda root: write_atomically(root / "result.json", _result(0)))
+RESULTS = Way(_write_result, _look_at_result, lambda root: _write_result(root, 0))
 
 
 # What a store remembers of the data
@@ -226,7 +226,7 @@ def _write_index(root: Path, number: int) -> None:
 def _look_at_index(root: Path, told: list[int]) -> Outcome:
     found, store = Outcome(), Store(root)
     try:
-        rows = {row.key: row for row in index.rows(store)}
+        rows = {row.key: row for row in index.stored_objects(store)}
     except (StoreError, sqlite3.Error) as error:
         found.corrupt.append(f"the index: {error}")
         return found
@@ -243,7 +243,7 @@ def _look_at_index(root: Path, told: list[int]) -> Outcome:
 
 def _use_index(root: Path) -> None:
     index.touch(Store(root), [key(0)], now=1e9)
-    used = {row.key: row.used for row in index.rows(Store(root))}
+    used = {row.key: row.used for row in index.stored_objects(Store(root))}
     if used[key(0)] != 1e9:
         raise AssertionError("the index takes no note any more")
 
