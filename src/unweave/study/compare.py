@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unweave import __version__
+from unweave._durable import make_folder
 from unweave._errors import SpecError, StoreError, UserError
 from unweave.execute import Task, crew_of_workers, run_tasks
 from unweave.problem import Case
@@ -113,7 +114,7 @@ def check_out(out: Path) -> None:
         UserError: with the folder and the system's reason.
     """
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         probe = out / f".probe-{os.getpid()}"
         probe.write_bytes(b"")
         probe.unlink()
