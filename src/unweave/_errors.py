@@ -7,7 +7,8 @@ UnweaveError
 │   ├── ApplicabilityError  asked of something it does not apply to
 │   └── DivergedError    a model that is no longer finite
 └── StoreError           the store could not be read or written                      (exit 2)
-└── CorruptObjectError  an object whose bytes do not hash to what was recorded   (exit 1)
+    ├── CorruptObjectError  an object whose bytes do not hash to what was recorded   (exit 1)
+    └── FormatError      a store of another format                               (`store verify`: exit 4)
 """
 
 from __future__ import annotations
@@ -48,6 +49,10 @@ class UnknownNameError(UserError):
 
 class StoreError(UnweaveError):
     """The store could not be read or written."""
+
+
+class FormatError(StoreError):
+    """A store is of another format than this version of unweave reads."""
 
 
 class CorruptObjectError(StoreError):

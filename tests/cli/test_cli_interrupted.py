@@ -21,10 +21,18 @@ def _objects(store: Path) -> set[str]:
     return {file.name for file in store.rglob("objects/*/*.json")}
 
 
-def _wait_for_an_object(process: "subprocess.Popen[str]", store: Path) -> list[str]:
+def _models(store: Path) -> set[str]:
+    return {
+        name
+        for name in _objects(store)
+        if b'"kind": "model"' in (store / "objects" / name[:2] / name).read_bytes()
+    }
+
+
+def _wait_for_a_model(process: "subprocess.Popen[str]", store: Path) -> list[str]:
     """Wait until the first model is stored; returns the processes of the workers."""
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not _objects(store):
+    while time.monotonic() < deadline and not _models(store):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
@@ -39,7 +47,7 @@ def test_stopped_and_run_again(tmp_path, number, code):
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed) as process:
         try:
-            workers = _wait_for_an_object(process, tmp_path / "store")
+            workers = _wait_for_a_model(process, tmp_path / "store")
             asked = time.monotonic()
             process.send_signal(number)
             stdout, stderr = process.communicate(timeout=30)

@@ -109,6 +109,7 @@ def test_every_spec_key_and_option_is_documented():
         inner = [one.name for one in fields(hints[field.name])] if is_dataclass(hints[field.name]) else []
         for name in inner or [field.name]:
             assert f"`{name}`" in text or f".{name}`" in text, f"{field.name}.{name}"
-    source = (ROOT / "src" / "unweave" / "cli" / "app.py").read_text()
+    text += (ROOT / "docs" / "store.md").read_text()
+    source = "".join(file.read_text() for file in (ROOT / "src" / "unweave" / "cli").glob("*.py"))
     for option in re.findall(r'"(--[a-z-]+)"', source):
         assert option in text or option == "--version", option

@@ -168,11 +168,14 @@ def test_what_was_interrupted_anywhere_is_finished_by_the_same_command(
 def test_rows_of_data_are_forgotten_and_those_of_other_data_are_not(filled: Store, small):
     folder = filled.root / "data"
     folder.mkdir()
-    for name, print_ in (("mine", small.setting().fingerprint), ("other", "0" * 64)):
+    other = small.setting(name="others.csv", seed=1)
+    small.fill(filled, other)
+    for name, print_ in (("mine", small.setting().fingerprint), ("other", other.fingerprint), ("old", "0" * 64)):
         (folder / f"{name}.json").write_bytes(seal({"fingerprint": print_, "ids": [102], "prints": [1]}))
-    (folder / "damaged.json").write_text(json.dumps({"fingerprint": "0" * 64}))
-    purge(filled, [102])
-    assert [path.name for path in folder.iterdir()] == ["other.json"]
+    (folder / "nobody.json").write_bytes(seal({"fingerprint": "1" * 64, "ids": [7], "prints": [1]}))
+    (folder / "damaged.json").write_text(json.dumps({"fingerprint": other.fingerprint, "ids": [7]}))
+    purge(filled, [102], data="people.csv")
+    assert sorted(path.name for path in folder.iterdir()) == ["nobody.json", "other.json"]
 
 
 def test_the_data_set_itself_stays_with_the_others_in_it(filled: Store, small):

@@ -251,7 +251,8 @@ def test_a_worker_refuses_a_file_that_has_changed(write, tmp_path):
     from unweave.study import case_to_tree
 
     with pytest.raises(UserError, match=r"model\.py has changed since it was trusted \(SHA-256 .*Run again"):
-        train_world(case_to_tree(case_of(file)), str(tmp_path / "s"), "original", trusted)
+        where = {"store": str(tmp_path / "s"), "data": "", "trusted": trusted, "device": "cpu", "shared": None}
+        train_world(case_to_tree(case_of(file)), where, "original")
 
 
 INIT_BY_TIME = f"""{HEAD}

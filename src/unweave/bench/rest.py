@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from unweave._random import generator
+from unweave._threads import ONE_THREAD
 from unweave.bench.nets import engine_run, seconds, with_epochs
 from unweave.bench.workloads import Work, nets
 from unweave.learners.contract import State
@@ -54,13 +55,11 @@ def time_methods(*, quick: bool) -> dict[str, Any]:
     return {"replicas": _STACK, "cost_over_one": found}
 
 
-def _one_threaded() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
-
 def child(*words: str) -> dict[str, Any]:
     """What a fresh process measures: `python -m unweave.bench.rest WORD …`, one thread."""
-    done = subprocess.run([*_COMMAND, *words], capture_output=True, text=True, check=True, env=_one_threaded())
+    done = subprocess.run(
+        [*_COMMAND, *words], capture_output=True, text=True, check=True, env=os.environ | ONE_THREAD
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -74,7 +73,8 @@ def _together(count: int, size: str) -> float:
     """Seconds until that many processes, begun at one moment, have each trained the replicas of `tiny`."""
     command, pipe = [*_COMMAND, "wait", size], subprocess.PIPE
     started = [
-        subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=_one_threaded()) for _ in range(count)
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=os.environ | ONE_THREAD)
+        for _ in range(count)
     ]
     for one in started:
         assert one.stdout is not None

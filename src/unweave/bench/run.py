@@ -15,6 +15,7 @@ from unweave._version import __version__
 from unweave.bench.linear import time_ridge, time_softmax
 from unweave.bench.nets import growth, peak_flops, time_net
 from unweave.bench.rest import child, time_methods, two_workers
+from unweave.bench.scheduler import time_scheduler
 from unweave.bench.workloads import REPLICAS, nets
 from unweave.training.outputs import one_thread
 
@@ -36,7 +37,7 @@ def bench(*, quick: bool = False, tell: Callable[[str], None] = lambda stage: No
 
     Returns:
         A record for JSON: `machine`, `versions`, `rounds`, `workloads` (tiny, mlp, cnn, linear,
-        linear_leave_20, ridge, ridge_many), `growth`, `methods`, `workers`, `distances`.
+        linear_leave_20, ridge, ridge_many), `growth`, `methods`, `workers`, `scheduler`, `distances`.
     """
     rounds = 2 if quick else 5
     works, replicas = nets(quick=quick), 8 if quick else REPLICAS
@@ -62,6 +63,8 @@ def bench(*, quick: bool = False, tell: Callable[[str], None] = lambda stage: No
         peak = peak_flops()
     tell("workers")
     workers = _spread(two_workers(quick=quick))
+    tell("scheduler")
+    scheduler = time_scheduler(quick=quick)
     tell("distances")
     distances = child("distances", "quick" if quick else "full")
     return {
@@ -80,6 +83,7 @@ def bench(*, quick: bool = False, tell: Callable[[str], None] = lambda stage: No
         "growth": {"workload": "tiny", "engine_ms": grown},
         "methods": methods,
         "workers": {"workload": "tiny", "two_over_one": workers},
+        "scheduler": scheduler,
         "distances": distances,
         "gpu": {"not_measured": "the bench times the CPU"},
     }  # fmt: skip

@@ -7,10 +7,10 @@ import signal
 import sys
 from types import FrameType
 
-# Spinning BLAS threads on a busy machine are many times slower than one thread per process;
-# these count only if they are set before numpy and torch are imported.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
+from unweave._threads import ONE_THREAD
+
+for _name, _one in ONE_THREAD.items():
+    os.environ.setdefault(_name, _one)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -58,6 +58,11 @@ def _print(record: dict[str, Any]) -> None:
     )
     workers = record["workers"]["two_over_one"]
     console.print(f"Two workers: {workers['median']:.2f} times one ({workers['min']:.2f}, {workers['max']:.2f}).")
+    tasks = record["scheduler"]
+    console.print(
+        f"Scheduler: {tasks['tasks']} tasks of {tasks['task_seconds']:g} s on {tasks['workers']} workers take "
+        f"{tasks['over_best']:.3f} times their share of the sum, the start of the workers included."
+    )
     apart = record["distances"]
     console.print(
         f"Distances of {apart['models']} × {apart['models']} models on {apart['probes']} probes: "

@@ -37,7 +37,7 @@ def reported(debug: bool) -> Generator[None]:
         _say(f"Error: {error}")
         code = 1 if isinstance(error, CorruptObjectError) else 2
         if not isinstance(error, StoreError) and type(error).__name__ == "WorkerError":
-            code = 70  # a bug of ours, not of the input
+            code = 70  # a bug of ours or the machine's doing, not that of the input
         raise typer.Exit(code) from None
     except KeyboardInterrupt:
         _say(_GO_ON)

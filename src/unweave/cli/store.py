@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unweave.cli.options import Debug, Json, Quiet, reported
+from unweave._errors import FormatError
+from unweave.cli.options import Debug, Json, Quiet, printable, reported
 
 if TYPE_CHECKING:
-    from unweave.references import Removed
-    from unweave.study.care import Contents
+    from unweave.study.care import Contents, Removed
 
 store = typer.Typer(
     add_completion=False,
@@ -45,14 +46,15 @@ def ls(
         _print_contents(root, found, every=every)
         tree: dict[str, Any] = {"manifest": found.manifest, "quarantined": found.quarantined}
         tree["objects"] = [row._asdict() for row in found.objects]
-        tree["data"] = [one._asdict() for one in found.data]
+        tree["data"] = [{**one._asdict(), "ids": sorted(one.ids)} for one in found.data]
         write_json(json, tree)
 
 
 @store.command()
 def verify(store: Where = None, json: Json = None, quiet: Quiet = False, debug: Debug = False) -> None:
-    """Read every byte and hold it against its digest. Exit code 1 if anything is not as it was written.
+    """Read every byte and hold it against its digest.
 
+    Exit code 1 if anything is not as it was written, 4 if this version of unweave cannot tell.
     Nothing is changed but a wrong index, which is made anew. The next run that needs a bad object sets it aside
     and makes it again; no number is ever of one.
     """
@@ -61,7 +63,11 @@ def verify(store: Where = None, json: Json = None, quiet: Quiet = False, debug: 
         from unweave.study.care import verify_store
 
         root = _root(store)
-        found = verify_store(root)
+        try:
+            found = verify_store(root)
+        except FormatError as error:
+            print(f"Error: {printable(str(error))}", file=sys.stderr)
+            raise typer.Exit(4) from None
         write_json(json, {**found._asdict(), "sound": found.sound})
         for key, why in found.bad:
             print(f"bad: {key}  {why}")

@@ -3,182 +3,180 @@
 from __future__ import annotations
 
 import json
-import os
-import selectors
-import subprocess
-import sys
-import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from typing import IO, Any, NamedTuple
+from contextlib import nullcontext
+from typing import Any, NamedTuple
 
-from unweave import _errors
 from unweave._errors import UnweaveError
+from unweave.execute.crew import (
+    Crew,
+    Death,
+    Patience,
+    Worker,
+    alive,
+    crew_of_workers,
+    dismiss,
+    dissolve,
+    give,
+    listen,
+    start,
+)
+from unweave.execute.failures import (
+    TRIES,
+    Failed,
+    WorkerError,
+    failure,
+    failure_here,
+    lost,
+    raise_failures,
+    starved,
+    tells_out_of_memory,
+)
 from unweave.execute.tasks import Task, call
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-_TRIES = 3
-
 Done = Callable[[int, Any], None]
+"""Called with the number of a task and its value."""
+
+_PATIENCE = Patience()
 
 
-class _Worker(NamedTuple):
-    process: subprocess.Popen[bytes]
-    requests: IO[bytes]
-    answers: IO[bytes]
+class _Value(NamedTuple):
+    value: Any
 
 
-Crew = list[_Worker]
+class _Turn(NamedTuple):
+    number: int
+    limit: int  # how many tasks might be at work when it began
 
 
-class WorkerError(UnweaveError):
-    """A task failed on its own account: its traceback, or that workers died several times over it."""
+Ended = Generator[tuple[int, _Value | UnweaveError]]
 
 
 def run_tasks(
-    tasks: Sequence[Task], *, workers: int = 1, on_done: Done | None = None, crew: Crew | None = None
+    tasks: Sequence[Task],
+    *,
+    workers: int = 1,
+    on_done: Done | None = None,
+    on_failed: Failed | None = None,
+    crew: Crew | None = None,
+    patience: Patience = _PATIENCE,
 ) -> list[Any]:
     """Run tasks and return their values in the order of the tasks.
 
-    With one worker they run in this process. Otherwise each worker is a process with one BLAS
-    thread; a worker that dies costs its task only, which is tried up to three times.
+    With one worker they run in this process. Otherwise each worker is a process with one BLAS thread.
+
+    A task that raises is not tried again, and no error of a task stops the others. A worker that dies or hangs
+    costs its task only, which is tried up to three times. Where memory runs out (an error says so, or a worker
+    is ended by signal 9) half as many tasks are at work from then on, and the last try of such a task has the
+    machine for itself. What a task does is never changed.
 
     Args:
-        tasks: What to run; tasks must not depend on each other.
+        tasks: What to run; tasks must not depend on each other, and running one twice must do no harm.
         workers: Number of processes.
         on_done: Called in this thread with the number and value of each task as it ends.
+        on_failed: Called in this thread with the number and error of each task that failed, as that happens.
         crew: Worker processes to use again, from `crew_of_workers`; None = new ones for these tasks.
+        patience: When a worker is taken for hanging.
 
     Raises:
-        UnweaveError: the first error of a task, after which no further task is started.
+        UnweaveError: once all tasks have ended, if one failed: `raise_failures` says which class and text. What
+            `on_done` and `on_failed` raise, and an interrupt, end everything at once.
     """
-    if workers <= 1 or len(tasks) <= 1:
-        values: list[Any] = []
-        for number, item in enumerate(tasks):
-            values.append(_call_here(item))
-            if on_done is not None:
-                on_done(number, values[-1])
-        return values
-    with crew_of_workers() if crew is None else nullcontext(crew) as members:
-        try:
-            return _run_in_processes(tasks, min(workers, len(tasks)), on_done, members)
-        except BaseException:
-            _dissolve(members)  # some are at work still: their answers must not meet the next tasks
-            raise
-
-
-def _call_here(item: Task) -> Any:
-    try:
-        return call(item.function, item.arguments)
-    except UnweaveError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the same error as from a worker, whatever it was
-        raise WorkerError(f"Task {item.name} failed: {traceback.format_exc()}") from error
-
-
-def _run_in_processes(tasks: Sequence[Task], workers: int, on_done: Done | None, crew: Crew) -> list[Any]:
-    requests = [json.dumps({"function": one.function, "arguments": one.arguments}) for one in tasks]
-    pending = deque(range(len(tasks)))
-    deaths: Counter[int] = Counter()
     values: list[Any] = [None] * len(tasks)
-    with selectors.DefaultSelector() as answers:
+    failures: dict[int, UnweaveError] = {}
 
-        def give(worker: _Worker) -> None:
-            if pending:
-                number = pending.popleft()
-                answers.register(worker.answers, selectors.EVENT_READ, (worker, number))
-                _send(worker, requests[number])
-
-        while len(crew) < workers:
-            crew.append(_start())
-        for worker in crew[:workers]:
-            give(worker)
-        while answers.get_map():
-            for event, _ in answers.select():
-                worker, number = event.data
-                answers.unregister(worker.answers)
-                answer = _receive(worker)
-                if answer is None:
-                    _dismiss(worker)
-                    crew.remove(worker)
-                    deaths[number] += 1
-                    if deaths[number] == _TRIES:
-                        raise _lost(tasks[number], worker)
-                    pending.appendleft(number)
-                    crew.append(_start())
-                    give(crew[-1])
-                    continue
-                if "error" in answer:
-                    raise _as_exception(tasks[number], answer)
-                give(worker)  # first, so that it need not wait for `on_done`
-                values[number] = answer["value"]
+    def settle(ended: Ended) -> None:
+        for number, outcome in ended:
+            if isinstance(outcome, _Value):
+                values[number] = outcome.value
                 if on_done is not None:
-                    on_done(number, values[number])
+                    on_done(number, outcome.value)
+            else:
+                failures[number] = outcome
+                if on_failed is not None:
+                    on_failed(number, outcome)
+
+    if workers <= 1 or len(tasks) <= 1:
+        settle(_here(tasks))
+    else:
+        with crew_of_workers() if crew is None else nullcontext(crew) as members:
+            try:
+                settle(_by_workers(tasks, min(workers, len(tasks)), members, patience))
+            except BaseException:
+                dissolve(members)  # some are at work still: their answers must not meet the next tasks
+                raise
+    raise_failures(tasks, failures)
     return values
 
 
-@contextmanager
-def crew_of_workers() -> Generator[Crew]:
-    """Workers for several calls of `run_tasks`: started when needed, gone however the block ends.
-
-    A worker that has imported torch once need not do so for the next stage of a run.
-    """
-    crew: Crew = []
-    try:
-        yield crew
-    finally:
-        _dissolve(crew)
+def _here(tasks: Sequence[Task]) -> Ended:
+    for number, item in enumerate(tasks):
+        try:
+            outcome = _Value(call(item.function, item.arguments))
+        except Exception as error:  # noqa: BLE001 - the same error as from a worker, whatever it was
+            outcome = failure_here(item, error)
+        yield number, outcome
 
 
-def _dissolve(crew: Crew) -> None:
-    for worker in crew:
-        worker.process.kill()
-    while crew:
-        _dismiss(crew[-1])
-        crew.pop()
+def _by_workers(tasks: Sequence[Task], workers: int, crew: Crew, patience: Patience) -> Ended:
+    requests = [
+        json.dumps({"function": one.function, "arguments": one.arguments}).encode() + b"\n" for one in tasks
+    ]
+    waiting, at_work = deque(range(len(tasks))), dict[Worker, _Turn]()
+    tries, alone, limit = Counter[int](), set[int](), workers
+    ended: list[tuple[int, _Value | UnweaveError]] = []
+    while True:
+        # First, so that workers need not wait for what is done with the outcomes.
+        while waiting and _has_room(waiting[0], at_work, limit, alone):
+            try:
+                worker = _idle(crew, at_work)
+            except WorkerError:
+                if not at_work:
+                    raise
+                limit = len(at_work)  # those that there are go on
+                break
+            at_work[worker] = _Turn(waiting.popleft(), limit)
+            give(worker, requests[at_work[worker].number])
+        if limit < workers:  # memory is short, and those without work hold some
+            for worker in [one for one in crew if one not in at_work]:
+                dismiss(crew, worker)
+        yield from ended
+        if not at_work:
+            return
+        ended = []
+        for worker, answer in listen(at_work, patience):
+            number, at_once = at_work.pop(worker)
+            if not isinstance(answer, Death) and not tells_out_of_memory(answer):
+                bad = "error" in answer
+                ended.append((number, failure(tasks[number], answer) if bad else _Value(answer["value"])))
+                continue
+            dismiss(crew, worker)
+            tries[number] += 1
+            if not isinstance(answer, Death) or answer.memory:
+                # Several that run out at the same time halve it once.
+                limit = min(limit, max(1, at_once // 2))
+                if tries[number] == TRIES - 1:
+                    alone.add(number)
+            if tries[number] < TRIES:
+                waiting.append(number)
+            elif isinstance(answer, Death):
+                ended.append((number, lost(tasks[number], answer.how, memory=answer.memory)))
+            else:
+                ended.append((number, starved(tasks[number], answer["error"])))
 
 
-def _start() -> _Worker:
-    environment = os.environ | dict.fromkeys(_THREADS, "1")
-    command = [sys.executable, "-m", "unweave.execute.worker"]
-    try:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-    except OSError as error:
-        raise WorkerError(f"Cannot start a worker process: {error}. Try fewer with --workers.") from error
-    if process.stdin is None or process.stdout is None:
-        raise WorkerError("Cannot start a worker process: it has no pipes.")
-    return _Worker(process, process.stdin, process.stdout)
+def _has_room(number: int, at_work: dict[Worker, _Turn], limit: int, alone: set[int]) -> bool:
+    if at_work and (number in alone or any(turn.number in alone for turn in at_work.values())):
+        return False
+    return len(at_work) < limit
 
 
-def _dismiss(worker: _Worker) -> None:
-    worker.process.kill()
-    worker.process.wait()
-    with suppress(OSError):  # closing writes what is left in the buffer, and nobody reads it any more
-        worker.requests.close()
-    worker.answers.close()
-
-
-def _send(worker: _Worker, request: str) -> None:
-    with suppress(OSError):  # a dead worker is noticed by the end of its answers
-        worker.requests.write(request.encode() + b"\n")
-        worker.requests.flush()
-
-
-def _receive(worker: _Worker) -> dict[str, Any] | None:
-    """The worker's answer, or None if it died."""
-    line = worker.answers.readline()
-    return json.loads(line) if line.endswith(b"\n") else None
-
-
-def _lost(item: Task, worker: _Worker) -> WorkerError:
-    code = worker.process.returncode
-    how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-    return WorkerError(f"Task {item.name} failed: its worker died {_TRIES} times over it, last {how}.")
-
-
-def _as_exception(item: Task, answer: dict[str, str]) -> UnweaveError:
-    known = getattr(_errors, answer["class"], None)
-    if isinstance(known, type) and issubclass(known, UnweaveError):
-        return known(answer["error"])
-    return WorkerError(f"Task {item.name} failed: {answer['error']}")
+def _idle(crew: Crew, at_work: dict[Worker, _Turn]) -> Worker:
+    """A worker of the crew that has nothing to do, or a new one."""
+    for worker in [one for one in crew if one not in at_work]:
+        if alive(worker):
+            return worker
+        dismiss(crew, worker)
+    crew.append(start())
+    return crew[-1]

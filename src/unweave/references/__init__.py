@@ -27,6 +27,7 @@ from unweave.references.leases import lease as lease
 from unweave.references.membership import StoredData as StoredData
 from unweave.references.membership import data_fields as data_fields
 from unweave.references.membership import data_sets as data_sets
+from unweave.references.membership import register as register
 from unweave.references.membership import set_fields as set_fields
 from unweave.references.migrations import migrate as migrate
 from unweave.references.objects import Entry as Entry

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from unweave._errors import CorruptObjectError, StoreError
+from unweave._errors import CorruptObjectError, FormatError
 from unweave.references.sealed import seal, unseal
 
 Arrays = dict[str, NDArray[Any]]
@@ -104,7 +104,7 @@ def unpack(packed: Packed) -> tuple[Arrays, Fields]:
 
     Raises:
         CorruptObjectError: if a byte differs from what was written, or the object is another's.
-        StoreError: for an object of another format than this version of unweave writes.
+        FormatError: for an object of another format than this version of unweave writes.
     """
     from safetensors.numpy import load
 
@@ -126,12 +126,12 @@ def read_sidecar(key: str, text: bytes) -> Fields:
 
     Raises:
         CorruptObjectError: if a byte differs from what was written, or it belongs to another object.
-        StoreError: for an object of another format than this version of unweave writes.
+        FormatError: for an object of another format than this version of unweave writes.
     """
     try:
         sidecar = unseal(text)
         if sidecar["format"] != FORMAT:
-            raise StoreError(f"Object {key} is of format {sidecar['format']}; this unweave reads {FORMAT}.")
+            raise FormatError(f"Object {key} is of format {sidecar['format']}; this unweave reads {FORMAT}.")
         whole = sidecar["key"] == key == key_of(sidecar["fields"]) and isinstance(sidecar["bytes"], int)
     except (ValueError, KeyError, TypeError):
         whole, sidecar = False, {}

@@ -91,7 +91,7 @@ def _purge(store: Store, forget: Ids, data: str | None, *, dry_run: bool) -> Rem
             doomed.add(key)
     removed = remove(store, doomed, sidecars, mapped=True, leased=0, dry_run=dry_run)
     if not dry_run:
-        _forget_rows(store, {known[one].read for one in hit})
+        _forget_rows(store, forget, others={one.read for key, one in known.items() if key not in hit})
         index.remove(store.root)
         # Last: what is interrupted finds the data again by the ids in these.
         for key in sorted(key_of(data_fields(fingerprint)) for fingerprint in hit):
@@ -126,14 +126,14 @@ def _listed(data: Collection[StoredData]) -> str:
     return ", ".join(sorted({f"{one.name} ({one.read[:12]})" for one in data})) or "none"
 
 
-def _forget_rows(store: Store, read: set[str]) -> None:
-    """Remove what was noted of each row of these data, to notice changes."""
+def _forget_rows(store: Store, forget: Ids, *, others: set[str]) -> None:
+    """Remove what was noted of rows to notice changes, unless it is of other data or without these ids."""
     for file in sorted((store.root / "data").glob("*.json")):
-        fingerprint = None
         with suppress(ValueError):
-            fingerprint = unseal(file.read_bytes())["fingerprint"]
-        if fingerprint is None or fingerprint in read:
-            file.unlink()
+            noted = unseal(file.read_bytes())
+            if noted["fingerprint"] in others or not forget & {str(one) for one in noted["ids"]}:
+                continue
+        file.unlink()
 
 
 def _without(store: Store, key: str, forget: Ids) -> None:

@@ -16,7 +16,8 @@ def seal(tree: dict[str, Any]) -> bytes:
         >>> unseal(seal({"a": 1}))
         {'a': 1}
     """
-    return _text({**tree, _DIGEST: hashlib.sha256(_text(tree)).hexdigest()})
+    plain = json.loads(_text(tree))  # as it will be read: keys that are numbers are texts, and sorted as such
+    return _text({**plain, _DIGEST: hashlib.sha256(_text(plain)).hexdigest()})
 
 
 def unseal(text: bytes) -> dict[str, Any]:

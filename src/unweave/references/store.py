@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from unweave._durable import make_folder, write_durably
-from unweave._errors import CorruptObjectError, StoreError
+from unweave._errors import CorruptObjectError, FormatError, StoreError
 from unweave.references.locks import alone, one_writer, shared
 from unweave.references.objects import FORMAT, Arrays, Entry, Fields, Packed, check, pack, unpack
 
@@ -55,16 +55,16 @@ class Store:
         """Refuse a store of another format than this version of unweave reads.
 
         Raises:
-            StoreError: with what to do about it.
+            FormatError: with what to do about it.
         """
         found = self.format()
         if found < FORMAT:
-            raise StoreError(
+            raise FormatError(
                 f"The store {self.root} is of format {found}, and this unweave reads {FORMAT}. Nothing is lost: "
                 f"run `unweave store migrate --store {self.root}`, or choose another folder with --store."
             )
         if found > FORMAT:
-            raise StoreError(
+            raise FormatError(
                 f"The store {self.root} is of format {found}, made by a newer unweave; this one reads {FORMAT}. "
                 "Use that version, or choose another folder with --store."
             )
@@ -78,7 +78,7 @@ class Store:
         except OSError as error:
             raise StoreError(f"Cannot read the store {self.root}: {error.strerror}.") from None
         if not text.strip().isdigit():
-            raise StoreError(
+            raise FormatError(
                 f"The file {self.root / 'format'} holds {text[:20]!r}; expected the number of a format, such as "
                 f"{FORMAT}. If `unweave store verify` finds nothing else, write that into it."
             )

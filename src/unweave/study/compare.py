@@ -34,7 +34,7 @@ from unweave.references import Store, key_of, lease, model_fields, outputs_field
 from unweave.report import headline_result, markdown_table, render_page, result_html
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.device import check_device, name_of_device
-from unweave.study.holdings import made_anew, needed, of_other_versions
+from unweave.study.holdings import ids_of, keep_ids, made_anew, needed, of_other_versions
 from unweave.study.manifest import check_unchanged
 from unweave.study.methods import DEFAULT_METHODS, check_methods, refusal
 from unweave.study.own_code import trusted_files
@@ -230,6 +230,7 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None, on_message: Mes
         crew_of_workers() as crew,
     ):
         note(of_other_versions(store, assemblies))
+        keep_ids(store, assemblies)
         run, train = (partial(_run_shared, shared, workers=many, crew=crew) for many in (workers, at_device))
         trained, total = _ensure_worlds(store, assemblies, train, tell)
         failures = _ensure_methods(store, assemblies, methods, train, tell)
@@ -275,7 +276,8 @@ def _ensure_worlds(store: Store, assemblies: Sequence[Assembly], run: Run, tell:
             total += len(world.keys)
             if not store.has(key_of(outputs_fields(assembly.setting, world))):
                 label = f"training {world.training_set} of {assembly.case.name} (seed {assembly.case.seed})"
-                reads = [key_of(fields) for fields in model_fields(assembly.setting, world)]
+                models = [key_of(fields) for fields in model_fields(assembly.setting, world)]
+                reads = [*models, *ids_of(assembly, world)]
                 tasks.append(_task("train_world", store, assembly, label, reads, world=name))
     tell("train", 0, len(tasks))
     counts = run(tasks, on_done=_counter("train", len(tasks), tell))
@@ -311,7 +313,7 @@ def _originals(assembly: Assembly) -> list[str]:
     """Keys of all that a method needs to know of the original models."""
     world = assembly.worlds["original"]
     models = [key_of(fields) for fields in model_fields(assembly.setting, world)]
-    return [*models, key_of(outputs_fields(assembly.setting, world))]
+    return [*models, key_of(outputs_fields(assembly.setting, world)), *ids_of(assembly, world)]
 
 
 def _task(

@@ -7,11 +7,13 @@ from collections.abc import Collection, Sequence
 from unweave.references import (
     Fields,
     Store,
+    WorldPlan,
     data_fields,
     key_of,
     model_fields,
     opaque_fields,
     outputs_fields,
+    register,
     same_but_other,
     set_fields,
 )
@@ -25,13 +27,24 @@ def needed(assemblies: Sequence[Assembly], methods: Sequence[MethodChoice]) -> s
     keys: set[str] = set()
     for assembly in assemblies:
         setting = assembly.setting
-        keys.add(key_of(data_fields(setting.fingerprint)))
         keys.update(key_of(method_fields(assembly, choice)) for choice in methods)
         for world in assembly.worlds.values():
             of_each = opaque_fields if setting.learner.opaque else model_fields
             keys.update(key_of(fields) for fields in of_each(setting, world))
-            keys |= {key_of(outputs_fields(setting, world)), key_of(set_fields(setting, world))}
+            keys |= {key_of(outputs_fields(setting, world)), *ids_of(assembly, world)}
     return keys
+
+
+def keep_ids(store: Store, assemblies: Sequence[Assembly]) -> None:
+    """Have the ids of all data and training sets in the store, whether or not anything is trained on them now."""
+    for assembly in assemblies:
+        for world in assembly.worlds.values():
+            register(store, assembly.setting, world)
+
+
+def ids_of(assembly: Assembly, world: WorldPlan) -> list[str]:
+    """Keys of the objects that hold the ids of a case's data and of a training set."""
+    return [key_of(data_fields(assembly.setting.fingerprint)), key_of(set_fields(assembly.setting, world))]
 
 
 def of_other_versions(store: Store, assemblies: Sequence[Assembly]) -> list[str]:

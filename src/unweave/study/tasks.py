@@ -13,7 +13,7 @@ import numpy as np
 
 from unweave._errors import DivergedError, StoreError, UserError
 from unweave._random import derive
-from unweave.execute import Away, task
+from unweave.execute import Away, out_of_memory, task
 from unweave.records import case_result_to_json
 from unweave.references import (
     Carried,
@@ -146,6 +146,8 @@ def _run_method(assembly: Assembly, store: Objects, choice: MethodChoice) -> str
     except DivergedError as error:
         return str(error)
     except Exception as error:
+        if out_of_memory(error):  # it may do with fewer at work, which is not the method's affair
+            raise
         # An author's bug costs the author's row, not the rows of the others.
         place = traceback.extract_tb(error.__traceback__)[-1]
         return f"raised {type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
