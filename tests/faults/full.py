@@ -18,7 +18,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-ROOMS = ("kills", "failing", "room", "order", "damage")
+ROOMS = ("kills", "failing", "room", "order", "damage", "together", "locked")
 """Modules of the harness; importing one registers its faults."""
 
 SHOWN = 40
