@@ -18,7 +18,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-ROOMS = ("kills", "failing", "room", "order", "damage", "together", "locked")
+ROOMS = ("kills", "failing", "room", "order", "damage", "together", "locked", "runs", "changed")
 """Modules of the harness; importing one registers its faults."""
 
 SHOWN = 40
