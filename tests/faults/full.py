@@ -1,7 +1,7 @@
 """`make faults`: every fault at full size, a row each; exit 1 if anything was corrupt, lost or wrong.
 
-`python tests/faults/full.py NAME…` does those whose name begins so; `--smoke` does them as `make test` does;
-`--json FILE` keeps what was done, and `--resume` leaves out what that file holds already.
+Names choose faults by their beginnings (`make faults FAULTS=kill`), `--smoke` does them as `make test` does;
+`--json FILE` keeps what was done, and `--resume` leaves out what went well by that file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 ROOMS = ("kills", "failing", "room", "order", "damage", "together", "locked", "runs", "changed")
 """Modules of the harness; importing one registers its faults."""
 
-SHOWN = 40
+SHOWN = 10
 
 
 def load(rooms: tuple[str, ...] = ROOMS) -> dict[str, Any]:
@@ -99,6 +99,7 @@ def main(arguments: list[str]) -> int:
         if name not in rows:
             rows[name] = do(name, one, count, where=where)
             if asked.json is not None:
+                asked.json.parent.mkdir(parents=True, exist_ok=True)
                 asked.json.write_text(json.dumps(list(rows.values()), indent=1))
         print(as_line(rows[name]), flush=True)
         for found in [] if rows[name]["ok"] else rows[name]["found"]:

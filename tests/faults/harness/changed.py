@@ -87,7 +87,7 @@ def _other_code(folder: Path) -> None:
     (folder / "own.py").write_text(_OWN + "# another line\n")
 
 
-@fault("F14", "data, recipe, own code or versions changed between runs: nothing is mixed", smoke=0, full=7)
+@fault("F14", "data, recipe, own code or versions changed between runs: nothing is mixed", smoke=7, full=7)
 def changed_inputs(count: int, folder: Path) -> Outcome:
     from unweave.references import keys
 
