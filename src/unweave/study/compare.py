@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -216,13 +217,18 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None, on_message: Mes
         for one in said:
             show(one)
 
+    def failed(number: int, error: Exception) -> None:
+        del number  # the error that ends the run names the task
+        show(f"A task failed, and the others go on: {str(error).partition(chr(10))[0]}")
+
     before, keys = store.quarantined(), needed(assemblies, methods)
     with lease(store.root, keys), engine_at_work(spec, store, assemblies, methods, note) as engine:
         note(of_other_versions(store, assemblies))
         keep_ids(store, assemblies)
-        trained, total = _ensure_worlds(store, assemblies, engine.train, tell)
-        failures = _ensure_methods(store, assemblies, methods, engine.train, tell)
-        results = _analyse(store, assemblies, methods, failures, engine.measure, tell)
+        train, measure = (partial(run, on_failed=failed) for run in (engine.train, engine.measure))
+        trained, total = _ensure_worlds(store, assemblies, train, tell)
+        failures = _ensure_methods(store, assemblies, methods, train, tell)
+        results = _analyse(store, assemblies, methods, failures, measure, tell)
         with suppress(StoreError):  # only `gc --unused` asks for it
             touch(store, keys)
         note(made_anew(store, before))
