@@ -16,6 +16,8 @@ from unweave import Case, LearnerChoice, ReferenceChoice, UserError, compare
 from unweave.learners.nets import build
 from unweave.learners.own_code import seeded
 from unweave.problem import BehaviourChoice, DataChoice, ForgetChoice, ProbeChoice
+from unweave.references import Store
+from unweave.references.ensure import ensure_outputs
 from unweave.study import assemble, read_spec, trusted_files
 from unweave.study.tasks import train_world
 from unweave.training.engine import many, unstack
@@ -385,3 +387,37 @@ def test_so_it_is_for_the_residual_net():
     with pytest.raises(UserError, match=r"batch of one example of the training set D \(300 examples\); resnet9"):
         assemble(case)
     assemble(replace(case, learner=LearnerChoice("cnn", batch_size=13)))
+
+
+IN_PLACE = f"""{HEAD}
+class Greedy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.inner(x.flatten(1).clamp_(0, 0.5))
+
+def make():
+    return Greedy()
+"""
+IN_PLACE_TREES = """from sklearn import tree
+
+class Greedy(tree.DecisionTreeClassifier):
+    def predict_proba(self, x):
+        x *= 0.5
+        return super().predict_proba(x)
+
+def make():
+    return Greedy(max_depth=5)
+"""
+
+
+@pytest.mark.parametrize("text", [IN_PLACE, IN_PLACE_TREES])
+def test_a_learner_that_writes_into_what_it_is_given_changes_nothing(write, tmp_path, text):
+    file = write(text)
+    case = case_of(file) if "nn" in text else case_of(file, epochs=None)
+    made = assemble(case, trusted=trusted_files([file]))
+    before = made.setting.x.copy(), made.setting.probes.copy()
+    ensure_outputs(Store(tmp_path / "s"), made.setting, made.worlds["original"])
+    assert np.array_equal(before[0], made.setting.x) and np.array_equal(before[1], made.setting.probes)

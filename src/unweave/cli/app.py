@@ -75,6 +75,10 @@ def compare(
     device: Annotated[
         str | None, typer.Option(help="Where models are trained: cpu (default), cuda or cuda:1.", metavar="DEVICE")
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="What runs workers: processes (default), ray or ray:HOST:PORT.", metavar="ENGINE"),
+    ] = None,
     allow_unknown: AllowUnknown = False,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", metavar="N")] = None,
     trust_code: TrustCode = None,
@@ -98,6 +102,7 @@ def compare(
             store=store,
             workers=workers,
             device=device,
+            engine=engine,
             seed=seed,
             trust_code=trust_code or [],
             json=json,

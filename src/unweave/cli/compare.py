@@ -28,7 +28,7 @@ from unweave.report import print_result
 from unweave.study import Spec, assemble, check_out, read_spec, run_spec, trusted_files
 from unweave.study.compare import Message
 from unweave.study.compare import Progress as Tell
-from unweave.study.device import check_device
+from unweave.study.device import check_engine
 from unweave.study.methods import check_methods
 
 _STAGES = {
@@ -48,6 +48,7 @@ def run_compare(
     store: Path | None,
     workers: int | None,
     device: str | None,
+    engine: str | None,
     seed: int | None,
     trust_code: list[Path],
     json: Path | None,
@@ -57,7 +58,8 @@ def run_compare(
     names = None if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
     if names == []:
         raise SpecError("--methods is empty; expected names separated by commas.")
-    for option, given in (("methods", names), ("seed", seed), ("workers", workers), ("device", device)):
+    once = {"methods": names, "seed": seed, "workers": workers, "device": device, "engine": engine}
+    for option, given in once.items():
         if given is not None and any(one.partition("=")[0].strip() == option for one in settings):
             raise SpecError(f"Give --{option} or --set {option}=…, not both.")
     if seed is not None:
@@ -66,7 +68,7 @@ def run_compare(
         settings = [*settings, f"workers={workers}"]
     wanted = read_spec(spec, cases=cases, settings=settings, methods=names)
     wanted = replace(wanted, out=out or wanted.out, store=store or wanted.store, trust_code=tuple(trust_code))
-    wanted = replace(wanted, device=device or wanted.device)
+    wanted = replace(wanted, device=device or wanted.device, engine=engine or wanted.engine)
     folder = wanted.out or _new_folder()
     _check(wanted)
     check_out(folder)
@@ -98,7 +100,7 @@ def _check(spec: Spec) -> None:
     """Refuse bad input before any folder is made; the run itself meets what is assembled here again."""
     if spec.methods is not None:
         check_methods(spec.methods)
-    check_device(spec.device)
+    check_engine(spec.engine, spec.device)
     trusted = trusted_files(spec.trust_code)
     for case in spec.cases:
         assemble(case, trusted=trusted)

@@ -22,7 +22,8 @@ class Task:
         arguments: What it is called with; JSON.
         label: What it does, for people: messages name a task by it.
         inputs: Names of what it reads besides its arguments. An engine whose workers have no disk in common with
-            the driver sends these along; the others leave them where they are.
+            the driver sends these along; the others leave them where they are. The task itself knows one of
+            several words by the first: what the driver calls "case digits" is its "case".
     """
 
     function: str

@@ -59,13 +59,13 @@ def own_module(spec: LearnerSpec) -> Learner:
         return names.state(_made(spec, derive(key, "init")))
 
     def apply(state: State, x: Tensor, *, train: bool, key: Tensor | None) -> tuple[Tensor, Params]:
-        # Norms write their statistics in place, and what came in belongs to the caller.
+        # Norms write their statistics in place, and so may others; what came in belongs to the caller.
         buffers = {name: value.clone() for name, value in state.buffers.items()} if train else state.buffers
         tensors = {theirs: state.params[ours] for ours, theirs in names.params.items()}
         tensors |= {theirs: buffers[ours] for ours, theirs in names.buffers.items()}
         template.train(train)
         with told(spec), seeded(int(key)) if train and key is not None else nullcontext():
-            logits = functional_call(template, tensors, (x,))
+            logits = functional_call(template, tensors, (x.clone(),))
         if not isinstance(logits, Tensor):
             raise SpecError(f"{spec.label} returns {_article(type(logits).__name__)}; expected logits, a tensor.")
         return logits, buffers

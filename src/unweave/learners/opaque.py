@@ -52,7 +52,7 @@ def fit_logits(
     """
     from threadpoolctl import threadpool_limits
 
-    inside, outside, labels = x[rows], probes, y[rows]
+    inside, outside, labels = x[rows], probes.copy(), y[rows]  # a classifier may write into what it is given
     if spec.encoding is not None:
         scales = world_scales(spec.encoding, x[np.sort(rows)])
         inside, outside = (standardised(spec.encoding, one, scales) for one in (inside, outside))

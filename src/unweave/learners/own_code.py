@@ -36,6 +36,31 @@ def _read(file: Path) -> bytes:
         raise SpecError(f"Cannot read the code {file}: {error.strerror}.") from None
 
 
+_CARRIED: dict[str, bytes] = {}
+"""Code that was sent along to a machine that may not have its file, by SHA-256."""
+
+
+def carry(content: bytes) -> None:
+    """Keep code that was sent along; who asks for what has its digest gets it, and reads no file."""
+    _CARRIED[hashlib.sha256(content).hexdigest()] = content
+
+
+def trusted_content(file: Path, digest: str) -> bytes:
+    """The bytes of a file that was trusted, or those sent along in its place.
+
+    Raises:
+        UserError: if the file is another than was trusted, or cannot be read.
+    """
+    content = _CARRIED.get(digest) or _read(file)
+    found = hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise UserError(
+            f"{file} has changed since it was trusted (SHA-256 {digest[:12]}… then, {found[:12]}… now), and "
+            "models of two codes must not be mixed. Run again."
+        )
+    return content
+
+
 def make(spec: LearnerSpec) -> Any:
     """What the function of a learner's own file returns for these data: a module or a classifier.
 
@@ -49,13 +74,7 @@ def make(spec: LearnerSpec) -> Any:
 
 @cache
 def _function(file: Path, name: str, digest: str) -> Callable[..., Any]:
-    content = _read(file)
-    found = hashlib.sha256(content).hexdigest()
-    if found != digest:
-        raise UserError(
-            f"{file} has changed since it was trusted (SHA-256 {digest[:12]}… then, {found[:12]}… now), and "
-            "models of two codes must not be mixed. Run again."
-        )
+    content = trusted_content(file, digest)
     module = ModuleType(f"own_code_{digest[:12]}")
     module.__file__ = str(file)
     sys.modules[module.__name__] = module  # where classes look for the module that they were defined in

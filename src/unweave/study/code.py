@@ -33,6 +33,11 @@ def methods_code() -> str:
     return _digest(_METHODS)
 
 
+def whole_code() -> str:
+    """SHA-256 over all sources: what workers on other machines must have as well."""
+    return _digest(("",))
+
+
 @cache
 def _digest(rooms: tuple[str, ...]) -> str:
     root = Path(__file__).parent.parent

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from unweave import __version__
 from unweave._durable import make_folder
 from unweave._errors import SpecError, StoreError, UserError
-from unweave.execute import Task, crew_of_workers, run_tasks
+from unweave.execute import Task, run_tasks
 from unweave.problem import Case
 from unweave.records import (
     SCHEMA,
@@ -30,16 +30,17 @@ from unweave.records import (
     rows_csv,
     write_atomically,
 )
-from unweave.references import Store, key_of, lease, model_fields, outputs_fields, touch
+from unweave.references import Store, key_of, lease, model_fields, opaque_fields, outputs_fields, touch
 from unweave.report import headline_result, markdown_table, render_page, result_html
 from unweave.study.assemble import Assembly, assemble
-from unweave.study.device import check_device, name_of_device
+from unweave.study.away import names_sent
+from unweave.study.device import PROCESSES, check_engine
+from unweave.study.engines import Run, cores, engine_at_work
 from unweave.study.holdings import ids_of, keep_ids, made_anew, needed, of_other_versions
 from unweave.study.manifest import check_unchanged
 from unweave.study.methods import DEFAULT_METHODS, check_methods, refusal
 from unweave.study.own_code import trusted_files
-from unweave.study.preflight import check_room, fit_in_memory
-from unweave.study.shared import shared_folder
+from unweave.study.preflight import check_room
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
 from unweave.study.tasks import analysis_fields, method_fields
 
@@ -51,9 +52,6 @@ Progress = Callable[[str, int, int], None]
 
 Message = Callable[[str], None]
 """Called with a sentence."""
-
-Run = Callable[..., list[Any]]
-"""`run_tasks` with its workers."""
 
 DEFAULT_STORE = Path(".unweave/store")
 
@@ -131,6 +129,7 @@ def compare(
     store: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     device: str = "cpu",
+    engine: str = PROCESSES,
     trust_code: Sequence[str | os.PathLike[str]] = (),
     on_progress: Progress | None = None,
     on_message: Message | None = None,
@@ -146,6 +145,7 @@ def compare(
         store: Folder of models and outputs; what it holds is not trained again.
         workers: Worker processes of one thread each; None = one per core, and one for what a GPU does.
         device: Where models are trained and edited: `cpu`, `cuda`, or one of several GPUs as `cuda:1`.
+        engine: What runs the workers: `processes`, `ray`, or `ray:HOST:PORT` of a Ray cluster (`'unweave[ray]'`).
         trust_code: Files of your own with learners (`learner.factory`); no other code is run.
         on_progress: Called as (stage, done, total).
         on_message: Called with each sentence that a reader should see at once; they are in the provenance as well.
@@ -178,7 +178,7 @@ def compare(
         chosen = tuple(_choice(one) for one in methods)
     where = None if store is None else Path(store)
     trust = tuple(Path(one) for one in trust_code)
-    spec = Spec(cases, chosen, store=where, workers=workers, device=device, trust_code=trust)
+    spec = Spec(cases, chosen, store=where, workers=workers, device=device, engine=engine, trust_code=trust)
     return run_spec(spec, on_progress=on_progress, on_message=on_message)
 
 
@@ -202,7 +202,7 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None, on_message: Mes
     methods = tuple(MethodChoice(n, {}) for n in DEFAULT_METHODS) if spec.methods is None else spec.methods
     if spec.methods is not None:
         check_methods(methods)
-    check_device(spec.device)
+    check_engine(spec.engine, spec.device)
     store = Store((spec.store or DEFAULT_STORE).absolute())
     store.check_writable()
     trusted = trusted_files(spec.trust_code)
@@ -210,10 +210,6 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None, on_message: Mes
     for assembly in assemblies:
         check_unchanged(store, assembly)
     check_room(store, assemblies, methods)
-    wanted = spec.workers or _cores()
-    workers = fit_in_memory(assemblies, methods, workers=wanted)
-    # Processes that share a GPU get in each other's way, and hold each its own copy of CUDA.
-    at_device = min(workers, spec.workers or (_cores() if spec.device == "cpu" else 1))
     notes: list[str] = []
 
     def note(said: Sequence[str]) -> None:
@@ -221,20 +217,18 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None, on_message: Mes
         for one in said:
             show(one)
 
-    if workers < wanted:
-        note([f"Memory is enough for {workers} of {wanted} workers at a time."])
+    def failed(number: int, error: Exception) -> None:
+        del number  # the error that ends the run names the task
+        show(f"A task failed, and the others go on: {str(error).partition(chr(10))[0]}")
+
     before, keys = store.quarantined(), needed(assemblies, methods)
-    with (
-        lease(store.root, keys),
-        shared_folder(store, workers=workers) as shared,
-        crew_of_workers() as crew,
-    ):
+    with lease(store.root, keys), engine_at_work(spec, store, assemblies, methods, note) as engine:
         note(of_other_versions(store, assemblies))
         keep_ids(store, assemblies)
-        run, train = (partial(_run_shared, shared, workers=many, crew=crew) for many in (workers, at_device))
+        train, measure = (partial(run, on_failed=failed) for run in (engine.train, engine.measure))
         trained, total = _ensure_worlds(store, assemblies, train, tell)
         failures = _ensure_methods(store, assemblies, methods, train, tell)
-        results = _analyse(store, assemblies, methods, failures, run, tell)
+        results = _analyse(store, assemblies, methods, failures, measure, tell)
         with suppress(StoreError):  # only `gc --unused` asks for it
             touch(store, keys)
         note(made_anew(store, before))
@@ -244,7 +238,7 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None, on_message: Mes
         python=platform.python_version(),
         torch=version("torch"),
         numpy=version("numpy"),
-        hardware=f"{platform.machine()}, {_cores()} cores, {sys.platform}{name_of_device(spec.device)}",
+        hardware=f"{platform.machine()}, {cores()} cores, {sys.platform}{engine.hardware}",
         seed=spec.cases[0].seed,
         started=started.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - clock,
@@ -255,11 +249,6 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None, on_message: Mes
         notes=tuple(notes),
     )
     return Comparison(Result(SCHEMA, headline_result(tuple(results)), provenance, tuple(results)))
-
-
-def _cores() -> int:
-    """Cores this process may use, where the system can tell; else all."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _spec_tree(spec: Spec, methods: Sequence[MethodChoice]) -> dict[str, Any]:
@@ -276,7 +265,8 @@ def _ensure_worlds(store: Store, assemblies: Sequence[Assembly], run: Run, tell:
             total += len(world.keys)
             if not store.has(key_of(outputs_fields(assembly.setting, world))):
                 label = f"training {world.training_set} of {assembly.case.name} (seed {assembly.case.seed})"
-                models = [key_of(fields) for fields in model_fields(assembly.setting, world)]
+                of_each = opaque_fields if assembly.setting.learner.opaque else model_fields
+                models = [key_of(fields) for fields in of_each(assembly.setting, world)]
                 reads = [*models, *ids_of(assembly, world)]
                 tasks.append(_task("train_world", store, assembly, label, reads, world=name))
     tell("train", 0, len(tasks))
@@ -329,16 +319,7 @@ def _task(
         "shared": None,
     }
     given = {"case": case_to_tree(assembly.case), "where": where, **arguments}
-    return Task(f"unweave.study.tasks:{function}", given, label, (f"case {assembly.case.name}", *reads))
-
-
-def _run_shared(shared: str | None, tasks: Sequence[Task], **options: Any) -> list[Any]:
-    """`run_tasks`, each told where large arrays are shared."""
-    told = [
-        replace(one, arguments={**one.arguments, "where": {**one.arguments["where"], "shared": shared}})
-        for one in tasks
-    ]
-    return run_tasks(told, **options)
+    return Task(f"unweave.study.tasks:{function}", given, label, names_sent(assembly, reads))
 
 
 def _counter(stage: str, total: int, tell: Progress) -> Callable[[int, Any], None]:

@@ -1,4 +1,4 @@
-"""Where models are trained: checked before anything is."""
+"""Where models are trained, and what runs the workers: checked before anything is."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import re
 from typing import Any
 
 from unweave._errors import SpecError, UserError
+from unweave.execute import check_ray
+
+PROCESSES = "processes"
+"""The engine that needs nothing: worker processes of this machine."""
 
 _DEVICE = re.compile(r"cpu|cuda(:[0-9]{1,3})?")
+_ENGINE = re.compile(r"processes|ray(:(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5})?")
 
 
 def device_name(device: Any) -> str:
@@ -50,3 +55,39 @@ def name_of_device(device: str) -> str:
     import torch
 
     return f", {torch.cuda.get_device_name(device)}"
+
+
+def engine_name(engine: Any) -> str:
+    """An engine as it was named, once that is a name of one.
+
+    Raises:
+        SpecError: for what is no engine.
+
+    Example:
+        >>> engine_name("ray:10.0.0.5:6379")
+        'ray:10.0.0.5:6379'
+    """
+    if not isinstance(engine, str) or not _ENGINE.fullmatch(engine):
+        raise SpecError(
+            f"`engine` is {engine!r}; expected {PROCESSES}, ray, or ray:HOST:PORT of a running Ray cluster."
+        )
+    return engine
+
+
+def address_of(engine: str) -> str | None:
+    """Where the Ray cluster of an engine is; None = Ray is to be started here."""
+    return engine.partition(":")[2] or None
+
+
+def check_engine(engine: Any, device: Any) -> None:
+    """Refuse an engine that is not here, and a device that it cannot have; nothing is started.
+
+    Raises:
+        SpecError: for what is no engine or no device, or a GPU by number where Ray chooses it.
+        UserError: without Ray, or without a GPU where one is asked for and tasks run here.
+    """
+    if engine_name(engine) == PROCESSES:
+        return check_device(device)
+    if device_name(device) not in ("cpu", "cuda"):
+        raise SpecError(f"`device` is {device}, but Ray gives each task a GPU of its own choice: say cuda.")
+    check_ray()

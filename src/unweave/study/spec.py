@@ -19,11 +19,11 @@ from unweave._errors import SpecError, UnknownNameError
 from unweave.problem import Case
 from unweave.records import Json
 from unweave.study.cases import CASES, DEFAULT_CASES
-from unweave.study.device import device_name
+from unweave.study.device import PROCESSES, device_name, engine_name
 from unweave.study.id_files import place_paths, read_ids
 
 SPEC_VERSION = 1
-_RUN_KEYS = ("methods", "out", "store", "workers", "device")
+_RUN_KEYS = ("methods", "out", "store", "workers", "device", "engine")
 _ONE_OF = {"forget": ("discovery", "count", "ids")}
 """Keys of which a case has at most one: `--set` of one of them replaces the others."""
 _WHOLE = {"learner": "name", "behaviour": "kind"}
@@ -71,6 +71,7 @@ class Spec:
     store: Path | None = None
     workers: int | None = None
     device: str = "cpu"
+    engine: str = PROCESSES
     trust_code: tuple[Path, ...] = ()
 
 
@@ -115,6 +116,7 @@ def read_spec(
         _path(run, "store"),
         _workers(run.get("workers")),
         device_name(run.get("device", "cpu")),
+        engine_name(run.get("engine", PROCESSES)),
     )
 
 

@@ -16,7 +16,6 @@ from unweave._random import derive
 from unweave.execute import Away, out_of_memory, task
 from unweave.records import case_result_to_json
 from unweave.references import (
-    Carried,
     Entry,
     Objects,
     Outputs,
@@ -29,6 +28,7 @@ from unweave.references import (
     read_verified,
 )
 from unweave.study.assemble import Assembly, assemble
+from unweave.study.away import arrived
 from unweave.study.code import analysis_code, methods_code
 from unweave.study.rows import judge_case
 from unweave.study.spec import MethodChoice, case_from_tree, case_to_tree
@@ -48,7 +48,7 @@ def _arrive(case: dict[str, Any], where: Where, away: Away | None) -> tuple[Asse
         UserError: if the data are other than the driver found them: models of both would be mixed.
     """
     if away is not None:
-        return away.inputs["case"], Carried(away.inputs, away.made)
+        return arrived(away)
     assembly = assemble(
         case_from_tree(case), trusted=where["trusted"], device=where["device"], shared=where["shared"]
     )
