@@ -192,7 +192,7 @@ def _connection(path: Path | str) -> Generator[sqlite3.Connection]:
     index = sqlite3.connect(path, timeout=_WAIT)
     try:
         if path != ":memory:":
-            index.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(index)
         (version,) = index.execute("PRAGMA user_version").fetchone()
         if version > len(_MIGRATIONS):  # of a newer unweave: it is only an index
             raise sqlite3.DatabaseError("of another version")
@@ -201,6 +201,19 @@ def _connection(path: Path | str) -> Generator[sqlite3.Connection]:
         yield index
     finally:
         index.close()
+
+
+def _write_ahead(index: sqlite3.Connection) -> None:
+    """Let readers and a writer work at once; SQLite does not wait for others who ask for that at the same time."""
+    deadline = time.monotonic() + _WAIT
+    while True:
+        try:
+            index.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.005)
 
 
 def _migrate(index: sqlite3.Connection) -> None:

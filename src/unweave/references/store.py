@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from unweave._durable import make_folder, write_durably
-from unweave._errors import CorruptObjectError, FormatError, StoreError
+from unweave._errors import CorruptObjectError, FormatError, MissingObjectError, StoreError
 from unweave.references.locks import alone, one_writer, shared
 from unweave.references.objects import FORMAT, Arrays, Entry, Fields, Packed, check, pack, unpack
 
@@ -139,7 +139,7 @@ class Store:
 
         Raises:
             CorruptObjectError: if a byte differs from what was written, or the object is another's.
-            StoreError: if it is not there.
+            MissingObjectError: if it is not there.
         """
         try:
             return unpack(self.read_packed(key))
@@ -150,10 +150,11 @@ class Store:
         """The two files of an object as they are, not verified.
 
         Raises:
-            StoreError: if it is not there or cannot be read.
+            MissingObjectError: if it is not there.
+            StoreError: if it cannot be read.
         """
         if not self.has(key):
-            raise StoreError(f"Cannot read object {key} of the store {self.root}: it is not there.")
+            raise self._missing(key)
         with shared(self.root):
             return self.look(key)
 
@@ -166,9 +167,14 @@ class Store:
                 content = object_path.read_bytes()
             except FileNotFoundError:  # the sidecar says that there was one: lost, to be made anew
                 content = b""
+        except FileNotFoundError:  # another process took it away a moment ago
+            raise self._missing(key) from None
         except OSError as error:
             raise StoreError(f"Cannot read object {key} of the store {self.root}: {error.strerror}.") from None
         return Packed(key, content, text)
+
+    def _missing(self, key: str) -> MissingObjectError:
+        return MissingObjectError(f"Cannot read object {key} of the store {self.root}: it is not there.")
 
     def set_aside(self, key: str) -> Path | None:
         """Move a bad object out of the way, so that it can be made anew, and return where it went.

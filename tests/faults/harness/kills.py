@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness import ways
 from harness.outcomes import Outcome, fault
-from harness.processes import Tell, fork, kill
+from harness.processes import Child, Tell, fork, kill, next_told
 from harness.shim import slow_disk
 from harness.ways import Way, write_for_ever
 from unweave.records import files as records_files
@@ -22,26 +22,39 @@ Spoil = Callable[[], None]
 """Makes the code of this process bad."""
 
 
-def killed(way: Way, count: int, folder: Path, *, longest: float = 0.08, spoil: Spoil | None = None) -> Outcome:
+COMMITS = 10
+"""A writer is killed at any moment of the time that this many commits take."""
+
+
+def killed(way: Way, count: int, folder: Path, *, spoil: Spoil | None = None) -> Outcome:
     """Kill a writer so many times, look at what it left, and let the next one work there."""
     total, rng = Outcome(), random.Random(0)
     template = folder / "before"
     template.mkdir()
     way.prepare(template)
-    temporary = nothing = 0
-    for number in range(count):
-        root = folder / str(number)
+
+    def writer(root: Path) -> Child:
         shutil.copytree(template, root)
 
-        def write(tell: Tell, root: Path = root) -> None:
+        def write(tell: Tell) -> None:
             slow_disk()
             if spoil is not None:
                 spoil()
             write_for_ever(way, root, tell)
 
-        writer = fork(write)
+        return fork(write)
+
+    began, first = time.monotonic(), writer(folder / "timed")
+    for _ in range(COMMITS):
+        next_told(first)
+    longest = time.monotonic() - began
+    kill(first)
+    temporary = nothing = 0
+    for number in range(count):
+        root = folder / str(number)
+        child = writer(root)
         time.sleep(rng.uniform(0, longest))
-        told = kill(writer)
+        told = kill(child)
         temporary += bool(list(root.rglob("*.tmp")))
         nothing += not told
         total.add(way.look(root, told))
@@ -74,7 +87,7 @@ def kill_data(count: int, folder: Path) -> Outcome:
 
 @fault("F1", "SIGKILL while the index is written", smoke=20, full=200)
 def kill_index(count: int, folder: Path) -> Outcome:
-    return killed(ways.INDEX, count, folder, longest=0.1)
+    return killed(ways.INDEX, count, folder)
 
 
 @fault("F1", "the same, objects written in place", smoke=10, full=200, control=True)
@@ -114,4 +127,4 @@ def kill_index_row_by_row(count: int, folder: Path) -> Outcome:
     def spoil() -> None:
         index.touch = ways.touched_row_by_row
 
-    return killed(ways.INDEX, count, folder, longest=0.1, spoil=spoil)
+    return killed(ways.INDEX, count, folder, spoil=spoil)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,8 @@ from harness import ways
 from harness.outcomes import Outcome, fault
 from harness.processes import Child, Tell, end_of, fork, kill, next_told
 from harness.shim import slow_disk
-from unweave._errors import CorruptObjectError, StoreError
-from unweave.references import Store, index
+from unweave._errors import MissingObjectError
+from unweave.references import Store, index, read_verified
 from unweave.references.care import gc, verify
 from unweave.references.leases import lease
 
@@ -82,11 +83,8 @@ def _read(store: Store, end: float, tell: Tell) -> None:
                 if not ways.is_itself(store, one):
                     raise AssertionError(f"{one} is not itself")
                 reads += 1
-            except CorruptObjectError:
-                raise
-            except StoreError as error:
-                if "it is not there" not in str(error) and "No such file" not in str(error):
-                    raise
+            except MissingObjectError:
+                continue
     tell(reads)
 
 
@@ -183,4 +181,56 @@ def killed_users(count: int, folder: Path) -> Outcome:
         if store.has(ways.key(number)):
             total.wrong.append(f"object {number} is kept for a dead run")
         total.done += 1
+    return total
+
+
+@fault("F8", "four processes meet the same bad object", smoke=20, full=300)
+def same_bad_object(count: int, folder: Path) -> Outcome:
+    store, total = Store(folder / "store"), Outcome()
+    store.check_writable()
+    store.write([ways.entry(number, size=20) for number in range(3)])
+    for number in range(count):
+        store.paths(ways.key(0))[number % 2].write_bytes(b"bad")
+        start = time.monotonic() + 0.02
+
+        def meet(tell: Tell, start: float = start) -> None:
+            time.sleep(max(0.0, start - time.monotonic()))
+            for one in range(3):
+                if read_verified(store, ways.key(one)) is None:
+                    tell(one)
+                    store.write([ways.entry(one, size=20)])
+                if not ways.is_itself(store, ways.key(one)):
+                    raise AssertionError(f"object {one} is not itself")
+
+        for code, told in [end_of(one) for one in [fork(meet) for _ in range(4)]]:
+            if code != 0:
+                total.wrong.append(f"round {number}: a run ended with {code}")
+            total.lost += [f"round {number}: object {one} went with the bad one" for one in told if one != 0]
+        total.done += 1
+        if len(store.quarantined()) != total.done:
+            total.wrong.append(f"round {number}: {len(store.quarantined())} set aside of {total.done}")
+    return total
+
+
+@fault("F9", f"{WRITERS} processes are the first to use an index, by rounds", smoke=15, full=150)
+def index_begun_at_once(count: int, folder: Path) -> Outcome:
+    total = Outcome()
+    for number in range(count):
+        store = Store(folder / str(number))
+        store.check_writable()
+        store.write([ways.entry(0, size=4)])
+        start = time.monotonic() + 0.03
+
+        def use(tell: Tell, store: Store = store, start: float = start) -> None:
+            time.sleep(max(0.0, start - time.monotonic()))
+            index.touch(store, [ways.key(0)], now=1.0)
+            tell(0)
+
+        for code, told in [end_of(one) for one in [fork(use) for _ in range(WRITERS)]]:
+            total.done += len(told)
+            if code != 0:
+                total.wrong.append(f"round {number}: a process ended with {code}")
+        if [row.used for row in index.stored_objects(store)] != [1.0]:
+            total.lost.append(f"round {number}: the note of use")
+        shutil.rmtree(store.root)
     return total
