@@ -8,6 +8,7 @@ UnweaveError
 │   └── DivergedError    a model that is no longer finite
 └── StoreError           the store could not be read or written                      (exit 2)
     ├── CorruptObjectError  an object whose bytes do not hash to what was recorded   (exit 1)
+    ├── MissingObjectError  an object that is not there, or not any more
     └── FormatError      a store of another format                               (`store verify`: exit 4)
 """
 
@@ -49,6 +50,10 @@ class UnknownNameError(UserError):
 
 class StoreError(UnweaveError):
     """The store could not be read or written."""
+
+
+class MissingObjectError(StoreError):
+    """An object is not there, or not any more."""
 
 
 class FormatError(StoreError):

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from unweave.execute import Task
+from unweave.execute import Crew, Task, crew_of_workers, run_tasks
 
 collect_ignore = ["tasks_of_test_execute.py"]
 
@@ -41,6 +41,18 @@ def folder(tmp_path: Path) -> Callable[[Any], str]:
         return str(tmp_path / str(name))
 
     return make
+
+
+@pytest.fixture
+def crew(named: Callable[..., Task]) -> Iterator[Callable[[int], Crew]]:
+    """A crew of so many workers that have started, so that their tasks begin at the same time."""
+    with crew_of_workers() as members:
+
+        def start(count: int) -> Crew:
+            run_tasks([named("echo", value=1)] * count, workers=count, crew=members)
+            return members
+
+        yield start
 
 
 def _children() -> set[int]:

@@ -105,11 +105,12 @@ def die(folder, times, how):
 @task
 def die_at_a_random_time(folder, seconds):
     """Is killed at some time while it works, the first time; what it makes is there at once or not at all."""
-    tries = tried(folder)
-    if tries == 0:
-        threading.Timer(random.uniform(0, 0.9 * seconds), os.kill, (os.getpid(), signal.SIGKILL)).start()
-    time.sleep(seconds)
-    return make(folder, "value")
+    first = tried(folder) == 0
+    if first:
+        threading.Timer(random.uniform(0, seconds), os.kill, (os.getpid(), signal.SIGKILL)).start()
+    while first:
+        make(folder, "value" * 1000)
+    return make(folder, "value" * 1000)
 
 
 @task
@@ -133,7 +134,7 @@ def die_with_a_child(folder):
     """Dies, the first time, while a process that it has forked holds all its pipes."""
     first = tried(folder) == 0
     if first and os.fork() == 0:
-        signal.alarm(20)
+        signal.alarm(45)
         signal.pause()
     if first:
         os._exit(7)

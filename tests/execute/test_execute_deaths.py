@@ -56,10 +56,11 @@ def test_the_third_death_is_the_last_and_stops_no_other_task(named, folder, how:
 
 def test_twenty_tasks_whose_workers_are_killed_while_they_work(named, folder):
     tasks = [named("die_at_a_random_time", folder=folder(number), seconds=0.2) for number in range(20)]
-    assert run_tasks(tasks, workers=3) == ["value"] * 20
+    assert run_tasks(tasks, workers=3) == ["value" * 1000] * 20
     for task in tasks:
         where = Path(task.arguments["folder"])
-        assert sorted(os.listdir(where)) == ["made", "try-0", "try-1"] and (where / "made").read_text() == "value"
+        made = [name for name in os.listdir(where) if not name.startswith("half-")]
+        assert sorted(made) == ["made", "try-0", "try-1"] and (where / "made").read_text() == "value" * 1000
 
 
 def test_a_task_that_is_run_twice_makes_one_thing(named, folder):
@@ -85,7 +86,7 @@ def test_a_death_is_seen_though_a_process_that_the_task_has_started_holds_the_pi
     begin = time.monotonic()
     tasks = [named("die_with_a_child", folder=folder("forked")), named("echo", value=1)]
     assert run_tasks(tasks, workers=2) == ["told", 1]
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < 40
 
 
 def test_errors_beside_workers_that_die_and_restart_leave_nothing(named, folder, children):
@@ -111,13 +112,9 @@ def test_a_worker_that_hangs_is_ended_and_its_task_tried_again(named, folder, ho
     ]
     seen: list[int] = []
     begin = time.monotonic()
-    assert run_tasks(tasks, workers=2, patience=HASTY, on_done=lambda number, _: seen.append(number)) == [
-        1,
-        0,
-        1,
-        2,
-    ]
-    assert seen[-1] == 0 and 3.5 < time.monotonic() - begin < 30
+    values = run_tasks(tasks, workers=2, patience=HASTY, on_done=lambda number, _: seen.append(number))
+    assert values == [1, 0, 1, 2]
+    assert seen[-1] == 0 and 3.5 < time.monotonic() - begin < 60
 
 
 @pytest.mark.parametrize("how", ["stopped", "deadlock"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from unweave.execute import Task, WorkerError, crew_of_workers, run_tasks
+from unweave.execute import Task, WorkerError, run_tasks
 
 
 @pytest.mark.parametrize("how", ["of the system", "torch"])
@@ -72,39 +72,37 @@ def seen_at_work(where: str, name: str) -> list[int]:
     return [int(line) for line in (Path(where) / f"seen-{name}").read_text().split()]
 
 
-def test_two_tasks_that_have_room_one_by_one_alone(named, folder, tmp_path: Path):
+def test_two_tasks_that_have_room_one_by_one_alone(named, folder, crew):
     where = folder("memory")
     for number in range(6):
         folder(f"memory/s{number}")
-    assert run_tasks(shared(named, where, 6, 0.4), workers=2) == [f"s{n}" for n in range(6)]
+    assert run_tasks(shared(named, where, 6, 0.4), workers=2, crew=crew(2)) == [f"s{n}" for n in range(6)]
     tries = [len(os.listdir(Path(where) / f"s{n}")) for n in range(6)]
     assert sum(tries) > 6, "they never met, so that nothing was tested"
     assert all(seen_at_work(where, f"s{n}")[-1] == 1 for n in range(6))
 
 
-def test_of_four_workers_two_go_on_and_the_others_end(named, folder, children):
+def test_of_four_workers_two_go_on_and_the_others_end(named, folder, children, crew):
     where = folder("memory")
     for number in range(10):
         folder(f"memory/s{number}")
     at_once: list[int] = []
-    with crew_of_workers() as crew:
-        hungry = named("exhaust", folder=folder("hungry"), how="torch", times=1)
-        tasks = shared(named, where, 10, 0.3, most=9)
-        tasks.insert(4, hungry)
-        run_tasks(tasks, workers=4, crew=crew, on_done=lambda *_: at_once.append(len(children())))
-        # The first to end may be seen while four are at work still.
-        assert max(at_once) == 4 and max(at_once[-4:]) <= 2 and len(crew) == 0
-        assert max(max(seen_at_work(where, f"s{n}")) for n in range(4)) > 2 >= max(seen_at_work(where, "s9"))
-        # The next call begins with as many as it is given.
-        assert len(set(run_tasks([named("whoami", after=0.3)] * 3, workers=3, crew=crew))) == 3
+    members = crew(4)
+    tasks = shared(named, where, 10, 0.5, most=9)
+    tasks.insert(4, named("exhaust", folder=folder("hungry"), how="torch", times=1))
+    run_tasks(tasks, workers=4, crew=members, on_done=lambda *_: at_once.append(len(children())))
+    assert max(at_once[-4:]) <= 2 and not members
+    assert max(max(seen_at_work(where, f"s{n}")) for n in range(4)) > 2 >= max(seen_at_work(where, "s9"))
+    # The next call begins with as many as it is given.
+    assert len(set(run_tasks([named("whoami", after=3.0)] * 3, workers=3, crew=members))) == 3
 
 
-def test_the_last_try_has_the_machine_for_itself(named, folder):
+def test_the_last_try_has_the_machine_for_itself(named, folder, crew):
     where = folder("memory")
-    for number in range(13):
-        folder(f"memory/s{number}")
-    greedy = named("share", folder=where, name="s12", seconds=0.3, need=100, most=100)
-    tasks = [greedy, *shared(named, where, 12, 0.5, most=999)]
-    assert run_tasks(tasks, workers=8) == ["s12", *(f"s{n}" for n in range(12))]
-    assert len(os.listdir(Path(where) / "s12")) == 3, "it was not short of memory twice"
-    assert set(seen_at_work(where, "s12")[-5:]) == {1}
+    for name in [*(f"s{n}" for n in range(20)), "greedy"]:
+        folder(f"memory/{name}")
+    tasks = shared(named, where, 20, 0.5, most=999)
+    tasks.insert(7, named("share", folder=where, name="greedy", seconds=0.3, need=100, most=100))
+    assert run_tasks(tasks, workers=8, crew=crew(8)) == [task.arguments["name"] for task in tasks]
+    assert len(os.listdir(Path(where) / "greedy")) == 3, "it was not short of memory twice"
+    assert set(seen_at_work(where, "greedy")[-5:]) == {1}

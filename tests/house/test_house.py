@@ -52,6 +52,12 @@ def test_import_is_light(statement):
     assert _loads(statement, HEAVY) == []
 
 
+def test_a_worker_starts_without_what_its_tasks_may_not_need():
+    heavy = ("numpy", "pydantic", "scipy", "jinja2", "typer", *HEAVY)
+    assert _loads("import unweave.execute.worker", heavy) == []
+    assert _loads("import unweave; unweave.Case", ("numpy",)) == ["numpy"]
+
+
 def test_the_check_of_light_imports_can_fail():
     assert _loads("import unweave.training.engine", ("torch",)) == ["torch"]
 
@@ -62,6 +68,9 @@ def test_public_names_are_what_the_package_says():
     text = (ROOT / "src" / "unweave" / "__init__.py").read_text()
     exported = set(re.findall(r"import (\w+) as \1", text))
     assert exported <= set(dir(unweave))
+    assert all(getattr(unweave, name).__module__.startswith("unweave") for name in exported - {"__version__"})
+    with pytest.raises(AttributeError, match="has no attribute 'compere'"):
+        _ = unweave.compere
     assert {"Case", "compare", "Comparison", "__version__"} <= exported
 
 

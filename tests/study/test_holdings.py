@@ -1,9 +1,11 @@
 """What a run holds in the store: nothing of it is removed meanwhile, and what could not be used is said."""
 
+from dataclasses import replace
+
 import pytest
 
 from unweave import Case, LearnerChoice, ReferenceChoice, compare
-from unweave._errors import UserError
+from unweave._errors import DivergedError, UserError
 from unweave.problem import ProbeChoice
 from unweave.references import Store, gc, key_of, keys, stored_objects
 from unweave.references.leases import live_leases
@@ -78,3 +80,15 @@ def test_data_that_change_under_a_run_stop_it(tmp_path):
     where["data"] = assembly.setting.fingerprint
     assert tasks.train_world(case_to_tree(TINY), where, "original") == 3
     assert Store(tmp_path).has(key_of(keys.outputs_fields(assembly.setting, assembly.worlds["original"])))
+
+
+def test_a_failed_task_is_told_at_once_and_stops_no_other(tmp_path):
+    wild = replace(TINY, name="wild", learner=LearnerChoice(epochs=1, lr=1e6, weight_decay=1.0))
+    cases, said = [wild, replace(TINY, name="tame")], []
+    with pytest.raises(DivergedError) as caught:
+        compare(cases, methods=["noop"], store=tmp_path, workers=1, on_message=said.append)
+    assert len(said) == 5
+    assert all(one.startswith("A task failed, and the others go on: Training on ") for one in said)
+    assert "5 of 10 tasks failed. The other 5 tasks are done and what they made is stored." in str(caught.value)
+    assert "Lower `learner.lr`" in str(caught.value)
+    assert sum(row.kind == "model" for row in stored_objects(Store(tmp_path))) == 15

@@ -18,6 +18,7 @@ from unweave._threads import ONE_THREAD
 from unweave.execute.failures import WorkerError
 
 _LOOK = 1.0  # seconds between two looks at who is silent
+_FIRST_WORD = 60.0  # seconds at least: on a busy machine a process may take long to start
 _LAST_BREATH = 1.0  # seconds between the end of a worker's answers and its own
 _BURIAL = 5.0  # seconds; a process that waits for a dead disk may not end even when it is killed
 _LEAST_SHARE = 0.001  # of one core: who uses less computes nothing
@@ -59,6 +60,7 @@ class Worker:
     silent: float = 0.0
     idle: float = 0.0
     computed: float = 0.0
+    heard: bool = False
 
 
 Crew = list[Worker]
@@ -154,7 +156,7 @@ def _pull(worker: Worker) -> Answer | Death | None:
         return None
     if not part:
         return _death(worker)
-    worker.silent = 0.0
+    worker.silent, worker.heard = 0.0, True
     worker.line += part
     if b"\n" not in part:
         return None
@@ -171,9 +173,10 @@ def _pull(worker: Worker) -> Answer | Death | None:
 def _quiet_death(worker: Worker, patience: Patience) -> Death | None:
     if worker.silent > 2 * _LOOK and not alive(worker):  # what it has started keeps its pipe open
         return _death(worker)
-    if worker.silent > patience.silence:
-        return Death(f"because it did not answer for {patience.silence:g} s")
-    if worker.idle > patience.idleness:
+    silence = patience.silence if worker.heard else max(patience.silence, _FIRST_WORD)
+    if worker.silent > silence:
+        return Death(f"because it did not answer for {silence:g} s")
+    if worker.heard and worker.idle > patience.idleness:
         return Death(f"because it used next to no processor time for {patience.idleness:g} s")
     return None
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from unweave._errors import UnweaveError
 from unweave.execute.crew import (
+    Answer,
     Crew,
     Death,
     Patience,
@@ -64,7 +65,8 @@ def run_tasks(
 ) -> list[Any]:
     """Run tasks and return their values in the order of the tasks.
 
-    With one worker they run in this process. Otherwise each worker is a process with one BLAS thread.
+    With one worker they run in this process, where nobody notices if one hangs. Otherwise each worker is a process
+    with one BLAS thread.
 
     A task that raises is not tried again, and no error of a task stops the others. A worker that dies or hangs
     costs its task only, which is tried up to three times. Where memory runs out (an error says so, or a worker
@@ -147,23 +149,27 @@ def _by_workers(tasks: Sequence[Task], workers: int, crew: Crew, patience: Patie
         ended = []
         for worker, answer in listen(at_work, patience):
             number, at_once = at_work.pop(worker)
-            if not isinstance(answer, Death) and not tells_out_of_memory(answer):
-                bad = "error" in answer
-                ended.append((number, failure(tasks[number], answer) if bad else _Value(answer["value"])))
-                continue
-            dismiss(crew, worker)
             tries[number] += 1
-            if not isinstance(answer, Death) or answer.memory:
-                # Several that run out at the same time halve it once.
-                limit = min(limit, max(1, at_once // 2))
+            if isinstance(answer, Death) or tells_out_of_memory(answer):
+                dismiss(crew, worker)
+            if answer.memory if isinstance(answer, Death) else tells_out_of_memory(answer):
+                limit = min(limit, max(1, at_once // 2))  # once for several that run out at the same time
                 if tries[number] == TRIES - 1:
                     alone.add(number)
-            if tries[number] < TRIES:
+            outcome = _outcome(tasks[number], answer, tries[number])
+            if outcome is None:
                 waiting.append(number)
-            elif isinstance(answer, Death):
-                ended.append((number, lost(tasks[number], answer.how, memory=answer.memory)))
             else:
-                ended.append((number, starved(tasks[number], answer["error"])))
+                ended.append((number, outcome))
+
+
+def _outcome(item: Task, answer: Answer | Death, tries: int) -> _Value | UnweaveError | None:
+    """What a task came to, or None if it is to be tried again."""
+    if isinstance(answer, Death):
+        return lost(item, answer.how, memory=answer.memory) if tries == TRIES else None
+    if tells_out_of_memory(answer):
+        return starved(item, answer["error"]) if tries == TRIES else None
+    return failure(item, answer) if "error" in answer else _Value(answer["value"])
 
 
 def _has_room(number: int, at_work: dict[Worker, _Turn], limit: int, alone: set[int]) -> bool:

@@ -89,7 +89,9 @@ def _own_channels() -> tuple[IO[str], int]:
 def _main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides when to stop
     requests, answers = _own_channels()
-    parts = (requests, threading.Event(), partial(_send, answers, threading.Lock()))
+    send = partial(_send, answers, threading.Lock())
+    send(json.dumps({"beat": time.process_time()}))  # it has started
+    parts = (requests, threading.Event(), send)
     threading.Thread(target=_run, args=(partial(_beat, *parts),), daemon=True).start()
     _run(partial(_serve, *parts))
 

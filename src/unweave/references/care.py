@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from unweave._errors import CorruptObjectError, StoreError
+from unweave._errors import CorruptObjectError, MissingObjectError, StoreError
 from unweave.references import index
 from unweave.references.leases import live_leases
 from unweave.references.locks import alone
@@ -95,9 +95,10 @@ def verify(store: Store, *, on_progress: Progress | None = None) -> Health:
             check(packed)
         except CorruptObjectError as error:
             bad.append((key, _why(store, key, str(error))))
+        except MissingObjectError:  # removed since it was listed
+            continue
         except StoreError as error:
-            if store.has(key):  # else it was removed in between
-                bad.append((key, str(error)))
+            bad.append((key, str(error)))
         if on_progress is not None:
             on_progress(number, len(keys))
     sound, left = True, 0

@@ -1,18 +1,21 @@
 """An index of a store: what there is and when it was last used, without reading every sidecar.
 
 It is an SQLite file beside the objects and made from them alone: what is damaged or lost is made anew. No verdict
-and no decision what to remove is ever read from it, but for when an object was last used.
+and no decision what to remove is ever read from it, but for when an object was last used. SQLite does not notice a
+flipped bit, so that each row has a digest.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from unweave._errors import CorruptObjectError, StoreError
 from unweave.references.objects import Fields, key_of, read_sidecar
@@ -54,13 +57,14 @@ _MIGRATIONS = (
     """CREATE TABLE objects (
         key TEXT PRIMARY KEY, kind TEXT NOT NULL, bytes INTEGER NOT NULL, content TEXT NOT NULL,
         data TEXT NOT NULL, training_ids TEXT NOT NULL, same TEXT NOT NULL, versions TEXT NOT NULL,
-        used REAL NOT NULL
+        used REAL NOT NULL, stamp TEXT NOT NULL, digest TEXT NOT NULL
     ) WITHOUT ROWID""",
     "CREATE INDEX objects_same ON objects (same)",
 )
 """Statement n brings an index from version n to n + 1 (`PRAGMA user_version`)."""
 
-_INSERT = f"INSERT OR REPLACE INTO objects VALUES ({','.join('?' * len(StoredObject._fields))})"
+_INSERT = f"INSERT OR REPLACE INTO objects VALUES ({','.join('?' * (len(StoredObject._fields) + 2))})"
+_DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
 _READ_ONLY = ("readonly", "unable to open")
 _BUSY = ("locked", "full")
 _VERSIONS = ("training_version", "torch", "scikit-learn", "device")
@@ -73,11 +77,13 @@ def stored_objects(store: Store) -> list[StoredObject]:
 
 def touch(store: Store, keys: Collection[str], *, now: float | None = None) -> None:
     """Note that these objects are in use."""
-    when = time.time() if now is None else now
+    when, wanted = time.time() if now is None else now, frozenset(keys)
 
     def note(index: sqlite3.Connection) -> None:
+        index.execute("BEGIN IMMEDIATE")
         with index:
-            index.executemany("UPDATE objects SET used = ? WHERE key = ?", [(when, key) for key in keys])
+            touched = [(row._replace(used=when), stamp) for row, stamp in _rows(index) if row.key in wanted]
+            index.executemany(_INSERT, [_sealed(*one) for one in touched])
 
     _ask(store, note)
 
@@ -89,8 +95,7 @@ def same_but_other(store: Store, fields: Iterable[Fields]) -> dict[str, int]:
     def look(index: sqlite3.Connection) -> dict[str, int]:
         found: Counter[str] = Counter()
         for same, own in wanted.items():
-            asked = index.execute("SELECT DISTINCT versions FROM objects WHERE same = ?", [same])
-            found.update(versions for (versions,) in asked if versions != own)
+            found.update({row.versions for row, _ in _rows(index, "WHERE same = ?", same)} - {own})
         return dict(found)
 
     return _ask(store, look)
@@ -101,26 +106,28 @@ def rebuild(store: Store) -> bool:
 
     When objects were last used is kept where it can still be read. To be called while nobody else uses the store.
     """
-    before: list[StoredObject] = []
-    sound = True
-    if (store.root / NAME).exists():
-        try:
-            with _connection(store.root / NAME) as index:
-                before = _all_rows(index)
-        except sqlite3.Error:
-            sound = False
+    before: list[StoredObject] | None = None
+    with suppress(*_DAMAGE), _connection(store.root / NAME) as index:
+        _refresh(store, index, {})  # what was written or removed since the index was last asked for is no damage
+        before = _all_rows(index)
+    used = _last_used(store.root)
     remove(store.root)
-    used = {row.key: row.used for row in before}
-    now = [row for key in store.keys() if (row := _row(store, key)) is not None]  # noqa: SIM118
-    kept = {row.key: row._replace(used=used.get(row.key, 0.0)) for row in now}
+    now = _ask(store, _all_rows, used=used)
+    if before is None or len(before) != len(now):
+        return False
+    # What a damaged object was before is no fault of the index.
+    return all(new.kind == "damaged" or old == new for old, new in zip(before, now, strict=True))
 
-    def fill(index: sqlite3.Connection) -> None:
-        with index:
-            index.executemany(_INSERT, kept.values())
 
-    _ask(store, fill, refresh=False)
-    # What was written or removed since the index was last asked for is no damage.
-    return sound and all(kept.get(row.key, row) == row for row in before)
+def _last_used(root: Path) -> dict[str, float]:
+    """When objects were last used, as far as a damaged index says so."""
+    found: dict[str, float] = {}
+    with suppress(*_DAMAGE), closing(sqlite3.connect(root / NAME, timeout=_WAIT)) as index:
+        for values in index.execute("SELECT * FROM objects"):
+            with suppress(sqlite3.DatabaseError):
+                row, _ = _unsealed(values)
+                found[row.key] = row.used
+    return found
 
 
 def remove(root: Path) -> None:
@@ -129,29 +136,55 @@ def remove(root: Path) -> None:
         (root / name).unlink(missing_ok=True)
 
 
-def _ask(store: Store, question: Callable[[sqlite3.Connection], Answer], *, refresh: bool = True) -> Answer:
+def _ask(
+    store: Store, question: Callable[[sqlite3.Connection], Answer], *, used: dict[str, float] | None = None
+) -> Answer:
     """Ask the index, brought up to date; a damaged one is made anew, a read-only store has one in memory."""
     place: Path | str = store.root / NAME
-    said = ""
+    said, used = "", used or {}
     for _ in range(3):
         try:
             with _connection(place) as index:
-                if refresh:
-                    _refresh(store, index)
+                _refresh(store, index, used)
                 return question(index)
-        except sqlite3.DatabaseError as error:
+        except _DAMAGE as error:
             said = str(error)
             if any(one in said for one in _READ_ONLY):
                 place = ":memory:"
             elif any(one in said for one in _BUSY):
                 break
-            else:  # not a database any more
+            else:  # not a database any more, or not this one
+                used = _last_used(store.root)
                 remove(store.root)
     raise StoreError(f"Cannot use the index {store.root / NAME}: {said}.")
 
 
 def _all_rows(index: sqlite3.Connection) -> list[StoredObject]:
-    return [StoredObject(*row) for row in index.execute("SELECT * FROM objects ORDER BY key")]
+    return [row for row, _ in _rows(index, "ORDER BY key")]
+
+
+def _rows(index: sqlite3.Connection, which: str = "", *values: str) -> list[tuple[StoredObject, str]]:
+    """Rows, each with the stamp of its sidecar.
+
+    Raises:
+        sqlite3.DatabaseError: if one is not as it was written.
+    """
+    return [_unsealed(row) for row in index.execute(f"SELECT * FROM objects {which}", values)]
+
+
+def _sealed(row: StoredObject, stamp: str) -> tuple[Any, ...]:
+    return *row, stamp, _digest([*row, stamp])
+
+
+def _unsealed(values: tuple[Any, ...]) -> tuple[StoredObject, str]:
+    *row, stamp, digest = values
+    if digest != _digest([*row, stamp]):
+        raise sqlite3.DatabaseError("a row is not as it was written")
+    return StoredObject(*row), stamp
+
+
+def _digest(values: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(values, default=repr).encode()).hexdigest()
 
 
 @contextmanager
@@ -159,7 +192,7 @@ def _connection(path: Path | str) -> Generator[sqlite3.Connection]:
     index = sqlite3.connect(path, timeout=_WAIT)
     try:
         if path != ":memory:":
-            index.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(index)
         (version,) = index.execute("PRAGMA user_version").fetchone()
         if version > len(_MIGRATIONS):  # of a newer unweave: it is only an index
             raise sqlite3.DatabaseError("of another version")
@@ -168,6 +201,19 @@ def _connection(path: Path | str) -> Generator[sqlite3.Connection]:
         yield index
     finally:
         index.close()
+
+
+def _write_ahead(index: sqlite3.Connection) -> None:
+    """Let readers and a writer work at once; SQLite does not wait for others who ask for that at the same time."""
+    deadline = time.monotonic() + _WAIT
+    while True:
+        try:
+            index.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.005)
 
 
 def _migrate(index: sqlite3.Connection) -> None:
@@ -179,35 +225,43 @@ def _migrate(index: sqlite3.Connection) -> None:
     index.commit()
 
 
-def _refresh(store: Store, index: sqlite3.Connection) -> None:
-    there = set(store.keys())
-    known = {key for (key,) in index.execute("SELECT key FROM objects")}
+def _refresh(store: Store, index: sqlite3.Connection, used: dict[str, float]) -> None:
+    there = {key: stamp for key in store.keys() if (stamp := _stamp(store, key))}  # noqa: SIM118
+    known: dict[str, str] = dict(index.execute("SELECT key, stamp FROM objects"))
     if there == known:
         return
-    new = [row for key in sorted(there - known) if (row := _row(store, key)) is not None]
+    new = [(key, stamp) for key, stamp in sorted(there.items()) if known.get(key) != stamp]
+    rows = [(row, stamp) for key, stamp in new if (row := _row(store, key, used.get(key, 0.0))) is not None]
     with index:
-        index.executemany("DELETE FROM objects WHERE key = ?", [(key,) for key in known - there])
-        index.executemany(_INSERT, new)
+        index.executemany("DELETE FROM objects WHERE key = ?", [(key,) for key in known.keys() - there])
+        index.executemany(_INSERT, [_sealed(*one) for one in rows])
 
 
-def _row(store: Store, key: str) -> StoredObject | None:
-    """What the sidecar of an object says, or None if it is gone."""
-    content, path = store.paths(key)
+def _stamp(store: Store, key: str) -> str:
+    """What tells the sidecar from one that was written before or after it, or "" if it is gone."""
     try:
-        text = path.read_bytes()
-        size = len(text) + content.stat().st_size
+        state = store.paths(key)[1].stat()
+    except OSError:
+        return ""
+    return f"{state.st_ino} {state.st_mtime_ns} {state.st_size}"
+
+
+def _row(store: Store, key: str, used: float) -> StoredObject | None:
+    """What the sidecar of an object says, or None if it is gone."""
+    try:
+        text = store.paths(key)[1].read_bytes()
     except OSError:
         return None
     try:
         sidecar = read_sidecar(key, text)
     except CorruptObjectError:
-        return StoredObject(key, "damaged", size, "", "", "", "", "", 0.0)
+        return StoredObject(key, "damaged", len(text), "", "", "", "", "", used)
     fields: Fields = sidecar["fields"]
     about: Fields = {**fields, **sidecar["notes"]}
     data, training_ids = (str(about.get(name, "")) for name in ("data", "training_ids"))
     versions = _versions({**about, **about.get("versions", {})})
-    kind = str(fields.get("kind", ""))
-    return StoredObject(key, kind, size, sidecar["content"], data, training_ids, _same(fields), versions, 0.0)
+    kind, size = str(fields.get("kind", "")), len(text) + sidecar["bytes"]
+    return StoredObject(key, kind, size, sidecar["content"], data, training_ids, _same(fields), versions, used)
 
 
 def _same(fields: Fields) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unweave._errors import CorruptObjectError
+from unweave._errors import CorruptObjectError, MissingObjectError
 from unweave.learners import LearnerSpec
 from unweave.references.objects import Arrays, Fields, Objects, key_of
 from unweave.references.plan import WorldPlan
@@ -129,6 +129,8 @@ def read_verified(store: Objects, key: str) -> tuple[Arrays, Fields] | None:
         return None
     try:
         return store.read(key)
+    except MissingObjectError:  # another run has met it before, and set it aside
+        return None
     except CorruptObjectError:
         store.set_aside(key)
         return None

@@ -85,8 +85,11 @@ def _open(path: Path) -> int:
     except FileNotFoundError:
         make_folder(path.parent)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError:  # somebody else's store: who may read the file may lock it
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:  # somebody else's store: who may read the file may lock it
+        try:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            raise error from None
 
 
 def _wait(lock: int, kind: int, path: Path) -> None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from unweave._durable import make_folder, write_durably
-from unweave._errors import CorruptObjectError, FormatError, StoreError
+from unweave._errors import CorruptObjectError, FormatError, MissingObjectError, StoreError
 from unweave.references.locks import alone, one_writer, shared
 from unweave.references.objects import FORMAT, Arrays, Entry, Fields, Packed, check, pack, unpack
 
@@ -30,11 +30,13 @@ class Store:
         Raises:
             StoreError: with the folder and the system's reason.
         """
-        probe = self.root / "objects" / f".probe-{uuid.uuid4().hex}"
+        probe = self.root / "objects" / f".probe-{uuid.uuid4().hex}.tmp"
         try:
             make_folder(probe.parent)
-            write_durably(probe, b"")  # the way objects are written: a rename may be refused as well
-            probe.unlink()
+            try:
+                write_durably(probe, b"")  # the way objects are written: a rename may be refused as well
+            finally:
+                probe.unlink(missing_ok=True)
             with shared(self.root):
                 pass
             self._check_format()
@@ -88,15 +90,17 @@ class Store:
         return folder / f"{key}.safetensors", folder / f"{key}.json"
 
     def keys(self) -> Iterator[str]:
-        """Keys of all objects that count as complete, sorted within each folder; nothing is verified."""
+        """Keys of all objects that count as complete, sorted within each folder; nothing is verified.
+
+        Raises:
+            StoreError: if a folder cannot be listed: then nobody knows what is there.
+        """
         try:
-            folders = sorted(one.path for one in os.scandir(self.root / "objects") if one.is_dir())
-        except FileNotFoundError:
-            return
-        for folder in folders:
-            with suppress(FileNotFoundError):
-                names = sorted(one.name for one in os.scandir(folder))
+            for folder in sorted(one.path for one in _entries(self.root / "objects") if one.is_dir()):
+                names = sorted(one.name for one in _entries(Path(folder)))
                 yield from (name.removesuffix(".json") for name in names if _is_sidecar(name))
+        except OSError as error:
+            raise StoreError(f"Cannot read the store {self.root}: {error.strerror}.") from None
 
     def has(self, key: str) -> bool:
         """Whether an object is complete (its bytes are verified when it is read)."""
@@ -135,7 +139,7 @@ class Store:
 
         Raises:
             CorruptObjectError: if a byte differs from what was written, or the object is another's.
-            StoreError: if it is not there.
+            MissingObjectError: if it is not there.
         """
         try:
             return unpack(self.read_packed(key))
@@ -146,10 +150,11 @@ class Store:
         """The two files of an object as they are, not verified.
 
         Raises:
-            StoreError: if it is not there or cannot be read.
+            MissingObjectError: if it is not there.
+            StoreError: if it cannot be read.
         """
         if not self.has(key):
-            raise StoreError(f"Cannot read object {key} of the store {self.root}: it is not there.")
+            raise self._missing(key)
         with shared(self.root):
             return self.look(key)
 
@@ -162,9 +167,14 @@ class Store:
                 content = object_path.read_bytes()
             except FileNotFoundError:  # the sidecar says that there was one: lost, to be made anew
                 content = b""
+        except FileNotFoundError:  # another process took it away a moment ago
+            raise self._missing(key) from None
         except OSError as error:
             raise StoreError(f"Cannot read object {key} of the store {self.root}: {error.strerror}.") from None
         return Packed(key, content, text)
+
+    def _missing(self, key: str) -> MissingObjectError:
+        return MissingObjectError(f"Cannot read object {key} of the store {self.root}: it is not there.")
 
     def set_aside(self, key: str) -> Path | None:
         """Move a bad object out of the way, so that it can be made anew, and return where it went.
@@ -206,6 +216,11 @@ class Store:
     def quarantined(self) -> frozenset[str]:
         """Names of the bad objects that were set aside so far."""
         return frozenset(path.stem for path in (self.root / "quarantine").glob("*.json"))
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with suppress(FileNotFoundError):  # not made yet, or removed since it was seen
+        yield from os.scandir(folder)
 
 
 def _is_sidecar(name: str) -> bool:

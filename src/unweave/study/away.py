@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unweave import __version__
-from unweave._errors import CorruptObjectError
+from unweave._errors import CorruptObjectError, MissingObjectError
 from unweave.execute import Away, task
 from unweave.learners.own_code import carry, trusted_content
 from unweave.references import Carried, Packed, Store
@@ -61,9 +61,11 @@ def sender(store: Store, assemblies: Sequence[Assembly]) -> Callable[[str], Any]
 def _verified(store: Store, key: str) -> Packed | None:
     if not store.has(key):
         return None
-    packed = store.read_packed(key)
     try:
+        packed = store.read_packed(key)
         check(packed)
+    except MissingObjectError:  # another run has met it before, and set it aside
+        return None
     except CorruptObjectError:
         store.set_aside(key)
         return None

@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unweave import __version__
+from unweave._durable import make_folder
 from unweave._errors import SpecError, StoreError, UserError
 from unweave.execute import Task, run_tasks
 from unweave.problem import Case
@@ -65,13 +67,22 @@ class Comparison:
 
         Returns:
             The folder.
+
+        Raises:
+            UserError: if they cannot be written.
         """
         out = Path(folder)
         check_out(out)
-        write_atomically(out / "result.json", result_to_json(self.result))
-        write_atomically(out / "rows.csv", rows_csv(self.result))
-        write_atomically(out / "table.md", markdown_table(self.result))
-        write_atomically(out / "report.html", render_page(self.result))
+        try:
+            write_atomically(out / "result.json", result_to_json(self.result))
+            write_atomically(out / "rows.csv", rows_csv(self.result))
+            write_atomically(out / "table.md", markdown_table(self.result))
+            write_atomically(out / "report.html", render_page(self.result))
+        except OSError as error:
+            raise UserError(
+                f"Cannot write results to {out}: {error.strerror}. Models and outputs are stored: run again with "
+                "another --out, or with room there, and nothing is trained anew."
+            ) from None
         return out
 
     def plot_map(self, *, cases: Sequence[str] | None = None) -> Figure:
@@ -101,7 +112,7 @@ def check_out(out: Path) -> None:
         UserError: with the folder and the system's reason.
     """
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         probe = out / f".probe-{os.getpid()}"
         probe.write_bytes(b"")
         probe.unlink()
@@ -206,13 +217,18 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None, on_message: Mes
         for one in said:
             show(one)
 
+    def failed(number: int, error: Exception) -> None:
+        del number  # the error that ends the run names the task
+        show(f"A task failed, and the others go on: {str(error).partition(chr(10))[0]}")
+
     before, keys = store.quarantined(), needed(assemblies, methods)
     with lease(store.root, keys), engine_at_work(spec, store, assemblies, methods, note) as engine:
         note(of_other_versions(store, assemblies))
         keep_ids(store, assemblies)
-        trained, total = _ensure_worlds(store, assemblies, engine.train, tell)
-        failures = _ensure_methods(store, assemblies, methods, engine.train, tell)
-        results = _analyse(store, assemblies, methods, failures, engine.measure, tell)
+        train, measure = (partial(run, on_failed=failed) for run in (engine.train, engine.measure))
+        trained, total = _ensure_worlds(store, assemblies, train, tell)
+        failures = _ensure_methods(store, assemblies, methods, train, tell)
+        results = _analyse(store, assemblies, methods, failures, measure, tell)
         with suppress(StoreError):  # only `gc --unused` asks for it
             touch(store, keys)
         note(made_anew(store, before))

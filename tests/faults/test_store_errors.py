@@ -1,78 +1,25 @@
-"""Faults while writing: the order of writing, and every system call that fails."""
+"""What a store says when it cannot work, and the order of its writing as this process sees it."""
 
 from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from harness.shim import watched
 
 from unweave import _durable
-from unweave._errors import CorruptObjectError, StoreError
+from unweave._errors import StoreError, UserError
 from unweave.references import Entry, Store, key_of
 from unweave.references import store as store_module
-from unweave.references.locks import alone
-
-Hook = Callable[[str, str], None]
-
-
-class Watched:
-    """An open file whose writes and closing are announced before they happen."""
-
-    def __init__(self, handle: Any, path: str, hook: Hook) -> None:
-        self.handle, self.path, self.hook = handle, path, hook
-
-    def __enter__(self) -> Watched:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.handle.close()
-        self.hook("close", self.path)
-
-    def write(self, content: bytes) -> None:
-        self.hook("write", self.path)
-        self.handle.write(content)
-
-    def flush(self) -> None:
-        self.handle.flush()
-
-    def fileno(self) -> int:
-        return self.handle.fileno()
-
-
-def watch(monkeypatch: pytest.MonkeyPatch, root: Path, hook: Hook) -> None:
-    """Call `hook(what, path)` before every open, write, fsync, rename, mkdir below a folder, after every close."""
-
-    def within(path: Any) -> bool:
-        return str(path).startswith(str(root))
-
-    def opened(path: Any, mode: str) -> Watched:
-        hook("open", str(path))
-        return Watched(open(path, mode), str(path), hook)
-
-    def wrapped(name: str, what: str) -> None:
-        real = getattr(os, name)
-
-        def call(first: Any, *rest: Any, **more: Any) -> Any:
-            path = os.readlink(f"/proc/self/fd/{first}") if name in ("fsync", "close") else first
-            if name == "close":  # a descriptor is gone, whatever closing it reports
-                real(first)
-            if within(path):
-                hook(what, str(path) if name != "replace" else f"{path} → {rest[0]}")
-            return None if name == "close" else real(first, *rest, **more)
-
-        monkeypatch.setattr(os, name, call)
-
-    # Objects are written through `open`, locks and folders are opened by `os.open`.
-    monkeypatch.setattr(_durable, "open", opened, raising=False)
-    names = {"fsync": "fsync", "replace": "rename", "mkdir": "mkdir", "open": "open", "close": "close"}
-    for name, what in names.items():
-        wrapped(name, what)
+from unweave.references.care import gc
+from unweave.references.leases import lease
+from unweave.study import Comparison
 
 
 def entry(number: int, size: int = 50, **notes: Any) -> Entry:
@@ -102,11 +49,10 @@ def violations(events: list[tuple[str, str]], files: list[Path]) -> list[str]:
     return wrong
 
 
-def record_one_write(monkeypatch: pytest.MonkeyPatch, root: Path) -> list[str]:
+def record_one_write(root: Path) -> list[str]:
     events: list[tuple[str, str]] = []
     store = Store(root)
-    with monkeypatch.context() as patched:
-        watch(patched, root, lambda what, path: events.append((what, path)))
+    with watched(root, lambda what, path: events.append((what, path))):
         (key,) = store.write([entry(1)])
     folder = root / "objects" / key[:2]
     assert store.has(key)
@@ -135,14 +81,14 @@ def flushed_late(path: Path, content: bytes) -> None:
         os.close(descriptor)
 
 
-def test_order_of_writing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    assert record_one_write(monkeypatch, tmp_path / "store") == []
+def test_order_of_writing(tmp_path: Path):
+    assert record_one_write(tmp_path / "store") == []
 
 
 @pytest.mark.parametrize("naive", [in_place, unflushed, flushed_late])
 def test_the_check_of_the_order_catches_a_naive_writer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, naive):
     monkeypatch.setattr(store_module, "write_durably", naive)
-    assert record_one_write(monkeypatch, tmp_path / "store") != []
+    assert record_one_write(tmp_path / "store") != []
 
 
 def test_the_check_of_the_order_catches_a_sidecar_before_its_object(
@@ -158,52 +104,7 @@ def test_the_check_of_the_order_catches_a_sidecar_before_its_object(
                 durably(*one)
 
     monkeypatch.setattr(store_module, "write_durably", sidecar_first)
-    assert record_one_write(monkeypatch, tmp_path / "store") != []
-
-
-@pytest.mark.parametrize("persistent", [False, True], ids=["once", "from then on"])
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-def test_every_system_call_may_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: int, persistent: bool):
-    seen: set[str] = set()
-    for k in range(1, 200):
-        store = Store(tmp_path / str(k))
-        (old,) = store.write([entry(0)])
-        count, failed_at = 0, ("", "")
-
-        def fail(what: str, path: str, k: int = k) -> None:
-            nonlocal count, failed_at
-            count += 1
-            if count == k or (persistent and count > k):
-                failed_at = what, path
-                seen.add(what)
-                raise OSError(code, os.strerror(code), path)
-
-        with monkeypatch.context() as patched:
-            watch(patched, store.root, fail)
-            failed = fails(store, [entry(1), entry(2)], code)
-        if count < k:
-            break
-        # What closing a lock reports is no loss of anything.
-        assert failed or (failed_at[0] == "close" and "/locks/" in failed_at[1])
-        assert complete(store) >= {old}
-        assert not list(store.root.rglob("*.tmp"))
-        # The fault is over: the same command finishes the work, and no lock was kept.
-        keys = store.write([entry(1), entry(2)])
-        with alone(store.root):
-            pass
-        assert complete(store) == {old, *keys}
-    assert not failed and count == k - 1, "the sweep ended before a clean run"
-    assert seen == {"open", "write", "fsync", "close", "rename", "mkdir"}
-
-
-def fails(store: Store, entries: list[Entry], code: int) -> bool:
-    try:
-        store.write(entries)
-    except StoreError as error:
-        assert not isinstance(error, CorruptObjectError)
-        assert str(store.root) in str(error) and os.strerror(code) in str(error)
-        return True
-    return False
+    assert record_one_write(tmp_path / "store") != []
 
 
 def complete(store: Store) -> set[str]:
@@ -213,22 +114,6 @@ def complete(store: Store) -> set[str]:
         arrays, _ = store.read(key)
         assert key == key_of({"number": int(arrays["a"][0])})
     return keys
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
-def test_a_bad_object_that_cannot_be_set_aside_is_a_store_error(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: int
-):
-    store = Store(tmp_path / "store")
-    (key,) = store.write([entry(1)])
-    store.paths(key)[0].write_bytes(b"bad")
-
-    def fail(what: str, path: str) -> None:
-        raise OSError(code, os.strerror(code), path)
-
-    watch(monkeypatch, store.root, fail)
-    with pytest.raises(StoreError, match=os.strerror(code)):
-        store.set_aside(key)
 
 
 def test_a_disk_that_cannot_be_read_is_a_store_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -243,7 +128,7 @@ def test_a_disk_that_cannot_be_read_is_a_store_error(monkeypatch: pytest.MonkeyP
         store.read(key)
 
 
-def test_the_store_is_checked_the_way_it_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_the_store_is_checked_the_way_it_is_written(tmp_path: Path):
     store = Store(tmp_path / "deep" / "store")
     store.check_writable()
     assert {path.name for path in store.root.rglob("*") if path.is_file()} == {"format", "gate", "store"}
@@ -254,12 +139,9 @@ def test_the_store_is_checked_the_way_it_is_written(monkeypatch: pytest.MonkeyPa
             if what == refused:
                 raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
 
-        with monkeypatch.context() as patched:
-            watch(patched, tmp_path, fail)
-            with pytest.raises(
-                StoreError, match=f"Cannot write to the store .*{os.strerror(errno.EROFS)}.*--store"
-            ):
-                store.check_writable()
+        refusal = f"Cannot write to the store .*{os.strerror(errno.EROFS)}.*--store"
+        with watched(tmp_path, fail), pytest.raises(StoreError, match=refusal):
+            store.check_writable()
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "store/objects"])
@@ -310,3 +192,30 @@ def test_two_at_once_may_set_the_same_object_aside(tmp_path: Path):
     for thread in threads:
         thread.join()
     assert errors == []
+
+
+def test_a_lease_that_cannot_be_read_stops_removal_while_its_run_lives(tmp_path: Path):
+    store = Store(tmp_path)
+    store.check_writable()
+    (key,) = store.write([entry(1)])
+    with lease(tmp_path, [key]):
+        (file,) = (tmp_path / "leases").iterdir()
+        file.write_bytes(file.read_bytes()[:-5])
+        with pytest.raises(StoreError, match=r"The lease .*cannot be read.*nothing is removed"):
+            gc(store, stale=lambda fields, notes: True)
+        assert store.has(key)
+    assert gc(store, stale=lambda fields, notes: True).kept == 0
+
+
+def test_results_that_cannot_be_saved_are_one_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    module = sys.modules["unweave.study.compare"]
+
+    def fail(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(module, "write_atomically", fail)
+    monkeypatch.setattr(module, "result_to_json", lambda result: "")
+    study = object.__new__(Comparison)
+    object.__setattr__(study, "result", None)
+    with pytest.raises(UserError, match=r"Cannot write results to .*No space left.*nothing is trained anew"):
+        study.save(tmp_path)

@@ -1,0 +1,1 @@
+"""Faults that are done to real files and processes, and what is looked for afterwards."""
