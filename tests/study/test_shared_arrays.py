@@ -45,6 +45,28 @@ def test_where_no_file_can_be_written_the_array_is_its_own(tmp_path):
     assert mapped(LARGE, tmp_path / "file") is LARGE
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: bytes(len(content)),
+        lambda content: content[:-4096],
+        lambda content: content[:4096] + bytes(4096) + content[8192:],
+        lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+    ],
+    ids=["empty", "zeros", "cut", "a hole", "a bit"],
+)
+def test_a_file_that_a_loss_of_power_left_is_not_used(tmp_path, damage):
+    array = np.random.default_rng(0).random((300, 1000))
+    mapped(array, tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(damage(file.read_bytes()))
+    np.testing.assert_array_equal(mapped(array, tmp_path), array)
+    again = mapped(array, tmp_path)  # which put a good one in its place
+    np.testing.assert_array_equal(again, array)
+    assert isinstance(again.base, np.memmap)
+
+
 def test_the_folder_is_gone_however_a_run_ends(tmp_path):
     store = Store(tmp_path)
     with shared_folder(store, workers=1) as folder:

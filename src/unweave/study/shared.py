@@ -46,15 +46,35 @@ def mapped(array: NDArray[Any], folder: Path) -> NDArray[Any]:
         return array
     path = folder / f"{digest(array)}.npy"
     try:
-        if not path.exists():
-            folder.mkdir(exist_ok=True)
-            part = folder / f"{uuid.uuid4().hex}.tmp"
-            with part.open("wb") as file:
-                np.save(file, array, allow_pickle=False)
-            # The first file stays: whoever comes a moment later would else map another copy.
-            with suppress(FileExistsError):
-                os.link(part, path)
-            part.unlink()
-        return np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
+        found = _held(path)
+        if found is None:
+            _write(path, array)
+            found = _held(path)
     except OSError:
-        return array
+        found = None
+    return array if found is None else found
+
+
+def _held(path: Path) -> NDArray[Any] | None:
+    """The array of a file, or None: nobody knows what a machine that lost its power has left there."""
+    try:
+        found = np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
+        if digest(found) == path.stem:
+            return found
+    except FileNotFoundError:
+        return None
+    except (ValueError, EOFError):
+        pass
+    path.unlink(missing_ok=True)
+    return None
+
+
+def _write(path: Path, array: NDArray[Any]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_name(f"{uuid.uuid4().hex}.tmp")
+    with part.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+    # The first file stays: whoever comes a moment later would else map another copy.
+    with suppress(FileExistsError):
+        os.link(part, path)
+    part.unlink()
