@@ -37,6 +37,22 @@ _HOMES = {
     "unweave.study": ("Comparison", "compare"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = [
+    "BehaviourChoice",
+    "Case",
+    "Comparison",
+    "DataChoice",
+    "Estimate",
+    "ForgetChoice",
+    "LearnerChoice",
+    "NotMeasured",
+    "ProbeChoice",
+    "ReferenceChoice",
+    "UnweaveError",
+    "UserError",
+    "__version__",
+    "compare",
+]
 
 
 def __getattr__(name: str) -> Any:

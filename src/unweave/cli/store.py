@@ -122,6 +122,9 @@ def purge(
         str | None,
         typer.Option("--data", help="Name or fingerprint of the data, if several have such ids.", metavar="NAME"),
     ] = None,
+    allow_unknown: Annotated[
+        bool, typer.Option("--allow-unknown", help="Purge the others if some ids are in no data set.")
+    ] = False,
     dry_run: DryRun = False,
     json: Json = None,
     quiet: Quiet = False,
@@ -135,7 +138,8 @@ def purge(
         from unweave.study.care import purge_store
         from unweave.study.id_files import ids_of_option
 
-        found = purge_store(_root(store), ids_of_option(forget_ids), data=data, dry_run=dry_run)
+        ids = ids_of_option(forget_ids)
+        found = purge_store(_root(store), ids, data=data, allow_unknown=allow_unknown, dry_run=dry_run)
         _print_removed(found, dry_run=dry_run, quiet=quiet, json=json)
         if not quiet:
             print(
@@ -170,7 +174,7 @@ def _print_contents(root: Path, found: Contents, *, every: bool) -> None:
 
     console = Console()
     total = sum(row.bytes for row in found.objects)
-    console.print(f"{root}: {len(found.objects)} objects, {_size(total)}", highlight=False)
+    console.print(f"{root}: {len(found.objects)} objects, {_size(total)}", highlight=False, markup=False)
     if every:
         table = Table("object", "kind", "size", "versions", "last used", box=None, pad_edge=False)
         for row in found.objects:

@@ -24,6 +24,7 @@ from unweave.references.keys import opaque_fields as opaque_fields
 from unweave.references.keys import outputs_fields as outputs_fields
 from unweave.references.keys import read_verified as read_verified
 from unweave.references.leases import lease as lease
+from unweave.references.locks import shared as shared
 from unweave.references.membership import StoredData as StoredData
 from unweave.references.membership import data_fields as data_fields
 from unweave.references.membership import data_sets as data_sets

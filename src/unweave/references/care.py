@@ -15,7 +15,6 @@ from unweave._errors import CorruptObjectError, MissingObjectError, StoreError
 from unweave.references import index
 from unweave.references.leases import live_leases
 from unweave.references.locks import alone
-from unweave.references.membership import data_fields
 from unweave.references.objects import Fields, check, key_of, read_sidecar
 from unweave.references.sealed import unseal
 from unweave.references.store import Store
@@ -127,6 +126,8 @@ def _bad_files(store: Store) -> tuple[str, ...]:
             unseal(file.read_bytes())
         except ValueError as error:
             found.append(f"{file.relative_to(store.root)}: {error}")
+        except OSError as error:
+            found.append(f"{file.relative_to(store.root)}: {error.strerror}")
     return tuple(found)
 
 
@@ -202,13 +203,12 @@ def _with_membership(sidecars: dict[str, Fields], doomed: set[str]) -> set[str]:
         if about.get("kind") in ("data", "training set"):
             doomed = doomed - {key}
         elif key not in doomed and "data" in about:
-            needed.add(key_of(data_fields(about["data"])))
-            needed.add(_set_key(about))
-    return doomed | {
-        key
-        for key, one in sidecars.items()
-        if one["fields"].get("kind") in ("data", "training set") and key not in needed
-    }
+            needed |= {about["data"], _set_key(about)}
+    for key, sidecar in sidecars.items():
+        name = {"data": sidecar["fields"].get("data"), "training set": key}.get(sidecar["fields"].get("kind"))
+        if name is not None and name not in needed:
+            doomed = doomed | {key}
+    return doomed
 
 
 def _set_key(about: Fields) -> str:
@@ -219,7 +219,7 @@ def _set_key(about: Fields) -> str:
 def _sidecars(store: Store) -> Iterator[tuple[str, Fields]]:
     """Sidecars that are as they were written; what is damaged is not for `gc` to judge."""
     for key in list(store.keys()):
-        with suppress(CorruptObjectError, FileNotFoundError):
+        with suppress(CorruptObjectError, OSError):
             yield key, read_sidecar(key, store.paths(key)[1].read_bytes())
 
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from unweave._errors import StoreError
 from unweave.references.index import stored_objects
-from unweave.references.keys import Setting, digest, read_verified
-from unweave.references.objects import Arrays, Entry, Fields, Objects, Packed, check, key_of, unpack
+from unweave.references.keys import Origin, Setting, digest, read_verified
+from unweave.references.objects import Arrays, Entry, Fields, Objects, Packed, check, key_of, pack, unpack
 from unweave.references.plan import WorldPlan
 from unweave.references.store import Store
 
@@ -50,21 +50,27 @@ def register(store: Objects, setting: Setting, world: WorldPlan) -> None:
         setting: With all of D.
         world: With the rows that its models are trained on.
     """
-    data, rows = data_fields(setting.fingerprint), set_fields(setting, world)
+    data, rows = data_fields(setting), set_fields(setting, world)
     if read_verified(store, key_of(data)) is None:
-        origin, arrays = setting.origin, {"ids": packed_ids(setting.ids)}
-        notes: Fields = {"name": "data without a name", "read": setting.fingerprint}
-        if origin is not None:
-            arrays["test_ids"] = packed_ids(origin.test_ids)
-            notes = {"name": origin.name, "read": origin.fingerprint}
-        store.write([Entry(data, arrays, notes)])
+        arrays = {"ids": packed_ids(setting.ids)}
+        if setting.origin is not None:
+            arrays["test_ids"] = packed_ids(setting.origin.test_ids)
+        store.write([Entry(data, arrays, {})])
     if read_verified(store, key_of(rows)) is None:
         store.write([Entry(rows, {"ids": packed_ids(setting.ids[world.rows])}, {})])
 
 
-def data_fields(fingerprint: str) -> Fields:
-    """What identifies the ids of a data set."""
-    return {"kind": "data", "data": fingerprint}
+def data_fields(setting: Setting) -> Fields:
+    """What identifies the ids of a data set: the data, their source, and the ids, which a purge makes fewer."""
+    origin = setting.origin or Origin("data without a name", setting.fingerprint, setting.ids[:0])
+    return {
+        "kind": "data",
+        "data": setting.fingerprint,
+        "name": origin.name,
+        "read": origin.fingerprint,
+        "ids": digest(setting.ids),
+        "test_ids": digest(origin.test_ids),
+    }
 
 
 def set_fields(setting: Setting, world: WorldPlan) -> Fields:
@@ -109,15 +115,21 @@ def stored_data(packed: Packed) -> StoredData:
     Raises:
         CorruptObjectError: if a byte of it is not as it was written.
     """
-    sidecar, (arrays, notes) = check(packed), unpack(packed)
-    ids = all_ids(arrays)
-    return StoredData(notes["name"], notes["read"], sidecar["fields"]["data"], len(ids), ids)
+    fields, ids = check(packed)["fields"], all_ids(unpack(packed)[0])
+    return StoredData(fields["name"], fields["read"], fields["data"], len(ids), ids)
 
 
-def drop(array: NDArray[Any], ids: Ids) -> NDArray[Any]:
-    """Packed ids without some of them."""
+def without(packed: Packed, forget: Ids) -> Packed:
+    """The object of a data set without some of its ids; its key is another."""
+    fields, (arrays, notes) = check(packed)["fields"], unpack(packed)
+    kept = {name: _drop(array, forget) for name, array in arrays.items()}
+    own = {name: digest(array) for name, array in kept.items()}
+    return pack(Entry({**fields, **own}, {n: packed_ids(a) for n, a in kept.items()}, notes))
+
+
+def _drop(array: NDArray[Any], ids: Ids) -> NDArray[Any]:
     kept = [one for one in _unpacked(array) if str(one) not in ids]
-    return packed_ids(np.array(kept, dtype=np.str_ if array.dtype == np.uint8 else np.int64))
+    return np.array(kept, dtype=np.str_ if array.dtype == np.uint8 else np.int64)
 
 
 def _unpacked(array: NDArray[Any]) -> list[int | str]:

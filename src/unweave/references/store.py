@@ -7,6 +7,7 @@ complete. Every read hashes the bytes and compares.
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -33,23 +34,19 @@ class Store:
         probe = self.root / "objects" / f".probe-{uuid.uuid4().hex}.tmp"
         try:
             make_folder(probe.parent)
-            try:
-                write_durably(probe, b"")  # the way objects are written: a rename may be refused as well
-            finally:
-                probe.unlink(missing_ok=True)
-            with shared(self.root):
-                pass
-            self._check_format()
+            with shared(self.root):  # whoever has the store alone takes temporary files for those of the dead
+                try:
+                    write_durably(probe, b"")  # the way objects are written: a rename may be refused as well
+                finally:
+                    probe.unlink(missing_ok=True)
+                if not (self.root / "format").exists() and next(self.keys(), None) is None:
+                    write_durably(self.root / "format", b"%d\n" % FORMAT)
+            self.check_format()
         except OSError as error:
             raise StoreError(
                 f"Cannot write to the store {self.root}: {error.strerror}. "
                 "Choose another folder with --store, or give yourself the permission."
             ) from None
-
-    def _check_format(self) -> None:
-        if not (self.root / "format").exists() and next(self.keys(), None) is None:
-            write_durably(self.root / "format", b"%d\n" % FORMAT)
-        self.check_format()
 
     def check_format(self) -> None:
         """Refuse a store of another format than this version of unweave reads.
@@ -77,7 +74,7 @@ class Store:
             return 1 if next(self.keys(), None) is not None else FORMAT
         except OSError as error:
             raise StoreError(f"Cannot read the store {self.root}: {error.strerror}.") from None
-        if not text.strip().isdigit():
+        if not re.fullmatch(rb"[1-9][0-9]{0,3}", text.strip()):
             raise FormatError(
                 f"The file {self.root / 'format'} holds {text[:20]!r}; expected the number of a format, such as "
                 f"{FORMAT}. If `unweave store verify` finds nothing else, write that into it."
@@ -98,7 +95,7 @@ class Store:
         try:
             for folder in sorted(one.path for one in _entries(self.root / "objects") if one.is_dir()):
                 names = sorted(one.name for one in _entries(Path(folder)))
-                yield from (name.removesuffix(".json") for name in names if _is_sidecar(name))
+                yield from (name.removesuffix(".json") for name in names if _SIDECAR.fullmatch(name))
         except OSError as error:
             raise StoreError(f"Cannot read the store {self.root}: {error.strerror}.") from None
 
@@ -223,5 +220,4 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         yield from os.scandir(folder)
 
 
-def _is_sidecar(name: str) -> bool:
-    return name.endswith(".json") and not name.startswith(".")
+_SIDECAR = re.compile(r"[0-9a-f]{64}\.json")

@@ -109,6 +109,8 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
         ids=data.train.ids,
         columns=(data.train.columns, data.test.columns),
     )
+    if any("\0" in str(one) for part in (data.train, data.test) if part.ids.dtype.kind == "U" for one in part.ids):
+        raise SpecError("An id holds a NUL character, which tells ids apart in digests. Rename it.")
     planted, forget, dropped = _forget(case, planted, data.train.ids, key)
     probes = choose_probes(planted, forget, test, limit=case.probes.limit, key=key)
     sizes = {name: len(rows) for name, rows in probes.groups.items()}

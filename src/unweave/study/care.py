@@ -64,9 +64,11 @@ def clean_store(root: Path, *, stale: bool, unused_days: float | None, dry_run: 
     return gc(_existing(root), stale=is_stale if stale else None, unused_days=unused_days, dry_run=dry_run)
 
 
-def purge_store(root: Path, forget_ids: Collection[int | str], *, data: str | None, dry_run: bool) -> Removed:
+def purge_store(
+    root: Path, forget_ids: Collection[int | str], *, data: str | None, allow_unknown: bool, dry_run: bool
+) -> Removed:
     """Remove what was trained on certain examples; see `unweave.references.purge`."""
-    return purge(_existing(root), forget_ids, data=data, dry_run=dry_run)
+    return purge(_existing(root), forget_ids, data=data, allow_unknown=allow_unknown, dry_run=dry_run)
 
 
 def migrate_store(root: Path) -> list[str]:

@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -207,8 +207,6 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None, on_message: Mes
     store.check_writable()
     trusted = trusted_files(spec.trust_code)
     assemblies = [assemble(case, trusted=trusted, device=spec.device) for case in spec.cases]
-    for assembly in assemblies:
-        check_unchanged(store, assembly)
     check_room(store, assemblies, methods)
     notes: list[str] = []
 
@@ -222,7 +220,11 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None, on_message: Mes
         show(f"A task failed, and the others go on: {str(error).partition(chr(10))[0]}")
 
     before, keys = store.quarantined(), needed(assemblies, methods)
-    with lease(store.root, keys), engine_at_work(spec, store, assemblies, methods, note) as engine:
+    with ExitStack() as held:
+        held.enter_context(lease(store.root, keys))
+        for assembly in assemblies:
+            check_unchanged(store, assembly)
+        engine = held.enter_context(engine_at_work(spec, store, assemblies, methods, note))
         note(of_other_versions(store, assemblies))
         keep_ids(store, assemblies)
         train, measure = (partial(run, on_failed=failed) for run in (engine.train, engine.measure))

@@ -44,7 +44,7 @@ def keep_ids(store: Store, assemblies: Sequence[Assembly]) -> None:
 
 def ids_of(assembly: Assembly, world: WorldPlan) -> list[str]:
     """Keys of the objects that hold the ids of a case's data and of a training set."""
-    return [key_of(data_fields(assembly.setting.fingerprint)), key_of(set_fields(assembly.setting, world))]
+    return [key_of(data_fields(assembly.setting)), key_of(set_fields(assembly.setting, world))]
 
 
 def of_other_versions(store: Store, assemblies: Sequence[Assembly]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,7 +59,7 @@ def ids_of_option(text: str) -> list[int | str]:
         >>> ids_of_option("17, b3")
         [17, 'b3']
     """
-    found = _read(text, Path(), "--forget-ids") if Path(text).is_file() else _as_ids(text.split(","))
+    found = _read(text, Path(), "--forget-ids") if os.path.isfile(text) else _as_ids(text.split(","))
     if not found:
         raise SpecError(f"--forget-ids {text!r} holds no id; expected a file of one id a line, or ids and commas.")
     return found
@@ -69,7 +70,7 @@ def _read(name: str, folder: Path, key: str) -> list[int | str]:
     shown = repr(name) if len(name) <= 60 else repr(name)[:60] + "…"
     wanted = f"`{key}` is {shown}; expected a list of ids, such as [1, 2, 3], or a file of one id a line"
     try:
-        lines = (folder / name).read_text(encoding="utf-8-sig").splitlines()
+        lines = (folder / name).read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise SpecError(f"{wanted} ({error.strerror}).") from None
     except ValueError:  # no name at all, or no text in it

@@ -14,7 +14,7 @@ from unweave._durable import make_folder, write_durably
 from unweave._errors import SpecError, StoreError, UserError
 from unweave.data import Examples, row_prints, table_prints
 from unweave.problem import DataChoice
-from unweave.references import Store, seal, unseal
+from unweave.references import Store, seal, shared, unseal
 from unweave.study.assemble import Assembly
 
 _SHOWN = 12
@@ -49,7 +49,8 @@ def check_unchanged(store: Store, assembly: Assembly) -> None:
         )
     try:
         make_folder(file.parent)
-        write_durably(file, seal(now))
+        with shared(store.root):
+            write_durably(file, seal(now))
     except OSError as error:
         raise StoreError(f"Cannot write to the store {store.root}: {error.strerror}.") from None
 

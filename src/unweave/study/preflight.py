@@ -9,7 +9,7 @@ from pathlib import Path
 
 from unweave._errors import StoreError, UserError
 from unweave.learners.sizes import model_bytes
-from unweave.references import Store, key_of, model_fields, opaque_fields, outputs_fields
+from unweave.references import Store, key_of, model_fields, opaque_fields, outputs_fields, set_fields
 from unweave.study.assemble import Assembly
 from unweave.study.spec import MethodChoice
 from unweave.study.tasks import method_fields
@@ -25,7 +25,12 @@ def check_room(store: Store, assemblies: Sequence[Assembly], methods: Sequence[M
     Raises:
         StoreError: with what is needed and what is free.
     """
-    needed = int(_SPARE * sum(_to_write(store, assembly, methods) for assembly in assemblies))
+    missing: dict[str, int] = {}
+    for assembly in assemblies:
+        missing |= _to_write(store, assembly, methods)
+    # What workers share while they are at work, if there is anything to do.
+    arrays = {one.setting.fingerprint: 2 * one.setting.x.nbytes + one.setting.probes.nbytes for one in assemblies}
+    needed = int(_SPARE * (sum(missing.values()) + (sum(arrays.values()) if missing else 0)))
     free = shutil.disk_usage(store.root).free
     if needed > free:
         raise StoreError(
@@ -35,20 +40,20 @@ def check_room(store: Store, assemblies: Sequence[Assembly], methods: Sequence[M
         )
 
 
-def _to_write(store: Store, assembly: Assembly, methods: Sequence[MethodChoice]) -> int:
-    setting = assembly.setting
-    size = sum(part.x.nbytes for part in (assembly.data.train, assembly.data.test))
-    size = 2 * size + setting.probes.nbytes  # shared by workers while the run is at work
-    each = model_bytes(setting.learner) + _PER_OBJECT
-    for world in assembly.worlds.values():
-        if store.has(key_of(outputs_fields(setting, world))):
-            continue
-        fields = (opaque_fields if setting.learner.opaque else model_fields)(setting, world)
-        missing = sum(not store.has(key_of(one)) for one in fields)
-        own = _outputs(assembly, 1) if setting.learner.opaque else 0
-        size += missing * (each + own) + _outputs(assembly, len(world.keys)) + setting.ids.nbytes + _PER_OBJECT
-    left = sum(not store.has(key_of(method_fields(assembly, choice))) for choice in methods)
-    return size + left * (_outputs(assembly, len(assembly.worlds["original"].keys)) + _PER_OBJECT)
+def _to_write(store: Store, assembly: Assembly, methods: Sequence[MethodChoice]) -> dict[str, int]:
+    """Bytes of each object that a case needs and the store lacks, by key."""
+    setting, sizes = assembly.setting, dict[str, int]()
+    of_each = opaque_fields if setting.learner.opaque else model_fields
+    each = _outputs(assembly, 1) if setting.learner.opaque else model_bytes(setting.learner)
+    of_methods = {key_of(method_fields(assembly, one)): one for one in methods}
+    edited = any(not store.has(key) for key in of_methods)
+    for name, world in assembly.worlds.items():
+        key, count = key_of(outputs_fields(setting, world)), len(world.keys)
+        if not store.has(key) or (edited and name == "original"):
+            sizes |= {key_of(fields): each for fields in of_each(setting, world)}
+            sizes |= {key: _outputs(assembly, count), key_of(set_fields(setting, world)): setting.ids.nbytes}
+    sizes |= dict.fromkeys(of_methods, _outputs(assembly, len(assembly.worlds["original"].keys)))
+    return {key: size + _PER_OBJECT for key, size in sizes.items() if not store.has(key)}
 
 
 def fit_in_memory(assemblies: Sequence[Assembly], methods: Sequence[MethodChoice], *, workers: int) -> int:
