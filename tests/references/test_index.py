@@ -96,6 +96,14 @@ def test_what_is_no_index_is_made_anew(filled: Store, content: bytes):
     assert logical(filled) == right
 
 
+def test_a_folder_in_its_place_is_one_message(filled: Store):
+    index.remove(filled.root)
+    (filled.root / index.NAME).mkdir()
+    assert len(stored_objects(filled)) == 16
+    with pytest.raises(StoreError, match="Cannot remove the index"):
+        verify(filled)
+
+
 def test_an_index_of_another_version_is_made_anew(filled: Store):
     right = logical(filled)
     for statement in ("PRAGMA user_version = 99", "DROP TABLE objects"):

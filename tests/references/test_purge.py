@@ -212,6 +212,11 @@ def test_an_id_that_nobody_knows_is_no_silent_success(filled: Store):
     assert purge(filled, [102, "typo"], allow_unknown=True).objects["model"] == 3
 
 
+def test_no_ids_are_no_request(filled: Store):
+    with pytest.raises(UserError, match="no ids to purge"):
+        purge(filled, [])
+
+
 def test_a_damaged_list_of_ids_is_no_silent_success(filled: Store):
     (key,) = left(filled, "data")
     sidecar = filled.paths(key)[1]

@@ -133,7 +133,10 @@ def _last_used(root: Path) -> dict[str, float]:
 def remove(root: Path) -> None:
     """Remove the index, with all that SQLite keeps of rows that were deleted."""
     for name in (NAME, f"{NAME}-wal", f"{NAME}-shm"):
-        (root / name).unlink(missing_ok=True)
+        try:
+            (root / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"Cannot remove the index {root / name}: {error.strerror}.") from None
 
 
 def _ask(

@@ -45,11 +45,13 @@ def purge(
         dry_run: Remove nothing, only count.
 
     Raises:
-        UserError: for ids that no data set of the store has, or if several have them and `data` names none.
+        UserError: for no ids, for such as no data set has, or if several have them and `data` names none.
         StoreError: if a run is at work, or the store cannot be written.
     """
     store.check_format()
     forget = frozenset(str(one) for one in forget_ids)
+    if not forget:
+        raise UserError("There are no ids to purge: nothing was removed.")
     try:
         with alone(store.root):
             if leases := live_leases(store.root):
@@ -116,7 +118,7 @@ def _tells_nothing(model: Fields) -> bool:
     Numbers of a table are in units of the whole table: from what the training set makes of them, and the examples
     of that set, those that are missing can be computed.
     """
-    return model["learner"].get("encoding") is None
+    return model.get("learner", {}).get("encoding") is None
 
 
 def _choose(
