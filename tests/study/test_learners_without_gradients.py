@@ -12,9 +12,8 @@ from unweave import Case, LearnerChoice, ReferenceChoice, compare
 from unweave.learners import specify
 from unweave.methods import METHODS
 from unweave.problem import BehaviourChoice, ProbeChoice
-from unweave.references import Store, ensure
+from unweave.references import Store, ensure, key_of
 from unweave.references.keys import opaque_fields
-from unweave.references.store import key_of
 from unweave.report import print_result, render_page
 from unweave.study import assemble
 from unweave.study.methods import refusal
