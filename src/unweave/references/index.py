@@ -115,8 +115,9 @@ def rebuild(store: Store) -> bool:
     now = _ask(store, _all_rows, used=used)
     if before is None or len(before) != len(now):
         return False
-    # What a damaged object was before is no fault of the index.
-    return all(new.kind == "damaged" or old == new for old, new in zip(before, now, strict=True))
+    # What a damaged object was before is no fault of the index, nor that a run has noted a use since.
+    same = (old == new._replace(used=old.used) for old, new in zip(before, now, strict=True))
+    return all(one or new.kind == "damaged" for one, new in zip(same, now, strict=True))
 
 
 def _last_used(root: Path) -> dict[str, float]:
