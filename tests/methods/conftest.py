@@ -6,14 +6,12 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pytest
 import torch
 
 from unweave.learners import specify
 from unweave.learners.nets import build
 from unweave.methods import Examples
-from unweave.training.engine import many
 
 
 def _load(name: str) -> ModuleType:
@@ -30,14 +28,18 @@ def contract() -> ModuleType:
     return _load("method_contract")
 
 
+def _labelled(x):
+    return x, x[:, :3].argmax(1)
+
+
 def _toy(contract: ModuleType, *, wrong_labels: bool, config: dict, recipe: dict):
     x = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
-    y = x[:, :3].argmax(1)
+    _, y = _labelled(x)
+    held_out = _labelled(torch.randn(16, 6, generator=torch.Generator().manual_seed(1)))
     if wrong_labels:
         y[:10] = (y[:10] + 1) % 3
     learner = build(specify("mlp", (6,), 3, config=config, recipe=recipe))
-    originals = many(learner, x, y, rows=[np.arange(40)] * 3, keys=[11, 12, 13])
-    return contract.Toy(learner, originals, Examples(x[:10], y[:10]), Examples(x[10:], y[10:]), [5, 6, 7])
+    return contract.trained_toy(learner, x, y, forget=10, keys=[11, 12, 13], validation=Examples(*held_out))
 
 
 @pytest.fixture(scope="session")
@@ -56,11 +58,11 @@ def memorised(contract):
 @pytest.fixture(scope="session", params=["cnn", "resnet9"])
 def image_toy(request, contract):
     """Two convolutional nets on 8×8 images: |S| = 10 in 2 batches, |D∖S| = 30 in 4."""
-    x = torch.rand(40, 8, 8, generator=torch.Generator().manual_seed(0))
-    y = torch.arange(40) % 3
+    x = torch.rand(52, 8, 8, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(52) % 3
     x[:, :4, :4] += y[:, None, None] / 2
     config = {"channels": 2} if request.param == "cnn" else {"width": 2}
     recipe = {"epochs": 3, "batch_size": 8, "lr": 0.05}
     learner = build(specify(request.param, (8, 8), 3, config=config, recipe=recipe))
-    originals = many(learner, x, y, rows=[np.arange(40)] * 2, keys=[11, 12])
-    return contract.Toy(learner, originals, Examples(x[:10], y[:10]), Examples(x[10:], y[10:]), [5, 6])
+    held_out = Examples(x[40:], y[40:])
+    return contract.trained_toy(learner, x[:40], y[:40], forget=10, keys=[11, 12], validation=held_out)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -15,9 +16,10 @@ from unweave._errors import UserError
 from unweave._random import Key
 from unweave._registry import Entry
 from unweave.learners.contract import Learner, State
-from unweave.methods import Declared, Edited, Examples, Method, run
-from unweave.training.engine import stack, unstack
+from unweave.methods import Declared, Edited, Examples, Given, Method, Net, run
+from unweave.training.engine import many, stack, unstack
 from unweave.training.outputs import logits
+from unweave.training.replay import Training
 
 Build = Callable[[], Method]
 Quantity = Callable[["Toy", State], Tensor]
@@ -32,14 +34,33 @@ class Toy(NamedTuple):
     forget: Examples
     retain: Examples
     keys: Sequence[Key]
+    validation: Examples | None = None
+    training: Training | None = None
 
     def edit(self, build: Build, chunk: int | None = None) -> Edited:
-        sets = {"forget": self.forget, "retain": self.retain}
-        return run(build(), self.learner, self.originals, **sets, keys=self.keys, chunk=chunk or len(self.keys))
+        sets = {"forget": self.forget, "retain": self.retain, "validation": self.validation}
+        rest = {"keys": self.keys, "training": self.training, "chunk": chunk or len(self.keys)}
+        return run(build(), self.learner, self.originals, **sets, **rest)
+
+    def given(self, net: Net) -> Given:
+        """What `prepare` is given for an original, but for its history."""
+        return Given(self.forget, self.retain, State(net.params, net.buffers), self.validation)
 
     def only(self, k: int) -> Toy:
         """The toy with original k alone."""
-        return self._replace(originals=stack([unstack(self.originals)[k]]), keys=[self.keys[k]])
+        training = None if self.training is None else self.training._replace(keys=[self.training.keys[k]])
+        return self._replace(originals=stack([unstack(self.originals)[k]]), keys=[self.keys[k]], training=training)
+
+
+def trained_toy(
+    learner: Learner, x: Tensor, y: Tensor, *, forget: int, keys: Sequence[Key], validation: Examples
+) -> Toy:
+    """A toy whose originals are trained on x and y, of which the first `forget` are S."""
+    rows = np.arange(len(y))
+    originals = many(learner, x, y, rows=[rows] * len(keys), keys=keys)
+    training = Training(x, y, rows, keys, rows[:forget])
+    sets = Examples(x[:forget], y[:forget]), Examples(x[forget:], y[forget:])
+    return Toy(learner, originals, *sets, [5 + k for k in range(len(keys))], validation, training)
 
 
 def copied(state: State) -> State:
@@ -142,7 +163,9 @@ def check_cost(build: Build, toy: Toy) -> None:
 def check_needs(build: Build, toy: Toy, needs: frozenset[str]) -> None:
     """What a method does not declare to need changes nothing; what it needs does."""
     first = toy.edit(build).state
-    for part in ("forget", "retain"):
+    for part in ("forget", "retain", "validation"):
+        if getattr(toy, part) is None:
+            continue
         x, y = getattr(toy, part)
         other = toy._replace(**{part: Examples(3 - x.flip(0), (y + 1) % 3)}).edit(build).state
         assert same_bits(first, other) == (part not in needs), f"{part}: not as declared in {sorted(needs)}"
@@ -161,7 +184,7 @@ def check_documented(entry: Entry[Declared]) -> None:
     text, declared = entry.factory.__doc__ or "", entry.declared
     assert re.match(r"[A-Z].*[.:(]", text), "no summary"
     assert declared.family and "original" in declared.needs
-    assert declared.needs <= {"original", "forget", "retain"}
+    assert declared.needs <= {"original", "forget", "retain", "validation", "history"}
     assert declared.equation, "no equation"
     defaults = entry.defaults()
     assert set(declared.space) | set(declared.identity) <= set(defaults), "a parameter that does not exist"

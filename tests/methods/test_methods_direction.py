@@ -10,7 +10,7 @@ from unweave.learners import specify
 from unweave.learners.contract import State
 from unweave.learners.nets import build
 from unweave.learners.noise import key_tensor
-from unweave.methods import METHODS, Examples, Method, Net
+from unweave.methods import METHODS, Examples, Given, Method, Net
 from unweave.methods.contract import forget_pass
 
 
@@ -75,7 +75,7 @@ def test_random_labels_unteach_s_and_true_labels_do_not(contract, memorised):
 
     def with_true_labels() -> Method:
         return of("random_label")()._replace(
-            prepare=lambda net, forget, retain, key: (State(net.params, net.buffers), forget.y.clone())
+            prepare=lambda net, given, key: (State(net.params, net.buffers), given.forget.y.clone())
         )
 
     with pytest.raises(AssertionError, match="expected a change"):
@@ -87,7 +87,7 @@ def test_random_labels_are_never_the_true_one_and_uniform_over_the_others():
     state, n = learner.init(0), 4000
     forget = Examples(torch.zeros(n, 6), torch.arange(n) % 5)
     prepare = METHODS.get("random_label").build().prepare
-    draws = [prepare(Net(learner, state), forget, forget, key)[1] for key in key_tensor([1, 2])]
+    draws = [prepare(Net(learner, state), Given(forget, forget, state), key)[1] for key in key_tensor([1, 2])]
     assert not torch.equal(*draws)
     for labels in draws:
         shift = (labels - forget.y) % 5
@@ -129,8 +129,8 @@ def test_delete_takes_the_true_class_away(contract, memorised):
 
 def test_delete_with_the_class_left_in_its_target_does_nothing(contract, memorised):
     def unmasked() -> Method:
-        def prepare(net, forget, retain, key):
-            return State(net.params, net.buffers), net(forget.x)
+        def prepare(net, given, key):
+            return State(net.params, net.buffers), net(given.forget.x)
 
         return of("delete")()._replace(prepare=prepare)
 

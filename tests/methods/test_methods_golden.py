@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from unweave.learners.nets import build
 from unweave.learners.noise import key_tensor, uniform
 from unweave.methods import METHODS, Examples
 from unweave.training.outputs import logits
+from unweave.training.replay import Training
 
 DEFAULTS = {
     "noop": {},
@@ -91,7 +93,10 @@ def edited_logits(contract, name: str, **given: float) -> torch.Tensor:
         {},
     )
     x, y = draw(4, 40, 6), (1.5 * (draw(5, 40) + 1)).to(torch.int64)
-    toy = contract.Toy(learner, originals, Examples(x[:10], y[:10]), Examples(x[10:], y[10:]), [21, 22])
+    held_out = Examples(draw(6, 12, 6), (1.5 * (draw(7, 12) + 1)).to(torch.int64))
+    training = Training(x, y, np.arange(40), [31, 32], np.arange(10))
+    sets = Examples(x[:10], y[:10]), Examples(x[10:], y[10:])
+    toy = contract.Toy(learner, originals, *sets, [21, 22], held_out, training)
     edited = toy.edit(lambda: METHODS.get(name).build(**given)).state
     return logits(learner, edited, x[[0, 39]]).flatten()
 

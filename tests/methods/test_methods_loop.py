@@ -196,7 +196,7 @@ def test_buffers_must_stay_finite(toy):
         None,
         0.0,
         0.0,
-        prepare=lambda net, forget, retain, key: (
+        prepare=lambda net, given, key: (
             State(net.params, {**net.buffers, "last": net.buffers["last"] + torch.nan}),
             (),
         ),

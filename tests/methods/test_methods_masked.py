@@ -213,7 +213,7 @@ def check_reset(build_method, toy, last: int) -> None:
     def start(k: int, scale: float) -> dict:
         net = net_of(toy, k)
         net.params = {name: scale * value for name, value in net.params.items()}
-        return method.prepare(net, toy.forget, toy.retain, key_tensor([7])[0])[0].params
+        return method.prepare(net, toy.given(net), key_tensor([7])[0])[0].params
 
     for name in toy.originals.params:
         one, two = start(0, 1.0)[name], start(1, 5.0)[name]
@@ -229,8 +229,8 @@ def reset_only(chosen) -> Method:
     """`eu_k` with k = 2 that resets the tensors of `chosen` alone, and trains those it should."""
     method = of("eu_k", k=2)()
 
-    def prepare(net, forget, retain, key):
-        state, mask = method.prepare(net, forget, retain, key)
+    def prepare(net, given, key):
+        state, mask = method.prepare(net, given, key)
         params = {name: state.params[name] if chosen(name) else value for name, value in net.params.items()}
         return State(params, net.buffers), mask
 

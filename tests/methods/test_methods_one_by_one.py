@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -12,9 +11,9 @@ from unweave.learners import specify
 from unweave.learners.contract import State
 from unweave.learners.nets import build
 from unweave.learners.noise import key_tensor
-from unweave.methods import METHODS, Examples, Method
+from unweave.methods import METHODS, Examples, Method, Net
 from unweave.methods.layers import blocks, fresh, fresh_statistics
-from unweave.training.engine import many, unstack
+from unweave.training.engine import unstack
 
 NAMES = METHODS.names()
 
@@ -78,8 +77,8 @@ def normed(contract):
     y = torch.arange(40) % 3
     recipe = {"epochs": 3, "batch_size": 8, "lr": 0.05, "weight_decay": 0.01}
     learner = build(specify("resnet9", (8, 8), 3, config={"width": 2}, recipe=recipe))
-    originals = many(learner, x, y, rows=[np.arange(40)], keys=[11])
-    return contract.Toy(learner, originals, Examples(x[:10], y[:10]), Examples(x[10:], y[10:]), [5])
+    held_out = Examples(torch.rand(12, 8, 8, generator=torch.Generator().manual_seed(1)), torch.arange(12) % 3)
+    return contract.trained_toy(learner, x, y, forget=10, keys=[11], validation=held_out)
 
 
 # How often batches enter the running statistics. |S| is 2 batches, |D∖S| 4, a default one epoch; a step on both
@@ -124,9 +123,8 @@ def test_layers_drawn_anew_have_norms_and_statistics_of_a_new_net(normed):
     build_ = METHODS.get("eu_k").build(k=2.0)
     unlearned = normed.learner
     net = unstack(normed.originals)[0]
-    from unweave.methods.contract import Net
-
-    state, _ = build_.prepare(Net(unlearned, net, train=False), normed.forget, normed.retain, key_tensor([1])[0])
+    before = Net(unlearned, net, train=False)
+    state, _ = build_.prepare(before, normed.given(before), key_tensor([1])[0])
     new = unlearned.init(0)
     for key in ("7.norm.weight", "7.norm.bias"):
         assert torch.equal(state.params[key], new.params[key]) and not torch.equal(

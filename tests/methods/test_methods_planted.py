@@ -76,7 +76,7 @@ def scrub_that_optimises_its_teacher() -> Method:
     """The loss moves the teacher; the student only watches."""
     method = METHODS.get("scrub").build(epochs=1 / 6, lr=0.1)
 
-    def carry_teacher(net, forget, retain, key):
+    def carry_teacher(net, given, key):
         return State(net.params, net.buffers), State(net.params, net.buffers)
 
     def step(net, aux, batches, i, key):
@@ -141,7 +141,7 @@ def test_a_method_that_hides_its_cost_is_caught(contract, toy):
 
 
 def edits_in_place() -> Method:
-    def prepare(net, forget, retain, key):
+    def prepare(net, given, key):
         for value in net.params.values():
             value.mul_(0.5)
         return State(net.params, net.buffers), ()
@@ -156,8 +156,8 @@ def test_a_method_that_edits_its_input_is_caught(contract, toy):
 
 
 def test_a_method_that_edits_the_data_is_caught(contract, toy):
-    def prepare(net, forget, retain, key):
-        forget.y.zero_()
+    def prepare(net, given, key):
+        given.forget.y.zero_()
         return State(net.params, net.buffers), ()
 
     forget = type(toy.forget)(toy.forget.x.clone(), toy.forget.y.clone())
@@ -173,7 +173,7 @@ def mask_of(net: Net) -> dict[str, torch.Tensor]:
     return {name: torch.full_like(value, 0.0 if frozen(name) else 1.0) for name, value in net.params.items()}
 
 
-def carry_mask(net, forget, retain, key):
+def carry_mask(net, given, key):
     return State(net.params, net.buffers), mask_of(net)
 
 
@@ -256,9 +256,9 @@ def test_a_method_that_ignores_its_key_is_caught(contract, toy):
             step,
             1 / 3,
             0.1,
-            prepare=lambda net, forget, retain, key: (
+            prepare=lambda net, given, key: (
                 State(net.params, net.buffers),
-                (retain.x + 0, retain.y + 0),
+                (given.retain.x + 0, given.retain.y + 0),
             ),
             passes=lambda plan: retain_pass(whole),
         )

@@ -37,7 +37,7 @@ def loss_of(toy, method: Method, k: int = 0) -> tuple[float, Net, object]:
     net = Net(toy.learner, state, train=False)
     key, aux = key_tensor([3])[0], ()
     if method.prepare is not None:
-        aux = method.prepare(net, toy.forget, toy.retain, key)[1]
+        aux = method.prepare(net, toy.given(net), key)[1]
     parts = {"forget": toy.forget, "retain": toy.retain}
     batches = {name: Batch(*part, torch.arange(len(part.y))) for name, part in parts.items()}
     return float(method.step(net, aux, batches, 0, key)), net, aux
@@ -85,7 +85,7 @@ def test_the_ignorant_teacher_is_another_net_for_every_key(memorised):
     state = State({n: v[0] for n, v in memorised.originals.params.items()}, {})
     net = Net(memorised.learner, state, train=False)
     prepare = of("bad_teacher")().prepare
-    one, two = (prepare(net, memorised.forget, memorised.retain, key)[1][0] for key in key_tensor([1, 2]))
+    one, two = (prepare(net, memorised.given(net), key)[1][0] for key in key_tensor([1, 2]))
     assert (one - two).abs().max() > 0.01
     assert one.abs().max() < 0.3 * net(memorised.forget.x).abs().max()  # a net at its start is not sure
 

@@ -144,8 +144,9 @@ def test_a_method_sees_s_and_all_of_d(tmp_path, monkeypatch):
     def watching():
         """A method that looks at its sets."""
 
-        def prepare(net, forget, retain, key):
-            sets.append((len(forget.y), len(retain.y), set(forget.y.tolist())))
+        def prepare(net, given, key):
+            forget = given.forget.y
+            sets.append((len(forget), len(given.retain.y), set(forget.tolist())))
             return State(net.params, net.buffers), {}
 
         def step(net, aux, batches, i, key):

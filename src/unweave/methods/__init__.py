@@ -7,7 +7,10 @@ from unweave.methods.contract import METHODS as METHODS
 from unweave.methods.contract import Batch as Batch
 from unweave.methods.contract import Declared as Declared
 from unweave.methods.contract import Examples as Examples
+from unweave.methods.contract import Given as Given
+from unweave.methods.contract import History as History
 from unweave.methods.contract import Method as Method
+from unweave.methods.contract import Moment as Moment
 from unweave.methods.contract import Net as Net
 from unweave.methods.contract import method as method
 from unweave.methods.loop import Edited as Edited

@@ -15,7 +15,8 @@ from unweave.learners.noise import fold_in
 from unweave.learners.specs import Recipe
 
 Aim = Literal["untraining", "unlearning"]
-Pass = Literal["forget", "retain", "both"]
+Pass = Literal["forget", "retain", "both", "all"]
+"""Which batches a step takes: of S, of D∖S, of both, or of both and of the validation set."""
 Aux = Any
 """What a method carries from `prepare` to its steps: any tree of tensors about one model."""
 
@@ -25,6 +26,25 @@ class Examples(NamedTuple):
 
     x: Tensor
     y: Tensor
+
+
+class Given(NamedTuple):
+    """What a method is given beside the model, all about ONE model.
+
+    Attributes:
+        forget: S with the labels it was trained on.
+        retain: D∖S with the labels it was trained on.
+        original: The model as deployed; in a later stage the net is what the stage before left of it.
+        validation: Examples like those of D that no model was trained on; None unless the method declares that it
+            needs "validation".
+        history: What `Method.history` made of the training of this model; None without it.
+    """
+
+    forget: Examples
+    retain: Examples
+    original: State
+    validation: Examples | None = None
+    history: Any = None
 
 
 class Batch(NamedTuple):
@@ -73,6 +93,10 @@ class Net:
         logits, self.buffers = self.learner.apply(state, x, train=self._train, key=key)
         return logits
 
+    def features(self, x: Tensor) -> Tensor:
+        """Features [batch, width] on which the last layer works."""
+        return self.learner.features(State(self.params, self.buffers), x)
+
     def encode(self, x: Tensor) -> Tensor:
         """Features as the net itself gets them: standardised and one-hot, where the learner does that."""
         return x if self.learner.encode is None else self.learner.encode(self.buffers, x)
@@ -97,8 +121,45 @@ def plan_for(epochs: float, recipe: Recipe, *, n_forget: int, n_retain: int) -> 
     return Plan(max(1, round(epochs * recipe.epochs)), math.ceil(n_forget / size), math.ceil(n_retain / size))
 
 
-Prepare = Callable[[Net, Examples, Examples, Tensor], tuple[State, Aux]]
+class Moment(NamedTuple):
+    """One step of the training of one model.
+
+    Attributes:
+        number: Of the step, from 0; a plain number.
+        epoch: From 0; a plain number.
+        epochs: Of the whole training.
+        before: Parameters before the step.
+        after: Parameters after it.
+        forget: Whether each example of the batch is in S [b].
+    """
+
+    number: int
+    epoch: int
+    epochs: int
+    before: Params
+    after: Params
+    forget: Tensor
+
+
+class History(NamedTuple):
+    """What a method wants to know of the training, as a fold over its steps: any tree of tensors is carried.
+
+    Training is repeated for it, to the bit: nothing has to be stored. What that takes is no cost of the method,
+    whose authors keep what they need while the model is trained.
+
+    Attributes:
+        begin: `parameters before training → carried`.
+        follow: `(carried, moment) → carried`, of the same shapes.
+    """
+
+    begin: Callable[[Params], Any]
+    follow: Callable[[Any, Moment], Any]
+
+
+Prepare = Callable[[Net, Given, Tensor], tuple[State, Aux]]
 Step = Callable[[Net, Aux, Mapping[str, Batch], int, Tensor], Tensor]
+Respond = Callable[[Net, Aux, Mapping[str, Batch], int, Tensor], Aux]
+Until = Callable[[Net, Aux, Given], Tensor]
 Passes = Callable[[Plan], Sequence[Pass]]
 
 
@@ -107,14 +168,22 @@ class Method(NamedTuple):
 
     Attributes:
         step: `(net, aux, batches, i, key) → loss`, a scalar to descend on; `batches` holds "forget",
-            "retain" or both, as `passes` asked. None for a one-shot edit.
+            "retain" or both, and "validation", as `passes` asked. None for a one-shot edit.
         epochs: Share of the recipe's epochs: 1/3 of a recipe of 30 is 10 passes. 0 = no step.
         lr: Learning rate as a multiple of the recipe's.
-        prepare: `(net, forget, retain, key) → (state, aux)`: masks, teachers, one-shot edits.
+        prepare: `(net, given, key) → (state, aux)`: masks, teachers, one-shot edits.
         update_mask: `aux → {parameter: 0/1}`, multiplied onto the update after weight decay; a buffer that it
             names with 0 is kept as well.
         passes: Which batches each step takes, in order, given the plan.
         prepare_cost: `(n_forget, n_retain) → examples` whose gradient `prepare` takes.
+        respond: `(net, aux, batches, i, key) → aux`, before each step and with its batches: the move of an
+            adversary or a moving average, which changes what `step` reads and never the net. Of the same shapes.
+        project: `(aux, update) → update`: any linear map of the update of all parameters, after weight decay.
+        until: `(net, aux, given) → bool []`, asked before the first step and after each epoch: a model for which
+            it holds is left as it is.
+        history: What of the training `prepare` finds in `given.history`.
+        then: The next stage: a method that starts from what this one left, with momentum and randomness of its
+            own.
     """
 
     step: Step | None
@@ -124,6 +193,15 @@ class Method(NamedTuple):
     update_mask: Callable[[Aux], Params] | None = None
     passes: Passes | None = None
     prepare_cost: Callable[[int, int], int] | None = None
+    respond: Respond | None = None
+    project: Callable[[Aux, Params], Params] | None = None
+    until: Until | None = None
+    history: History | None = None
+    then: Method | None = None
+
+    def stages(self) -> list[Method]:
+        """The method and all that follow it, in order."""
+        return [self, *([] if self.then is None else self.then.stages())]
 
 
 @dataclass(frozen=True)
@@ -132,7 +210,7 @@ class Declared:
 
     Attributes:
         family: Mechanism.
-        needs: What it reads: forget, retain, original.
+        needs: What it reads: forget, retain, original, validation, history.
         authors_aim: Which of the two aims its authors had.
         cite: Key of the source.
         equation: Where in the source the update stands.

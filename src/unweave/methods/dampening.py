@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from unweave.learners.contract import Params, State
-from unweave.methods.contract import Aux, Examples, Method, Net, method
+from unweave.methods.contract import Aux, Examples, Given, Method, Net, method
 from unweave.methods.losses import cross_entropy
 from unweave.training.dense import dense_gradients
 
@@ -60,8 +60,9 @@ def ssd(*, alpha: float = 10.0, strength: float = 1.0) -> Method:
     example, as the formula says. On a random iid S the ratio is about 1 and nothing changes.
     """
 
-    def prepare(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
+    def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
         del key
+        forget, retain = given.forget, given.retain
         of_forget, of_retain = importance(net, forget), importance(net, retain)
         n_forget, n_retain = len(forget.y), len(retain.y)
         params: Params = {}

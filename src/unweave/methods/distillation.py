@@ -12,7 +12,7 @@ from unweave.learners.contract import State
 from unweave.methods.contract import (
     Aux,
     Batch,
-    Examples,
+    Given,
     Method,
     Net,
     Pass,
@@ -71,9 +71,10 @@ def scrub(
             order.extend("retain" for _ in range(plan.retain_batches))
         return order
 
-    def prepare(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
+    def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
         del key
-        return State(net.params, net.buffers), (_lesson(net, forget.x), _lesson(net, retain.x))
+        lessons = _lesson(net, given.forget.x), _lesson(net, given.retain.x)
+        return State(net.params, net.buffers), lessons
 
     def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
         del i, key
@@ -105,9 +106,9 @@ def delete(*, epochs: float = 1 / 3, lr: float = 0.1) -> Method:
     Defaults: 10 epochs at rate .01, for a recipe of 30 at .1.
     """
 
-    def prepare(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
-        del retain, key
-        without = _lesson(net, forget.x).scatter(-1, forget.y[:, None], -1e10)
+    def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
+        del key
+        without = _lesson(net, given.forget.x).scatter(-1, given.forget.y[:, None], -1e10)
         return State(net.params, net.buffers), without
 
     def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
@@ -140,8 +141,9 @@ def bad_teacher(*, retain_share: float = 0.3, epochs: float = 1 / 4, lr: float =
     own start, U(−1/√fan_in, 1/√fan_in), but not by its generator.
     """
 
-    def prepare(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
+    def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
         ignorant = Net(net.learner, State(fresh(net.params, key), fresh_statistics(net.buffers)), train=False)
+        forget, retain = given.forget, given.retain
         n_forget, n_retain = len(forget.y), retain_share * len(retain.y)
         share = torch.tensor(n_forget / (n_forget + n_retain), device=retain.x.device)
         state = State(net.params, net.buffers)

@@ -12,7 +12,7 @@ from unweave.learners.noise import uniform
 from unweave.methods.contract import (
     Aux,
     Batch,
-    Examples,
+    Given,
     Method,
     Net,
     forget_pass,
@@ -74,10 +74,9 @@ def neggrad_plus(*, alpha: float = 0.95, epochs: float = 1 / 6, lr: float = 0.1)
     return Method(step, epochs, lr, passes=joint_pass)
 
 
-def draw_wrong_labels(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Tensor]:
+def draw_wrong_labels(net: Net, given: Given, key: Tensor) -> tuple[State, Tensor]:
     """The model as it is, and y′ ≠ y for each example of S [n], uniform over the other classes."""
-    del retain
-    state = State(net.params, net.buffers)
+    forget, state = given.forget, State(net.params, net.buffers)
     classes = net(forget.x[:1]).shape[-1]
     shift = 1 + (uniform(key, len(forget.y)) * (classes - 1)).to(torch.int64)
     return state, (forget.y + shift) % classes

@@ -12,7 +12,7 @@ from unweave._errors import ApplicabilityError, SpecError
 from unweave.learners.contract import Params, State
 from unweave.learners.noise import fold_in, uniform
 from unweave.methods.baselines import fit_retain
-from unweave.methods.contract import Aux, Examples, Method, Net, Prepare, method, retain_pass
+from unweave.methods.contract import Aux, Given, Method, Net, Prepare, method, retain_pass
 
 
 def layers(names: Iterable[str]) -> list[list[str]]:
@@ -134,8 +134,8 @@ def _train_last(name: str, *, k: float, epochs: float, lr: float, anew: bool) ->
 
 
 def _open_last(k: int, *, anew: bool) -> Prepare:
-    def prepare(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
-        del forget, retain
+    def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
+        del given
         last = {name: net.params[name] for block in blocks(net.params)[-k:] for name in block}
         opened = {_layer(name) for name in last}
         start = fresh(last, key) if anew else last

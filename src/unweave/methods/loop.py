@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from unweave._errors import DivergedError, UserError
 from unweave._random import Key, derive, generator
-from unweave.learners.contract import Learner, State
+from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in, key_tensor
-from unweave.methods.contract import Batch, Examples, Method, Net, Pass, plan_for, retain_pass
+from unweave.methods.contract import Batch, Examples, Given, Method, Moment, Net, Pass, plan_for, retain_pass
 from unweave.methods.steps import stepper
+from unweave.methods.until import Holds, Request
 from unweave.training.engine import fastest_chunk, join, part, take
 from unweave.training.lift import lift
+from unweave.training.replay import Training, replay
 
 
 class Edited(NamedTuple):
@@ -24,8 +28,8 @@ class Edited(NamedTuple):
 
     Attributes:
         state: The edited models, stacked.
-        gradient_ratio: Examples whose gradient was taken per model, over those of one retraining.
-        steps: Steps taken.
+        gradient_ratio: Examples whose gradient was taken, mean over the models, over those of one retraining.
+        steps: Steps taken, by the model that took most.
         chunk: Models that were edited at once.
     """
 
@@ -62,9 +66,11 @@ def run(
     forget: Examples,
     retain: Examples,
     keys: Sequence[Key],
+    validation: Examples | None = None,
+    training: Training | None = None,
     chunk: int | None = None,
 ) -> Edited:
-    """Run a method on every model of a stack.
+    """Run a method, with all its stages, on every model of a stack.
 
     Each model has its own key, hence its own order of examples and noise; the result for one model
     does not depend on the others in the stack.
@@ -76,75 +82,169 @@ def run(
         forget: S with the labels it was trained on.
         retain: D∖S with the labels it was trained on.
         keys: One key per model.
+        validation: Examples that no model was trained on; only for methods that need them.
+        training: How the originals were trained; only for methods that need their history.
         chunk: Models per stack; None = what is found fastest here.
 
     Returns:
         The edited stack with its cost.
 
     Raises:
-        UserError: if S or D∖S is empty.
+        UserError: if S or D∖S is empty, or what the method needs is missing.
         DivergedError: if a model is no longer finite.
     """
     if len(forget.y) == 0 or len(retain.y) == 0:
         raise UserError("A method needs a forget set and retain data; one of them is empty.")
+    if validation is not None and len(validation.y) == 0:
+        raise UserError("The validation set is empty.")
+    if training is None and any(stage.history is not None for stage in method.stages()):
+        raise UserError(
+            "The method needs the history of training, and it is not known how this model was trained."
+        )
+    request = Request(forget, retain, validation)
     # As many at once as are trained fastest at once; of learners that cannot be stacked only one model's momentum,
     # masks and teachers are held at a time.
     size = chunk or fastest_chunk(learner, retain.x, retain.y, np.arange(len(retain.y)), len(keys))
     parts = [slice(begin, begin + size) for begin in range(0, len(keys), size)]
-    edited = [
-        _run(method, learner, part(original, some), forget=forget, retain=retain, keys=keys[some])
+    ran = [
+        _run_stages(method, learner, part(original, some), request, keys[some], _part_of(training, some))
         for some in parts
     ]
-    state = join([some.state for some in edited])
-    _check_finite(state, edited[0].steps)
-    return edited[0]._replace(state=state, chunk=size)
+    state, steps = join([one.state for one in ran]), max(one.steps for one in ran)
+    _check_finite(state, steps)
+    examples = sum(one.examples for one in ran)
+    return Edited(state, examples / len(keys) / (learner.recipe.epochs * len(retain.y)), steps, size)
+
+
+class _Ran(NamedTuple):
+    """What stages made of a stack; `examples` is the sum over its models."""
+
+    state: State
+    steps: int
+    examples: int
+
+
+def _part_of(training: Training | None, models: slice) -> Training | None:
+    return None if training is None else training._replace(keys=training.keys[models])
+
+
+def _run_stages(
+    method: Method,
+    learner: Learner,
+    original: State,
+    request: Request,
+    keys: Sequence[Key],
+    training: Training | None,
+) -> _Ran:
+    total = _Ran(original, 0, 0)
+    for number, stage in enumerate(method.stages()):
+        own = keys if number == 0 else [derive(key, "stage", number) for key in keys]
+        history = () if stage.history is None or training is None else _history(stage, learner, training)
+        ran = _run(stage, learner, original, total.state, request, own, history)
+        total = _Ran(ran.state, total.steps + ran.steps, total.examples + ran.examples)
+    return total
 
 
 def _run(
-    method: Method, learner: Learner, original: State, *, forget: Examples, retain: Examples, keys: Sequence[Key]
-) -> Edited:
-    device = retain.x.device
+    method: Method,
+    learner: Learner,
+    original: State,
+    start: State,
+    request: Request,
+    keys: Sequence[Key],
+    history: Any,
+) -> _Ran:
+    """One stage of a method."""
+    device = request.retain.x.device
     noise = key_tensor([derive(key, "method noise") for key in keys], device)
-    state, aux = _prepare(method, learner, original, forget, retain, noise)
-    passes = _passes(method, learner, len(forget.y), len(retain.y))
-    examples = 0 if method.prepare_cost is None else method.prepare_cost(len(forget.y), len(retain.y))
+    state, aux = _prepare(method, learner, original, start, request, history, noise)
+    sources = {"forget": request.forget, "retain": request.retain}
+    if request.validation is not None:
+        sources["validation"] = request.validation
+    passes, per_epoch = _passes(method, learner, request)
     mask = None if method.update_mask is None else lift(method.update_mask, stacked=learner.stacked)(aux)
-    sources = {"forget": forget, "retain": retain}
     orders = {name: _Order(len(part.y), learner.recipe.batch_size, keys, name) for name, part in sources.items()}
-    advance, now = stepper(method, learner, state, aux, mask)
+    stack = stepper(method, learner, state, aux, mask)
     step_keys = fold_in(noise, torch.arange(len(passes), device=device)[:, None])
+    one_shot = (
+        0 if method.prepare_cost is None else method.prepare_cost(len(request.forget.y), len(request.retain.y))
+    )
+    examples, steps, holds = one_shot * len(keys), 0, Holds(method, learner, request, original, history)
     for i, which in enumerate(passes):
+        if i % per_epoch == 0 and holds.all_met(stack.now, stack.aux):
+            break
         batches = {
-            name: _batch(sources[name], orders[name].next(device)) for name in sources if which in (name, "both")
+            name: _batch(sources[name], orders[name].next(device)) for name in sources if name in _NAMES[which]
         }
-        examples += sum(batch.y.shape[1] for batch in batches.values())
-        advance(i, batches, step_keys[i])
-    retraining = learner.recipe.epochs * len(retain.y)
-    return Edited(now(), examples / retraining, len(passes), len(keys))
+        examples += sum(batch.y.shape[1] for batch in batches.values()) * (len(keys) - holds.count())
+        stack.advance(i, batches, step_keys[i])
+        steps += 1
+    return _Ran(holds.final(stack.now()), steps, examples)
+
+
+_NAMES: dict[Pass, tuple[str, ...]] = {
+    "forget": ("forget",),
+    "retain": ("retain",),
+    "both": ("forget", "retain"),
+    "all": ("forget", "retain", "validation"),
+}
 
 
 def _batch(source: Examples, index: Tensor) -> Batch:
     return Batch(take(source.x, index), take(source.y, index), index)
 
 
+def _history(method: Method, learner: Learner, training: Training) -> Any:
+    """What a method wants to know of the training of every model of a stack."""
+    if not learner.stacked and len(training.keys) > 1:
+        each = [_history(method, learner, training._replace(keys=[key])) for key in training.keys]
+        return tree_map(lambda *tensors: torch.cat(tensors), *each)
+    assert method.history is not None
+    begin, follow = method.history
+    recipe, carried, number_of = learner.recipe, [], math.ceil(len(training.rows) / learner.recipe.batch_size)
+    in_forget = torch.zeros(len(training.x), dtype=torch.bool, device=training.x.device)
+    in_forget[torch.from_numpy(training.forget).to(training.x.device)] = True
+
+    def start(params: Params) -> None:
+        carried.append(lift(begin, stacked=learner.stacked)(params))
+
+    def on_step(number: int, rows: Tensor, before: Params, after: Params) -> None:
+        def one(carried: Any, before: Params, after: Params, forget: Tensor) -> Any:
+            return follow(carried, Moment(number, number // number_of, recipe.epochs, before, after, forget))
+
+        carried[0] = lift(one, stacked=learner.stacked)(carried[0], before, after, in_forget[rows])
+
+    replay(learner, training, begin=start, on_step=on_step)
+    return carried[0]
+
+
 def _prepare(
-    method: Method, learner: Learner, original: State, forget: Examples, retain: Examples, noise: Tensor
+    method: Method,
+    learner: Learner,
+    original: State,
+    start: State,
+    request: Request,
+    history: Any,
+    noise: Tensor,
 ) -> tuple[State, Any]:
     if method.prepare is None:
-        return original, ()
+        return start, ()
     prepare = method.prepare
 
-    def one(state: State, key: Tensor) -> tuple[State, Any]:
-        return prepare(Net(learner, state, train=False), forget, retain, key)
+    def one(state: State, original: State, history: Any, key: Tensor) -> tuple[State, Any]:
+        given = Given(request.forget, request.retain, original, request.validation, history)
+        return prepare(Net(learner, state, train=False), given, key)
 
-    return lift(one, stacked=learner.stacked)(original, fold_in(noise, -1))
+    return lift(one, stacked=learner.stacked)(start, original, history, fold_in(noise, -1))
 
 
-def _passes(method: Method, learner: Learner, n_forget: int, n_retain: int) -> Sequence[Pass]:
+def _passes(method: Method, learner: Learner, request: Request) -> tuple[Sequence[Pass], int]:
+    """Which batches each step takes, and the number of steps in one epoch."""
     if method.step is None or method.epochs <= 0:
-        return []
-    plan = plan_for(method.epochs, learner.recipe, n_forget=n_forget, n_retain=n_retain)
-    return (method.passes or retain_pass)(plan)
+        return [], 1
+    plan = plan_for(method.epochs, learner.recipe, n_forget=len(request.forget.y), n_retain=len(request.retain.y))
+    passes = (method.passes or retain_pass)(plan)
+    return passes, max(1, len(passes) // plan.epochs)
 
 
 def _check_finite(state: State, steps: int) -> None:

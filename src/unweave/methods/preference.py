@@ -9,7 +9,7 @@ from torch.nn.functional import logsigmoid
 
 from unweave._errors import SpecError
 from unweave.learners.contract import State
-from unweave.methods.contract import Aux, Batch, Examples, Method, Net, joint_pass, method
+from unweave.methods.contract import Aux, Batch, Given, Method, Net, joint_pass, method
 from unweave.methods.losses import cross_entropy
 
 
@@ -61,9 +61,9 @@ def npo(*, beta: float = 1.0, retain_weight: float = 1.0, epochs: float = 1 / 6,
     if not beta > 0:
         raise SpecError(f"`methods`: npo.beta is {beta}; expected a number above 0. Near 0 it is plain ascent.")
 
-    def prepare(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
-        del retain, key
-        return State(net.params, net.buffers), cross_entropy(net(forget.x), forget.y)
+    def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
+        del key
+        return State(net.params, net.buffers), cross_entropy(net(given.forget.x), given.forget.y)
 
     def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
         del i, key

@@ -10,7 +10,7 @@ from torch.func import grad
 
 from unweave._errors import SpecError
 from unweave.learners.contract import Params, State
-from unweave.methods.contract import Aux, Batch, Examples, Method, Net, forget_then_retain, method
+from unweave.methods.contract import Aux, Batch, Examples, Given, Method, Net, forget_then_retain, method
 from unweave.methods.gradient import draw_wrong_labels, fit_labels
 from unweave.methods.losses import cross_entropy
 from unweave.training.dense import dense_gradients
@@ -101,9 +101,9 @@ def salun(*, share: float = 0.5, epochs: float = 1 / 3, lr: float = 1.0) -> Meth
     if not 0 <= share <= 1:
         raise SpecError(f"`methods`: salun.share is {share}; expected a share of the parameters, 0 to 1.")
 
-    def prepare(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
-        state, labels = draw_wrong_labels(net, forget, retain, key)
-        return state, (labels, largest(saliency(net, forget), share))
+    def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
+        state, labels = draw_wrong_labels(net, given, key)
+        return state, (labels, largest(saliency(net, given.forget), share))
 
     def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
         return fit_labels(net, aux[0], batches, i, key)

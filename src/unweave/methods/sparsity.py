@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unweave.learners.contract import State
-from unweave.methods.contract import Aux, Batch, Examples, Method, Net, method, plan_for, retain_pass
+from unweave.methods.contract import Aux, Batch, Given, Method, Net, method, plan_for, retain_pass
 from unweave.methods.losses import cross_entropy
 
 
@@ -30,8 +30,9 @@ def l1_sparse(*, gamma: float = 1e-4, epochs: float = 1 / 3, lr: float = 0.1) ->
     `finetune`. Deviation: no epochs without a penalty at the end, an option of the official code.
     """
 
-    def prepare(net: Net, forget: Examples, retain: Examples, key: Tensor) -> tuple[State, Aux]:
+    def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
         del key
+        forget, retain = given.forget, given.retain
         plan = plan_for(epochs, net.learner.recipe, n_forget=len(forget.y), n_retain=len(retain.y))
         decay = 1 - torch.arange(plan.epochs, device=retain.x.device) / plan.epochs
         return State(net.params, net.buffers), gamma * decay.repeat_interleave(plan.retain_batches)

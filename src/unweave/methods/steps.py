@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,16 +13,22 @@ from unweave.learners.contract import Learner, Params, State
 from unweave.methods.contract import Aux, Batch, Method, Net
 from unweave.training.dense import DenseStack
 from unweave.training.engine import inputs_first, sgd_step, stacked_encode
-from unweave.training.lift import gradient, over_models
+from unweave.training.lift import gradient, lift, over_models
 
 Advance = Callable[[int, Mapping[str, Batch], Tensor], None]
 """`(number of the step, batches, keys [K])`: one step of every model of a stack."""
 
 
-def stepper(
-    method: Method, learner: Learner, state: State, aux: Aux, mask: Params | None
-) -> tuple[Advance, Callable[[], State]]:
-    """The step of a method, and what tells the state of the stack.
+class Stack(NamedTuple):
+    """How a stack takes a step, and what tells its state and what its method carries."""
+
+    advance: Advance
+    now: Callable[[], State]
+    aux: Callable[[], Aux]
+
+
+def stepper(method: Method, learner: Learner, state: State, aux: Aux, mask: Params | None) -> Stack:
+    """The step of a method on a stack.
 
     Steps are of SGD with the recipe's momentum and weight decay, at a constant share of its rate.
 
@@ -37,15 +44,14 @@ def stepper(
     return _by_autograd(method, learner, state, aux, mask)
 
 
-def _by_autograd(
-    method: Method, learner: Learner, state: State, aux: Aux, mask: Params | None
-) -> tuple[Advance, Callable[[], State]]:
+def _by_autograd(method: Method, learner: Learner, state: State, aux: Aux, mask: Params | None) -> Stack:
     params, buffers = inputs_first(state.params), state.buffers
-    velocity = {name: torch.zeros_like(value) for name, value in params.items()}
+    velocity, carried = {name: torch.zeros_like(value) for name, value in params.items()}, aux
     lr = method.lr * learner.recipe.lr
 
     def advance(i: int, batches: Mapping[str, Batch], keys: Tensor) -> None:
-        nonlocal buffers
+        nonlocal buffers, carried
+        carried = _respond(method, learner, (params, buffers, carried), batches, i, keys, {})
 
         def loss(
             params: Params, buffers: Params, aux: Aux, batches: Mapping[str, Batch], key: Tensor
@@ -53,21 +59,27 @@ def _by_autograd(
             net = Net(learner, State(params, buffers), key=key)
             return _loss(method, net, aux, batches, i, key), net.buffers
 
-        grads, after = gradient(loss, stacked=learner.stacked)(params, buffers, aux, batches, keys)
-        before = None if mask is None else {name: value.clone() for name, value in params.items()}
+        grads, after = gradient(loss, stacked=learner.stacked)(params, buffers, carried, batches, keys)
+        held = mask is not None or method.project is not None
+        before = {name: value.clone() for name, value in params.items()} if held else {}
         sgd_step(params, grads, velocity, lr=lr, learner=learner, first=i == 0)
-        if mask is not None and before is not None:
+        if method.project is not None:
+            update = {name: value - before[name] for name, value in params.items()}
+            for name, move in _project(method, learner, carried, update).items():
+                params[name].copy_(before[name] + move)
+        if mask is not None:
             for name, value in params.items():
                 value.copy_(torch.lerp(before[name], value, mask[name]))
             after |= {n: torch.where(mask[n] > 0, value, buffers[n]) for n, value in after.items() if n in mask}
         buffers = after
 
-    return advance, lambda: State({name: value.contiguous() for name, value in params.items()}, buffers)
+    def now() -> State:
+        return State({n: v.clone(memory_format=torch.contiguous_format) for n, v in params.items()}, buffers)
+
+    return Stack(advance, now, lambda: carried)
 
 
-def _by_hand(
-    method: Method, learner: Learner, state: State, aux: Aux, mask: Params | None
-) -> tuple[Advance, Callable[[], State]]:
+def _by_hand(method: Method, learner: Learner, state: State, aux: Aux, mask: Params | None) -> Stack:
     """Logits of the batches by `DenseStack`; the loss and its gradient with respect to them by autograd.
 
     What a method does with parameters themselves, or with features other than those of the batches, autograd
@@ -81,10 +93,12 @@ def _by_hand(
     params = {name: value.detach().requires_grad_() for name, value in nets.params().items()}
     speeds, rate = nets.speeds(), method.lr * recipe.lr
     lowest = 0 if mask is None else _lowest_moved(mask, depth)
+    carried = aux
     # As a list of tensors once, and not in every step.
     constant, shape = tree_flatten((params, buffers, aux))
 
     def advance(i: int, batches: Mapping[str, Batch], keys: Tensor) -> None:
+        nonlocal carried, constant, shape
         names = list(batches)
 
         def loss(key: Tensor, *tensors: Tensor) -> Tensor:
@@ -98,6 +112,11 @@ def _by_hand(
             name: nets.forward(encode(buffers, batch.x), slot=name).detach().requires_grad_()
             for name, batch in batches.items()
         }
+        if method.respond is not None:
+            known = {name: one.detach() for name, one in logits.items()}
+            now = {name: value.detach() for name, value in params.items()}
+            carried = _respond(method, learner, (now, buffers, carried), batches, i, keys, known)
+            constant, shape = tree_flatten((params, buffers, carried))
         of_batches = [one for name in names for one in (logits[name], *batches[name])]
         with torch.enable_grad():
             total = over_models(loss, keys, *of_batches, *constant).sum()
@@ -116,10 +135,46 @@ def _by_hand(
             if own is not None:
                 speeds[name].add_(own)
         # Held against the move and not added to it at once: a mask of ones changes no bit.
-        move = nets.velocity if moved is None else torch.mul(nets.velocity, moved, out=room)
+        move = nets.velocity
+        if method.project is not None:
+            move = nets.lay_out(_project(method, learner, carried, nets.views(move)))
+        if moved is not None:
+            move = torch.mul(move, moved, out=room)
         nets.theta.add_(move, alpha=-rate)
 
-    return advance, lambda: State(nets.now(), buffers)
+    return Stack(advance, lambda: State(nets.now(), buffers), lambda: carried)
+
+
+def _respond(
+    method: Method,
+    learner: Learner,
+    models: tuple[Params, Params, Aux],
+    batches: Mapping[str, Batch],
+    i: int,
+    keys: Tensor,
+    logits: Params,
+) -> Aux:
+    """What a method carries into a step: `models` is parameters, buffers and what was carried so far.
+
+    Logits of the batches that are known, classes first, are not computed again.
+    """
+    if method.respond is None:
+        return models[2]
+    respond = method.respond
+
+    def one(
+        params: Params, buffers: Params, aux: Aux, batches: Mapping[str, Batch], key: Tensor, known: Params
+    ) -> Aux:
+        pairs = [(batches[name].x, value.T) for name, value in known.items()]
+        return respond(Net(learner, State(params, buffers), key=key, known=pairs), aux, batches, i, key)
+
+    with torch.no_grad():
+        return lift(one, stacked=learner.stacked)(*models, batches, keys, logits)
+
+
+def _project(method: Method, learner: Learner, aux: Aux, update: Params) -> Params:
+    assert method.project is not None
+    return lift(method.project, stacked=learner.stacked)(aux, update)
 
 
 def _lowest_moved(mask: Params, depth: int) -> int:

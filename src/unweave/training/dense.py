@@ -64,6 +64,10 @@ class DenseStack:
             place.copy_(params[name])
         return flat
 
+    def views(self, flat: Tensor) -> Params:
+        """A flat tensor in the order of `theta` as tensors shaped like the parameters."""
+        return self._as_given(_views(flat, self._shapes))
+
     def params(self) -> Params:
         """The parameters as they were given, as views."""
         return self._as_given(self._places)

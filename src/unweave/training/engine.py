@@ -19,7 +19,7 @@ from unweave.training.compiled import plain_loss
 from unweave.training.dense import dense_steps
 from unweave.training.graph import OnBatch, recorded
 from unweave.training.lift import gradient
-from unweave.training.loop import fit
+from unweave.training.loop import OnStep, fit
 from unweave.training.private import private_gradient
 
 
@@ -50,6 +50,7 @@ def many(
     keys: Sequence[Key],
     chunk: int | None = None,
     on_epoch: Callable[[int], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> State:
     """Train K models at once; replica k equals `fit(…, rows=rows[k], key=keys[k])` up to rounding.
 
@@ -66,6 +67,7 @@ def many(
         keys: One key per replica.
         chunk: Models per stack; None = what `best_chunk` finds fastest here.
         on_epoch: Called after each epoch of a stack with its number.
+        on_step: Called with every stack before its first step and after each.
 
     Returns:
         A stacked state with a leading axis of length K.
@@ -74,12 +76,14 @@ def many(
         ValueError: if the training sets differ in size.
     """
     if not learner.stacked:
-        return stack([fit(learner, x, y, rows=r, key=k) for r, k in zip(rows, keys, strict=True)])
+        return stack([fit(learner, x, y, rows=r, key=k, on_step=on_step) for r, k in zip(rows, keys, strict=True)])
     if any(len(r) != len(rows[0]) for r in rows):
         raise ValueError(f"Expected training sets of one size, got {sorted({len(r) for r in rows})}.")
     replicas = list(zip(rows, keys, strict=True))
     size = chunk or fastest_chunk(learner, x, y, rows[0], len(keys))
-    return join([_train(learner, x, y, replicas[b : b + size], on_epoch) for b in range(0, len(keys), size)])
+    return join(
+        [_train(learner, x, y, replicas[b : b + size], on_epoch, on_step) for b in range(0, len(keys), size)]
+    )
 
 
 def fastest_chunk(learner: Learner, x: Tensor, y: Tensor, rows: NDArray[np.int64], count: int) -> int:
@@ -134,6 +138,7 @@ def _train(
     y: Tensor,
     replicas: Sequence[tuple[NDArray[np.int64], Key]],
     on_epoch: Callable[[int], None] | None,
+    on_step: OnStep | None,
 ) -> State:
     """Train one stack."""
     recipe, n_rows = learner.recipe, len(replicas[0][0])
@@ -149,10 +154,16 @@ def _train(
         rooms[batch.shape[1]] = xb  # the last batch of an epoch may be smaller
         advance(xb, take(y, batch), rate, number)
 
-    go = recorded_where_it_pays(on_batch, learner, x.device)
+    # Who looks on after each step would see the memory that a recorded one writes to.
+    go = recorded_where_it_pays(on_batch, learner, x.device) if on_step is None else on_batch
+    if on_step is not None:
+        on_step(-1, table[:, 0, :0], told())
     for epoch in range(recipe.epochs):
         for begin in range(0, n_rows, recipe.batch_size):
-            go(table[:, epoch, begin : begin + recipe.batch_size], recipe.rate(step, total), step)
+            batch = table[:, epoch, begin : begin + recipe.batch_size]
+            go(batch, recipe.rate(step, total), step)
+            if on_step is not None:
+                on_step(step, batch, told())
             step += 1
         if on_epoch is not None:
             on_epoch(epoch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,14 +11,25 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from unweave._random import Key, derive
-from unweave.learners.contract import Learner, State
+from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in, key_tensor
 from unweave.training.batches import epoch_orders
 from unweave.training.compiled import batch_loss
 from unweave.training.private import add_noise
 
+OnStep = Callable[[int, Tensor, State], None]
+"""`(number of the step, rows of its batch [K, b], the stack after it)`; −1 and no rows before the first step."""
 
-def fit(learner: Learner, x: Tensor, y: Tensor, *, rows: NDArray[np.int64], key: Key) -> State:
+
+def fit(
+    learner: Learner,
+    x: Tensor,
+    y: Tensor,
+    *,
+    rows: NDArray[np.int64],
+    key: Key,
+    on_step: OnStep | None = None,
+) -> State:
     """Train one model on the rows of (x, y): SGD on the mean cross-entropy, as the recipe says.
 
     Args:
@@ -25,6 +38,7 @@ def fit(learner: Learner, x: Tensor, y: Tensor, *, rows: NDArray[np.int64], key:
         y: Labels of all of D [n].
         rows: The training set as rows of D; the others are never read.
         key: Determines initial weights, order of the examples and noise.
+        on_step: Called before the first step and after each, with a stack of this one model.
 
     Returns:
         The trained state, on the device of `x`.
@@ -47,6 +61,8 @@ def fit(learner: Learner, x: Tensor, y: Tensor, *, rows: NDArray[np.int64], key:
     noise = key_tensor([derive(key, "noise")], x.device)[0]
     loss_of = batch_loss(learner, x.device)
     total, step = recipe.steps(len(rows)), 0
+    if on_step is not None:
+        on_step(-1, torch.empty(1, 0, dtype=torch.int64, device=x.device), _stack_of_one(params, buffers))
     for order in epoch_orders(len(x), rows, recipe.epochs, key):
         for begin in range(0, len(rows), recipe.batch_size):
             batch = torch.from_numpy(order[begin : begin + recipe.batch_size]).to(x.device)
@@ -61,8 +77,17 @@ def fit(learner: Learner, x: Tensor, y: Tensor, *, rows: NDArray[np.int64], key:
                 buffers = {name: value.detach() for name, value in after.items()}
                 loss.backward()
             optimiser.step()
+            if on_step is not None:
+                on_step(step, batch[None], _stack_of_one(params, buffers))
             step += 1
     return State({name: value.detach() for name, value in params.items()}, buffers)
+
+
+def _stack_of_one(params: Params, buffers: Params) -> State:
+    return State(
+        {name: value.detach().clone()[None] for name, value in params.items()},
+        {name: value.clone()[None] for name, value in buffers.items()},
+    )
 
 
 def _clip_and_add_noise(learner: Learner, state: State, x: Tensor, y: Tensor, key: Tensor) -> None:
