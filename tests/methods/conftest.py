@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import tomllib
+from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import pytest
 import torch
 
 from unweave.learners import specify
 from unweave.learners.nets import build
-from unweave.methods import Examples
+from unweave.methods import METHODS, Examples
 
 
 def _load(name: str) -> ModuleType:
@@ -20,6 +23,53 @@ def _load(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+class Known(NamedTuple):
+    """What is known of a method: see `known/README.md`."""
+
+    examples: int
+    steps: int
+    batches: int
+    defaults: dict[str, float]
+    golden: list[float]
+    chance: bool = True
+    strong: dict[str, float] = {}
+    golden_at: dict[str, float] = {}
+    golden_by: str = "lr"
+
+
+@cache
+def _known() -> dict[str, Known]:
+    found: dict[str, Known] = {}
+    for file in sorted(Path(__file__).with_name("known").glob("*.toml")):
+        for name, table in tomllib.loads(file.read_text()).items():
+            golden = [float(number) for number in table.pop("logits").split()]
+            found[name] = Known(golden=golden, **table)
+    return found
+
+
+@pytest.fixture(scope="session")
+def known() -> dict[str, Known]:
+    """What is known of each method."""
+    return _known()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each method with its defaults, and where those do next to nothing with strong parameters as well."""
+    if "setting" in metafunc.fixturenames:
+        of = [(name, {}) for name in METHODS.names()]
+        of += [(name, this.strong) for name, this in _known().items() if this.strong]
+        metafunc.parametrize(
+            "setting", of, indirect=True, ids=[f"{n}{'-strong' if given else ''}" for n, given in of]
+        )
+
+
+@pytest.fixture
+def setting(request):
+    """A way to build a method."""
+    name, given = request.param
+    return lambda: METHODS.get(name).build(**given)
 
 
 @pytest.fixture(scope="session")

@@ -163,6 +163,8 @@ def check_cost(build: Build, toy: Toy) -> None:
 def check_needs(build: Build, toy: Toy, needs: frozenset[str]) -> None:
     """What a method does not declare to need changes nothing; what it needs does."""
     first = toy.edit(build).state
+    replayed = any(stage.history is not None for stage in build().stages())
+    assert replayed == ("history" in needs), f"history: not as declared in {sorted(needs)}"
     for part in ("forget", "retain", "validation"):
         if getattr(toy, part) is None:
             continue

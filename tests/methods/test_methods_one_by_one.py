@@ -81,32 +81,11 @@ def normed(contract):
     return contract.trained_toy(learner, x, y, forget=10, keys=[11], validation=held_out)
 
 
-# How often batches enter the running statistics. |S| is 2 batches, |D∖S| 4, a default one epoch; a step on both
-# sets passes two batches; teachers, masks and importances are computed in use and move nothing.
-BATCHES = {
-    "noop": 0,
-    "finetune": 4,
-    "gradient_ascent": 2,
-    "neggrad_plus": 8,
-    "random_label": 6,
-    "scrub": 6,
-    "ssd": 0,
-    "delete": 2,
-    "l1_sparse": 4,
-    "salun": 6,
-    "bad_teacher": 8,
-    "cf_k": 0,
-    "eu_k": 0,
-    "npo": 8,
-    "max_entropy": 8,
-}
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_batches_that_enter_the_running_statistics(name, normed):
+def test_batches_that_enter_the_running_statistics(name, known, normed):
     edited = normed.edit(default(name)).state
     before, after = (state.buffers["0.norm.num_batches_tracked"].item() for state in (normed.originals, edited))
-    assert before == 15 and after - before == BATCHES[name]
+    assert before == 15 and after - before == known[name].batches
 
 
 @pytest.mark.parametrize("name", ["cf_k", "eu_k"])

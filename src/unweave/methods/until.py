@@ -49,13 +49,10 @@ class Holds:
 
         with torch.no_grad():
             found = lift(one, stacked=self._learner.stacked)(state, aux(), self._original, self._history)
-        if self._met is None or self._held is None:
-            self._met, self._held = found, state
-        else:
-            # Those that stopped stay; those that go on are noted as they are now.
-            self._held = _where(self._met, self._held, state)
-            self._met = self._met | found
-        return bool(self._met.all())
+        # Those that stopped stay; those that go on are noted as they are now.
+        self._held = self.final(state)
+        self._met = met = found if self._met is None else self._met | found
+        return bool(met.all())
 
     def count(self) -> int:
         """How many have stopped."""
