@@ -60,9 +60,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "setting" in metafunc.fixturenames:
         of = [(name, {}) for name in METHODS.names()]
         of += [(name, this.strong) for name, this in _known().items() if this.strong]
-        metafunc.parametrize(
-            "setting", of, indirect=True, ids=[f"{n}{'-strong' if given else ''}" for n, given in of]
-        )
+        ids = [name + ("-strong" if given else "") for name, given in of]
+        metafunc.parametrize("setting", of, indirect=True, ids=ids)
 
 
 @pytest.fixture
