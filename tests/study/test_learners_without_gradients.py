@@ -59,8 +59,11 @@ def test_what_needs_no_gradient_is_what_takes_no_step():
     opaque, net = specify("forest", (4,), 2), specify("mlp", (4,), 2)
     for entry in METHODS:
         method = entry.build()
-        assert (refusal(opaque, entry.name) == "") == (method.step is None and method.prepare is None)
-        assert refusal(net, entry.name) == ""
+        nothing = all(stage.step is None and stage.prepare is None for stage in method.stages())
+        assert (refusal(opaque, entry.name, validation=9) == "") == nothing
+        assert refusal(net, entry.name, validation=9) == ""
+        held_out = "validation" in entry.declared.needs
+        assert ("held-out" in refusal(net, entry.name, validation=0)) == held_out
 
 
 def test_nothing_but_outputs_is_stored_and_a_second_run_fits_nothing(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@ import pytest
 
 from unweave._errors import SpecError, UnknownNameError
 from unweave.study import DEFAULT_METHODS, MethodChoice, read_spec
-from unweave.study.methods import check_methods
+from unweave.study.methods import check_methods, expanded
 
 
 def _set(*settings: str, case: str = "digits-trigger"):
@@ -180,10 +180,23 @@ def test_no_method_and_one_twice_are_refused_from_scripts_too():
         check_methods([MethodChoice("noop", {}), MethodChoice("noop", {})])
 
 
-def test_the_default_methods_are_all_registered_methods():
+def test_all_methods_are_those_registered_and_not_named_beside():
     from unweave.methods import METHODS
 
-    assert sorted(DEFAULT_METHODS) == sorted(METHODS.names())
+    for given in ("all", ["all"]):
+        listed = expanded(read_spec(cases=["digits-trigger"], settings=[f"methods={given!r}"]).methods)
+        assert sorted(one.name for one in listed) == sorted(METHODS.names())
+    beside = expanded((MethodChoice("npo", {"beta": 2.0}), MethodChoice("all", {})))
+    assert [one.name for one in beside].count("npo") == 1 and beside[0].params == {"beta": 2.0}
+    assert len(beside) == len(METHODS.names())
+    with pytest.raises(SpecError, match="takes no parameters"):
+        expanded((MethodChoice("all", {"lr": 1.0}),))
+
+
+def test_the_default_methods_are_registered():
+    from unweave.methods import METHODS
+
+    assert set(DEFAULT_METHODS) <= set(METHODS.names())
 
 
 def test_option_methods_wins_over_the_file(tmp_path):

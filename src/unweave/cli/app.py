@@ -61,7 +61,7 @@ def compare(
         ),
     ] = None,
     methods: Annotated[
-        str | None, typer.Option(help="Names of methods, separated by commas; default: all.", metavar="NAMES")
+        str | None, typer.Option(help="Names of methods, separated by commas, or all.", metavar="NAMES")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for results; default: runs/<time>.", metavar="DIR")

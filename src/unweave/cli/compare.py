@@ -29,7 +29,7 @@ from unweave.study import Spec, assemble, check_out, read_spec, run_spec, truste
 from unweave.study.compare import Message
 from unweave.study.compare import Progress as Tell
 from unweave.study.device import check_engine
-from unweave.study.methods import check_methods
+from unweave.study.methods import check_methods, expanded
 
 _STAGES = {
     "train": "training references",
@@ -99,7 +99,7 @@ def _new_folder() -> Path:
 def _check(spec: Spec) -> None:
     """Refuse bad input before any folder is made; the run itself meets what is assembled here again."""
     if spec.methods is not None:
-        check_methods(spec.methods)
+        check_methods(expanded(spec.methods))
     check_engine(spec.engine, spec.device)
     trusted = trusted_files(spec.trust_code)
     for case in spec.cases:

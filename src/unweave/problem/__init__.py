@@ -21,4 +21,5 @@ from unweave.problem.probes import GROUPS as GROUPS
 from unweave.problem.probes import MIN_PROBES as MIN_PROBES
 from unweave.problem.probes import Probes as Probes
 from unweave.problem.probes import choose_probes as choose_probes
+from unweave.problem.probes import hold_out as hold_out
 from unweave.problem.probes import strata as strata

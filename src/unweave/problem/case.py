@@ -126,9 +126,13 @@ class ReferenceChoice:
 
 @dataclass(frozen=True)
 class ProbeChoice:
-    """At most so many probes per group."""
+    """At most so many probes per group, and so many test examples that are none of them.
+
+    `validation`: test examples set aside for methods that need held-out data; at most a fifth of the test data.
+    """
 
     limit: int = 400
+    validation: int = 80
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,8 @@ class Case:
                 f"`probes.limit` is {self.probes.limit}; expected at least {MIN_PROBES}, since a group of "
                 "fewer probes enters no verdict."
             )
+        if self.probes.validation < 0:
+            raise SpecError(f"`probes.validation` is {self.probes.validation}; expected a number of examples ≥ 0.")
         for name, largest in _LARGEST.items():
             value = getattr(self.learner, name)
             if value is not None and value > largest:

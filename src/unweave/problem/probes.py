@@ -105,6 +105,29 @@ def choose_probes(
     )
 
 
+def hold_out(n_test: int, planted: Planted, *, count: int, key: Key) -> Ints:
+    """Choose the test examples that are set aside for methods, and are no probes.
+
+    Test examples that are instances of the behaviour are chosen as well, unless there are fewer than
+    2·`MIN_PROBES`: then they all stay probes.
+
+    Args:
+        n_test: Number of test examples.
+        planted: What was planted with all of them.
+        count: How many, but at most a fifth of the test data.
+        key: Determines which.
+
+    Returns:
+        Rows of the test data, sorted.
+    """
+    rows = np.arange(n_test)
+    unseen = planted.unseen
+    if unseen is not None and unseen.rows is not None and len(unseen.rows) < 2 * MIN_PROBES:
+        rows = np.setdiff1d(rows, unseen.rows)
+    count = min(count, n_test // 5, len(rows))
+    return np.sort(generator(key, "validation").choice(rows, count, replace=False))
+
+
 def _ordinary(planted: Planted, n_test: int) -> Ints:
     rows = np.arange(n_test)
     if planted.unseen is None or planted.unseen.rows is None:

@@ -24,6 +24,7 @@ from unweave.problem import (
     Probes,
     choose_probes,
     draw_outside,
+    hold_out,
     known_ids,
     plant,
     select,
@@ -52,6 +53,7 @@ class Assembly(NamedTuple):
         worlds: Training sets and keys.
         dropped: Ids of S that are not in D, where that was allowed.
         trusted: Files whose code may be run, with the digests that workers hold them against.
+        validation: Rows of the test data that are no probes: methods may learn from them.
     """
 
     case: Case
@@ -63,6 +65,7 @@ class Assembly(NamedTuple):
     worlds: dict[WorldName, WorldPlan]
     dropped: tuple[int | str, ...]
     trusted: Trusted
+    validation: NDArray[np.int64]
 
 
 def assemble(
@@ -97,18 +100,12 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
         case.data.source,
         **{key: value for key, value in vars(case.data).items() if key not in ("source", "fingerprint")},
     )
-    train, test = (data.train.x, data.train.y), (data.test.x, data.test.y)
-    chosen, key = case.behaviour, derive(case.seed, "problem")
-    planted = plant(
-        chosen.kind,
-        train,
-        test,
-        classes=data.classes,
-        key=key,
-        parameters=chosen.parameters,
-        ids=data.train.ids,
-        columns=(data.train.columns, data.test.columns),
-    )
+    key = derive(case.seed, "problem")
+    everything = np.arange(len(data.test))
+    # Which test examples are instances of the behaviour is known once it is planted.
+    aside = hold_out(len(everything), _plant(case, data, everything), count=case.probes.validation, key=key)
+    kept = np.setdiff1d(everything, aside)
+    planted, test = _plant(case, data, kept), (data.test.x[kept], data.test.y[kept])
     if any("\0" in str(one) for part in (data.train, data.test) if part.ids.dtype.kind == "U" for one in part.ids):
         raise SpecError("An id holds a NUL character, which tells ids apart in digests. Rename it.")
     planted, forget, dropped = _forget(case, planted, data.train.ids, key)
@@ -119,6 +116,7 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
             f"No probe group has {MIN_PROBES} examples ({', '.join(f'{k} {v}' for k, v in sizes.items())}), so "
             "nothing could be judged. Raise `data.limit`, `data.test` or `behaviour.size`."
         )
+    planted, probes = _in_all_test_data(planted, probes, kept)
     learner, smallest = _learner(case.learner, data, dict(trusted))
     n, ids = len(data.train), _with_ids_outside(data, len(planted.y) - len(data.train))
     asked = np.concatenate([probes.x, grid(data, planted.x)])
@@ -136,7 +134,32 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
     )
     sizes = {f"the training set {one.training_set}": len(one.rows) for one in worlds.values()}
     check_batches(learner, smallest, {**sizes, "the forget set S": len(forget)})
-    return Assembly(case, data, planted, forget, probes, setting, worlds, dropped, dict(trusted))
+    return Assembly(case, data, planted, forget, probes, setting, worlds, dropped, dict(trusted), aside)
+
+
+def _plant(case: Case, data: Dataset, kept: NDArray[np.int64]) -> Planted:
+    """The behaviour in D, with its unseen instances among these rows of the test data."""
+    return plant(
+        case.behaviour.kind,
+        (data.train.x, data.train.y),
+        (data.test.x[kept], data.test.y[kept]),
+        classes=data.classes,
+        key=derive(case.seed, "problem"),
+        parameters=case.behaviour.parameters,
+        ids=data.train.ids,
+        columns=(data.train.columns, {name: values[kept] for name, values in data.test.columns.items()}),
+    )
+
+
+def _in_all_test_data(planted: Planted, probes: Probes, kept: NDArray[np.int64]) -> tuple[Planted, Probes]:
+    """Rows among those kept as rows of all test data."""
+    unseen = planted.unseen
+    if unseen is not None and unseen.rows is not None:
+        gone = None if unseen.gone is None else kept[unseen.gone]
+        planted = replace(planted, unseen=replace(unseen, rows=kept[unseen.rows], gone=gone))
+    rows = probes.rows.copy()
+    rows[probes.groups["test"]] = kept[rows[probes.groups["test"]]]
+    return planted, replace(probes, rows=rows)
 
 
 @lru_cache(maxsize=8)

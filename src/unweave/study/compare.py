@@ -38,7 +38,7 @@ from unweave.study.device import PROCESSES, check_engine
 from unweave.study.engines import Run, cores, engine_at_work
 from unweave.study.holdings import ids_of, keep_ids, made_anew, needed, of_other_versions
 from unweave.study.manifest import check_unchanged
-from unweave.study.methods import DEFAULT_METHODS, check_methods, refusal
+from unweave.study.methods import DEFAULT_METHODS, check_methods, expanded, refusal
 from unweave.study.own_code import trusted_files
 from unweave.study.preflight import check_room
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
@@ -141,7 +141,8 @@ def compare(
 
     Args:
         case: One case or several, or names of registered ones; None = the two default cases.
-        methods: Names, (name, parameters), or dicts with a name as in a spec; None = the default methods.
+        methods: Names, (name, parameters), or dicts with a name as in a spec; `all` for all there are; None = the
+            default methods.
         store: Folder of models and outputs; what it holds is not trained again.
         workers: Worker processes of one thread each; None = one per core, and one for what a GPU does.
         device: Where models are trained and edited: `cpu`, `cuda`, or one of several GPUs as `cuda:1`.
@@ -199,7 +200,9 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None, on_message: Mes
     names = [case.name for case in spec.cases]
     if not names or len(set(names)) < len(names):
         raise UserError(f"Expected cases of different names, got {names or 'none'}.")
-    methods = tuple(MethodChoice(n, {}) for n in DEFAULT_METHODS) if spec.methods is None else spec.methods
+    methods = (
+        tuple(MethodChoice(n, {}) for n in DEFAULT_METHODS) if spec.methods is None else expanded(spec.methods)
+    )
     if spec.methods is not None:
         check_methods(methods)
     check_engine(spec.engine, spec.device)
@@ -289,7 +292,7 @@ def _ensure_methods(
     refused: dict[tuple[str, str], str] = {}
     for choice in methods:
         for assembly in assemblies:
-            if why := refusal(assembly.setting.learner, choice.name):
+            if why := refusal(assembly.setting.learner, choice.name, validation=len(assembly.validation)):
                 refused[assembly.case.name, choice.id] = why
             elif not store.has(key_of(method_fields(assembly, choice))):
                 label = f"running {choice.id} on {assembly.case.name} (seed {assembly.case.seed})"

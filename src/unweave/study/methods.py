@@ -34,6 +34,23 @@ _WITHOUT_GRADIENTS = ("noop",)
 _MOST_EPOCHS = 1000  # a share of the recipe's epochs: a thousand trainings is a slip of the pen
 
 
+def expanded(choices: Sequence[MethodChoice]) -> tuple[MethodChoice, ...]:
+    """Methods with `all` replaced by every method that is registered and not named beside it."""
+    if not any(choice.name == "all" for choice in choices):
+        return tuple(choices)
+    from unweave.methods import METHODS
+
+    named = {choice.name for choice in choices}
+    # Those of a default comparison first, in its order.
+    rest = [name for name in dict.fromkeys([*DEFAULT_METHODS, *METHODS.names()]) if name not in named]
+    found: list[MethodChoice] = []
+    for choice in choices:
+        if choice.name == "all" and choice.params:
+            raise SpecError("`methods`: `all` takes no parameters; name a method beside it to give it some.")
+        found += [MethodChoice(name, {}) for name in rest] if choice.name == "all" else [choice]
+    return tuple(found)
+
+
 def check_methods(methods: Sequence[MethodChoice]) -> None:
     """Check names and parameters of methods.
 
@@ -63,14 +80,31 @@ def check_methods(methods: Sequence[MethodChoice]) -> None:
             )
 
 
-def refusal(learner: LearnerSpec, method: str) -> str:
+def refusal(learner: LearnerSpec, method: str, *, validation: int) -> str:
     """Why a method cannot run on a learner; "" if it can.
+
+    Args:
+        learner: The learner.
+        method: Name of the method.
+        validation: How many test examples are set aside for it.
 
     Example:
         >>> from unweave.learners import specify
-        >>> refusal(specify("mlp", (4,), 2), "ssd"), refusal(specify("forest", (4,), 2), "noop")
-        ('', '')
+        >>> refusal(specify("mlp", (4,), 2), "ssd", validation=0)
+        ''
+        >>> refusal(specify("forest", (4,), 2), "noop", validation=0)
+        ''
     """
-    if not learner.opaque or method in _WITHOUT_GRADIENTS:
+    if method in DEFAULT_METHODS and not learner.opaque:  # known without torch
         return ""
-    return f"needs gradients, and of the learner {learner.label} only the outputs are known"
+    if method in _WITHOUT_GRADIENTS:
+        return ""
+    if learner.opaque:
+        return f"needs gradients, and of the learner {learner.label} only the outputs are known"
+    from unweave.methods import METHODS
+
+    if validation == 0 and "validation" in METHODS.get(method).declared.needs:
+        return (
+            "needs held-out examples, and none are set aside (`probes.validation` is 0, or there is no test data)"
+        )
+    return ""

@@ -68,7 +68,7 @@ def judge_case(
             both: dict[Aim, Verdict] = {aim: judged[choice.id, aim] for aim in frame.aims}
             rows.append(_method_row(frame, choice, samples[choice.id], one, both))
         else:
-            refused = refusal(assembly.setting.learner, choice.name) != ""
+            refused = refusal(assembly.setting.learner, choice.name, validation=len(assembly.validation)) != ""
             rows.append(_row_without_result(choice, one, "refused" if refused else "failed"))
     rows, examples = with_furthest(assembly, frame, rows, samples)
     return CaseResult(

@@ -350,6 +350,8 @@ def _apply(
 def _methods(given: Any) -> tuple[MethodChoice, ...] | None:
     if given is None:
         return None
+    if given == "all":
+        given = ["all"]
     if not isinstance(given, list) or not given:
         raise SpecError(
             f"`methods` is {shown(given)}; expected a list of names or of tables with a name, such as "

@@ -79,6 +79,7 @@ def method_fields(assembly: Assembly, choice: MethodChoice) -> dict[str, Any]:
         "method": choice.name,
         "params": choice.params,
         "seed": assembly.case.seed,
+        "validation": [digest(one[assembly.validation]) for one in (assembly.data.test.x, assembly.data.test.y)],
         "code": methods_code(),
     }
 
@@ -109,6 +110,7 @@ def _run_method(assembly: Assembly, store: Objects, choice: MethodChoice) -> str
     from unweave.methods import METHODS, Examples, run
     from unweave.references.ensure import ensure_outputs, forward, load_models
     from unweave.training.outputs import one_thread
+    from unweave.training.replay import Training
 
     if stored_method(store, assembly, choice) is not None:
         return ""
@@ -128,8 +130,9 @@ def _run_method(assembly: Assembly, store: Objects, choice: MethodChoice) -> str
     setting, world = assembly.setting, assembly.worlds["original"]
     entry = METHODS.get(choice.name)
     keys = [derive(assembly.case.seed, "method", choice.id, k) for k in range(len(world.keys))]
-    retain = np.setdiff1d(world.rows, assembly.forget)
+    retain, aside, test = np.setdiff1d(world.rows, assembly.forget), assembly.validation, assembly.data.test
     x, y = (torch.from_numpy(one).to(setting.device) for one in (setting.x, setting.y))
+    held_out = (torch.from_numpy(one[aside]).to(setting.device) for one in (test.x, test.y))
     originals = load_models(store, setting, world)
     started = time.perf_counter()
     try:
@@ -141,6 +144,8 @@ def _run_method(assembly: Assembly, store: Objects, choice: MethodChoice) -> str
                 forget=Examples(x[assembly.forget], y[assembly.forget]),
                 retain=Examples(x[retain], y[retain]),
                 keys=keys,
+                validation=Examples(*held_out) if "validation" in entry.declared.needs else None,
+                training=Training(x, y, world.rows, world.keys, assembly.forget),
             )
         logits = forward(setting, edited.state)
     except DivergedError as error:
