@@ -24,6 +24,10 @@ from unweave.metrics.map import weights_are_sharp as weights_are_sharp
 from unweave.metrics.residual import excess as excess
 from unweave.metrics.residual import margin_in_words as margin_in_words
 from unweave.metrics.residual import tolerated_models as tolerated_models
+from unweave.metrics.scores import confidences as confidences
+from unweave.metrics.scores import jensen_shannon as jensen_shannon
+from unweave.metrics.scores import modified_entropies as modified_entropies
+from unweave.metrics.scores import zrf as zrf
 from unweave.metrics.verdict import conjunction as conjunction
 from unweave.metrics.verdict import label as label
 from unweave.metrics.verdict import outcome as outcome
