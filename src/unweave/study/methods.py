@@ -48,11 +48,10 @@ def check_methods(methods: Sequence[MethodChoice]) -> None:
         raise SpecError(f"`methods` lists {next(one for one in ids if ids.count(one) > 1)} more than once.")
     if all(choice.name in DEFAULT_METHODS and not choice.params for choice in methods):
         return
-    from unweave.methods import METHODS
+    from unweave.methods.plugins import build_method, method_entry
 
     for choice in methods:
-        entry = METHODS.get(choice.name)
-        entry.build(**choice.params)
+        build_method(method_entry(choice.name), choice.params)
         for name, value in choice.params.items():
             if value < 0:
                 raise SpecError(f"`methods`: {choice.name}.{name} is {value}; expected a number ≥ 0.")
