@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from unweave._random import Key
 from unweave.learners import specify
@@ -59,26 +60,43 @@ def trained_toy(
     return Toy(learner, originals, *sets, [5 + k for k in range(len(keys))], validation, training)
 
 
-@cache
 def small_toy() -> Toy:
     """Three small nets after 3 epochs: |S| = 10 in 2 batches, |D∖S| = 30 in 4."""
-    return _points(wrong_labels=False, config={"width": 8}, recipe={"epochs": 3, "batch_size": 8})
+    return _own(_small())
 
 
-@cache
 def memorised_toy() -> Toy:
     """Three nets that have learned S by heart, with labels nothing else supports."""
-    recipe = {"epochs": 60, "batch_size": 8, "lr": 0.1}
-    return _points(wrong_labels=True, config={"width": 24}, recipe=recipe)
+    return _own(_memorised())
 
 
-@cache
 def image_toy(learner: str = "resnet9") -> Toy:
     """Two convolutional nets on 8×8 images: |S| = 10 in 2 batches, |D∖S| = 30 in 4.
 
     Args:
         learner: `cnn` or `resnet9`, which has batch norm; both are edited one by one.
     """
+    return _own(_images(learner))
+
+
+def _own(toy: Toy) -> Toy:
+    """A toy whose tensors are its own: a method that writes into one spoils no later check."""
+    return tree_map(lambda one: one.clone() if isinstance(one, Tensor) else one, toy)
+
+
+@cache
+def _small() -> Toy:
+    return _points(wrong_labels=False, config={"width": 8}, recipe={"epochs": 3, "batch_size": 8})
+
+
+@cache
+def _memorised() -> Toy:
+    recipe = {"epochs": 60, "batch_size": 8, "lr": 0.1}
+    return _points(wrong_labels=True, config={"width": 24}, recipe=recipe)
+
+
+@cache
+def _images(learner: str) -> Toy:
     x = torch.rand(52, 8, 8, generator=torch.Generator().manual_seed(0))
     y = torch.arange(52) % 3
     x[:, :4, :4] += y[:, None, None] / 2
