@@ -5,11 +5,25 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from unweave._errors import ApplicabilityError, UnknownNameError
 
 Declared = TypeVar("Declared")
+
+
+class Origin(NamedTuple):
+    """Where something registered is from, that is not of unweave itself.
+
+    Attributes:
+        kind: `file` that the user trusts, installed `package`, or `script`: the running program.
+        name: Path of the file, name and version of the package, or what the script is.
+        digest: SHA-256 of its code, which tells an edited one from what it was.
+    """
+
+    kind: str
+    name: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -54,9 +68,23 @@ class Registry(Generic[Declared]):
 
     def add(self, name: str, factory: Callable[..., Any], declared: Declared) -> None:
         """Register a factory; a name taken twice is an error, never a silent replacement."""
-        if name in self._entries:
-            raise ValueError(f"The {self.kind} `{name}` is registered already.")
-        self._entries[name] = Entry(name, factory, declared)
+        self.put(Entry(name, factory, declared))
+
+    def put(self, entry: Entry[Declared]) -> None:
+        """Register an entry that was made before, or taken out."""
+        if entry.name in self._entries:
+            owner = getattr(self._entries[entry.name].factory, "__module__", "another")
+            raise ValueError(
+                f"The {self.kind} `{entry.name}` is registered already, by {owner}; take another name."
+            )
+        self._entries[entry.name] = entry
+
+    def take(self, which: Callable[[Entry[Declared]], bool]) -> list[Entry[Declared]]:
+        """Take entries out; returns those that were taken."""
+        taken = [entry for entry in self if which(entry)]
+        for entry in taken:
+            del self._entries[entry.name]
+        return taken
 
     def get(self, name: str) -> Entry[Declared]:
         """The entry of a name; unknown names raise `UnknownNameError` with near ones."""
@@ -68,6 +96,10 @@ class Registry(Generic[Declared]):
     def __iter__(self) -> Iterator[Entry[Declared]]:
         """All entries in the order of their registration."""
         return iter(self._entries.values())
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a name is registered."""
+        return name in self._entries
 
     def names(self) -> list[str]:
         """All names in the order of their registration."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -87,6 +88,19 @@ def test_own_code_runs_on_workers_and_writes_into_nobody_elses_data(engine: str,
     here = compare(case, store=tmp_path / "here", workers=1, **given)
     away = compare(case, store=tmp_path / "away", engine=engine, **given)
     assert ran(here) == ran(away)
+    assert contents(tmp_path / "here") == contents(tmp_path / "away")
+
+
+def test_a_method_of_a_file_runs_on_workers(engine: str, tmp_path: Path):
+    text = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    found = re.search(r"```python\n# my_method.py\n(.*?)```", text, re.S)
+    assert found is not None
+    file = tmp_path / "my_method.py"
+    file.write_text(found[1])
+    given: dict[str, Any] = {"methods": ["noop", "my_method"], "plugins": [file]}
+    here = compare(tiny(), store=tmp_path / "here", workers=1, **given)
+    away = compare(tiny(), store=tmp_path / "away", engine=engine, **given)
+    assert ran(here) == ran(away) and "my_method" in ran(here)[0]
     assert contents(tmp_path / "here") == contents(tmp_path / "away")
 
 

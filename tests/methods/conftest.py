@@ -1,8 +1,7 @@
-"""The toys methods are tried on, and the module of contract checks."""
+"""The toys methods are tried on, the contract checks of `unweave.testing`, and what is known of each method."""
 
 from __future__ import annotations
 
-import importlib.util
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -10,19 +9,9 @@ from types import ModuleType
 from typing import NamedTuple
 
 import pytest
-import torch
 
-from unweave.learners import specify
-from unweave.learners.nets import build
-from unweave.methods import METHODS, Examples
-
-
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from unweave import testing
+from unweave.methods import METHODS
 
 
 class Known(NamedTuple):
@@ -73,45 +62,23 @@ def setting(request):
 
 @pytest.fixture(scope="session")
 def contract() -> ModuleType:
-    """The checks of `method_contract.py`, which lies beside the tests and in no package."""
-    return _load("method_contract")
-
-
-def _labelled(x):
-    return x, x[:, :3].argmax(1)
-
-
-def _toy(contract: ModuleType, *, wrong_labels: bool, config: dict, recipe: dict):
-    x = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
-    _, y = _labelled(x)
-    held_out = _labelled(torch.randn(16, 6, generator=torch.Generator().manual_seed(1)))
-    if wrong_labels:
-        y[:10] = (y[:10] + 1) % 3
-    learner = build(specify("mlp", (6,), 3, config=config, recipe=recipe))
-    return contract.trained_toy(learner, x, y, forget=10, keys=[11, 12, 13], validation=Examples(*held_out))
+    """The checks that authors of methods outside have as well."""
+    return testing
 
 
 @pytest.fixture(scope="session")
-def toy(contract):
+def toy():
     """Three small nets after 3 epochs: |S| = 10 in 2 batches, |D∖S| = 30 in 4."""
-    return _toy(contract, wrong_labels=False, config={"width": 8}, recipe={"epochs": 3, "batch_size": 8})
+    return testing.small_toy()
 
 
 @pytest.fixture(scope="session")
-def memorised(contract):
+def memorised():
     """Three nets that have learned S by heart, with labels nothing else supports."""
-    recipe = {"epochs": 60, "batch_size": 8, "lr": 0.1}
-    return _toy(contract, wrong_labels=True, config={"width": 24}, recipe=recipe)
+    return testing.memorised_toy()
 
 
 @pytest.fixture(scope="session", params=["cnn", "resnet9"])
-def image_toy(request, contract):
+def image_toy(request):
     """Two convolutional nets on 8×8 images: |S| = 10 in 2 batches, |D∖S| = 30 in 4."""
-    x = torch.rand(52, 8, 8, generator=torch.Generator().manual_seed(0))
-    y = torch.arange(52) % 3
-    x[:, :4, :4] += y[:, None, None] / 2
-    config = {"channels": 2} if request.param == "cnn" else {"width": 2}
-    recipe = {"epochs": 3, "batch_size": 8, "lr": 0.05}
-    learner = build(specify(request.param, (8, 8), 3, config=config, recipe=recipe))
-    held_out = Examples(x[40:], y[40:])
-    return contract.trained_toy(learner, x[:40], y[:40], forget=10, keys=[11, 12], validation=held_out)
+    return testing.image_toy(request.param)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +11,15 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from unweave._errors import DivergedError
+from unweave._errors import DivergedError, UserError
+from unweave._registry import Entry
 from unweave.learners import Recipe
 from unweave.learners.contract import State
 from unweave.methods import METHODS, Method, Net
 from unweave.methods.contract import Plan, forget_pass, retain_pass
 from unweave.methods.losses import divergence
+from unweave.testing import CONTRACTS, check_method
+from unweave.testing.suite import Subject
 
 FROZEN = "0."
 """Prefix of the parameters that the masked toys freeze: the first layer."""
@@ -291,3 +296,158 @@ def test_ascent_at_a_large_rate_diverges_with_an_error(toy):
     learner = replace(toy.learner, spec=replace(toy.learner.spec, recipe=recipe))
     with pytest.raises(DivergedError):
         toy._replace(learner=learner).edit(lambda: METHODS.get("gradient_ascent").build(epochs=1.0, lr=1.0))
+
+
+# ---- all of them by the suite that authors outside have ----
+
+
+def entry(factory, name: str = "finetune", **declared):
+    """A planted factory that declares what the method declares that it spoils."""
+    of = replace(METHODS.get(name).declared, **{"space": {}, **declared})
+
+    def made(*, epochs: float = 1.0) -> Method:
+        method = factory()
+        return method._replace(epochs=method.epochs * min(epochs, 1.0), step=method.step if epochs else None)
+
+    made.__doc__ = METHODS.get(name).factory.__doc__
+    return Entry("planted", made, of)
+
+
+def hides_its_cost() -> Method:
+    method = METHODS.get("ssd").build(alpha=1.5)
+    asked: list[int] = []
+
+    def cost(n_forget, n_retain):
+        asked.append(n_forget)
+        return 0 if len(asked) == 1 else n_forget + n_retain
+
+    return method._replace(prepare_cost=cost)
+
+
+def descends_on_s() -> Method:
+    def step(net, aux, batches, i, key):
+        return cross_entropy(net(batches["forget"].x), batches["forget"].y)
+
+    return Method(step, 1 / 3, 0.05, passes=forget_pass)
+
+
+def blanks_the_labels() -> Method:
+    def prepare(net, given, key):
+        given.forget.y.zero_()
+        return State(net.params, net.buffers), ()
+
+    return finetune(prepare=prepare)
+
+
+def draws_when_built() -> Method:
+    weight = torch.rand(1)
+    return finetune(lambda *given: weight[0] * on_retain(*given))
+
+
+def draws_by_numpy() -> Method:
+    return finetune(lambda *given: float(np.random.rand()) * on_retain(*given))
+
+
+def draws_by_torch() -> Method:
+    return finetune(lambda *given: torch.rand_like(on_retain(*given)) * on_retain(*given))
+
+
+def ignores_its_key() -> Method:
+    def step(net, aux, batches, i, key):
+        return cross_entropy(net(aux[0]), aux[1])
+
+    def prepare(net, given, key):
+        return State(net.params, net.buffers), (given.retain.x + 0, given.retain.y + 0)
+
+    return Method(step, 1 / 3, 0.1, prepare=prepare, passes=lambda plan: retain_pass(Plan(1, 1, 1)))
+
+
+def orders_its_tensors() -> Method:
+    """It names a tensor by its place."""
+
+    def step(net, aux, batches, i, key):
+        return on_retain(net, aux, batches, i, key) + 0.1 * next(iter(net.params.values())).square().sum()
+
+    return finetune(step)
+
+
+def is_not_finite() -> Method:
+    return finetune(lambda *given: torch.nan * on_retain(*given))
+
+
+def writes_into_the_model() -> Method:
+    one_shot = edits_in_place()
+    return one_shot._replace(step=on_retain, epochs=1 / 3, lr=0.1, passes=retain_pass)
+
+
+BROKEN = {
+    "teacher": (scrub_taught_by_itself, "scrub", "forget: not as declared"),
+    "student": (scrub_that_optimises_its_teacher, "scrub", "model 0 did not change"),
+    "idle": (lambda: finetune(lambda *given: 0 * on_retain(*given)), "finetune", "model 0 did not change"),
+    "descent": (descends_on_s, "gradient_ascent", "the mean loss of S fell"),
+    "cost": (hides_its_cost, "ssd", "the recorded cost is"),
+    "in place": (writes_into_the_model, "finetune", "originals were changed in place"),
+    "labels": (blanks_the_labels, "finetune", "data were changed in place"),
+    "mask": (masked_gradient, "finetune", "stays without weight decay, and with it it moved"),
+    "built": (draws_when_built, "finetune", "the same key gives another result"),
+    "numpy": (draws_by_numpy, "finetune", "the same key gives another result"),
+    "torch": (draws_by_torch, "finetune", "raised RuntimeError"),
+    "key": (ignores_its_key, "finetune", "keys do not matter"),
+    "tensors": (orders_its_tensors, "finetune", "the order of the tensors"),
+    "nan": (is_not_finite, "finetune", "is not finite"),
+}
+
+
+@pytest.mark.parametrize("planted", BROKEN)
+def test_check_method_catches_every_one_and_says_how_to_mend_it(planted):
+    factory, name, said = BROKEN[planted]
+    with pytest.raises(AssertionError) as caught:
+        check_method(entry(factory, name))
+    assert said in str(caught.value), caught.value
+    assert "To mend it: " in str(caught.value) and "planted breaks" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("needs", "said"),
+    [({"original"}, "retain: not as declared"), ({"original", "forget", "retain"}, "forget: not as declared")],
+)
+def test_check_method_catches_wrong_needs(needs, said):
+    with pytest.raises(AssertionError, match=said):
+        check_method(entry(finetune, needs=frozenset(needs)))
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        ({"cite": "Me 2026"}, "no citation"),
+        ({"equation": ""}, "no equation"),
+        ({"identity": {"strength": 0.0}}, "does not exist: strength"),
+        ({"space": {"epochs": (2.0, 3.0)}}, "the default of epochs lies outside"),
+        ({"needs": frozenset({"retain"})}, "needs are of"),
+    ],
+)
+def test_check_method_catches_wrong_declarations(declared, said):
+    contract = next(one for one in CONTRACTS if "documented" in one.promise)
+    subject = Subject(entry(finetune, **declared), {}, chance=True)
+    with pytest.raises(AssertionError, match=said):
+        contract.check(subject)
+
+
+def test_check_method_passes_the_right_toy_and_takes_names_and_functions():
+    check_method(entry(finetune))
+    check_method(METHODS.get("ssd").factory, strong={"alpha": 1.5}, chance=False)
+    check_method("noop", chance=False)
+    with pytest.raises(AssertionError, match="on_retain is not registered.*@unweave.methods.method"):
+        check_method(on_retain)
+    with pytest.raises(UserError, match="Unknown method `nop`. Did you mean `noop`"):
+        check_method("nop")
+
+
+def test_the_suite_needs_no_pytest_and_holds_without_assertions():
+    code = (
+        "import sys; from unweave.testing import check_method\n"
+        "try: check_method('ssd', strong={'alpha': 1.5})\n"
+        "except AssertionError as error: print(str(error).splitlines()[0], 'pytest' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout == f"ssd breaks 1 of {len(CONTRACTS)} promises. False\n", done.stderr

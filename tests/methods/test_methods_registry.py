@@ -111,3 +111,17 @@ def test_more_than_one_model_may_be_the_same(strong, toy):
     twice = toy._replace(originals=type(toy.originals)(params, {}), keys=[5, 5], training=training)
     edited = twice.edit(strong)
     assert all(torch.equal(value[0], value[1]) for value in edited.state.params.values())
+
+
+def test_what_a_method_keeps_it_keeps_under_weight_decay(strong, contract, toy):
+    contract.check_decay(strong, toy)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if METHODS.get(name).declared.authors_aim])
+def test_no_method_teaches_s_again(name, known, contract, memorised):
+    contract.check_forgets(lambda: METHODS.get(name).build(**known[name].strong), memorised)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_can_be_named_in_a_spec(name, contract):
+    contract.check_parameters(METHODS.get(name))

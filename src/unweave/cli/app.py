@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unweave._version import __version__
-from unweave.cli.options import AllowUnknown, Debug, Json, Quiet, TrustCode, reported
+from unweave.cli.options import AllowUnknown, Debug, Json, Plugin, Quiet, TrustCode, reported
 from unweave.cli.store import store as store_commands
 
 app = typer.Typer(
@@ -61,7 +61,11 @@ def compare(
         ),
     ] = None,
     methods: Annotated[
-        str | None, typer.Option(help="Names of methods, separated by commas, or all.", metavar="NAMES")
+        str | None,
+        typer.Option(
+            help="Names of methods, separated by commas, or all; default: fifteen, and those of --plugin.",
+            metavar="NAMES",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for results; default: runs/<time>.", metavar="DIR")
@@ -82,6 +86,7 @@ def compare(
     allow_unknown: AllowUnknown = False,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", metavar="N")] = None,
     trust_code: TrustCode = None,
+    plugin: Plugin = None,
     json: Json = None,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -105,6 +110,7 @@ def compare(
             engine=engine,
             seed=seed,
             trust_code=trust_code or [],
+            plugins=plugin or [],
             json=json,
             quiet=quiet,
         )
@@ -135,6 +141,7 @@ def cases(
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help="methods, behaviours, learners or data.")],
+    plugin: Plugin = None,
     json: Json = None,
     debug: Debug = False,
 ) -> None:
@@ -142,7 +149,20 @@ def list_(
     with reported(debug):
         from unweave.cli.listing import run_list
 
-        run_list(what, json=json)
+        run_list(what, plugins=plugin or [], json=json)
+
+
+@app.command()
+def cite(
+    methods: Annotated[list[str], typer.Argument(help="Names of methods, or all.", metavar="METHOD...")],
+    plugin: Plugin = None,
+    debug: Debug = False,
+) -> None:
+    """Print the BibTeX entries of the sources of methods, and of unweave."""
+    with reported(debug):
+        from unweave.cli.cite import run_cite
+
+        run_cite(methods, plugins=plugin or [])
 
 
 @app.command()

@@ -29,7 +29,7 @@ from unweave.study import Spec, assemble, check_out, read_spec, run_spec, truste
 from unweave.study.compare import Message
 from unweave.study.compare import Progress as Tell
 from unweave.study.device import check_engine
-from unweave.study.methods import check_methods, expanded
+from unweave.study.plugins import methods_of, plugins_of
 
 _STAGES = {
     "train": "training references",
@@ -51,6 +51,7 @@ def run_compare(
     engine: str | None,
     seed: int | None,
     trust_code: list[Path],
+    plugins: list[Path],
     json: Path | None,
     quiet: bool,
 ) -> None:
@@ -68,7 +69,9 @@ def run_compare(
         settings = [*settings, f"workers={workers}"]
     wanted = read_spec(spec, cases=cases, settings=settings, methods=names)
     wanted = replace(wanted, out=out or wanted.out, store=store or wanted.store, trust_code=tuple(trust_code))
-    wanted = replace(wanted, device=device or wanted.device, engine=engine or wanted.engine)
+    wanted = replace(
+        wanted, device=device or wanted.device, engine=engine or wanted.engine, plugins=tuple(plugins)
+    )
     folder = wanted.out or _new_folder()
     _check(wanted)
     check_out(folder)
@@ -98,8 +101,8 @@ def _new_folder() -> Path:
 
 def _check(spec: Spec) -> None:
     """Refuse bad input before any folder is made; the run itself meets what is assembled here again."""
-    if spec.methods is not None:
-        check_methods(expanded(spec.methods))
+    with plugins_of(spec.plugins) as names:
+        methods_of(spec, names)
     check_engine(spec.engine, spec.device)
     trusted = trusted_files(spec.trust_code)
     for case in spec.cases:

@@ -13,9 +13,9 @@ from unweave.cli.files import write_json
 from unweave.study import catalogue
 
 
-def run_list(what: str, *, json: Path | None) -> None:
+def run_list(what: str, *, plugins: list[Path], json: Path | None) -> None:
     """List one kind of thing, a paragraph each."""
-    entries = catalogue(what)
+    entries = catalogue(what, plugins=plugins)
     console = Console()
     for entry in entries:
         console.print(Text.assemble((entry["name"], "bold"), f"  {entry['what']}"))

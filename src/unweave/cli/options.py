@@ -23,6 +23,12 @@ TrustCode = Annotated[
     list[Path] | None,
     typer.Option("--trust-code", help="File of your own that may be run (learner.factory).", metavar="FILE"),
 ]
+Plugin = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin", help="File of your own that registers methods; it is run. Repeatable.", metavar="FILE"
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no tables.")]
 
 

@@ -216,6 +216,7 @@ class Declared:
         equation: Where in the source the update stands.
         space: Search space per parameter as (low, high), on a log scale where low > 0.
         identity: Parameters at which the method leaves the model as it is (a contract every method keeps).
+        bibtex: The entry of `cite`, where unweave's own `sources.bib` does not hold it.
     """
 
     family: str
@@ -225,6 +226,7 @@ class Declared:
     equation: str
     space: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     identity: Mapping[str, float] = field(default_factory=lambda: {"epochs": 0.0})
+    bibtex: str = ""
 
 
 METHODS: Registry[Declared] = Registry("method")
@@ -241,6 +243,7 @@ def method(
     equation: str,
     space: Mapping[str, tuple[float, float]] | None = None,
     identity: Mapping[str, float] | None = None,
+    bibtex: str = "",
 ) -> Callable[[Factory], Factory]:
     """Register a factory `(*, parameters) → Method` under a name, with what it declares."""
     declared = Declared(
@@ -251,6 +254,7 @@ def method(
         equation,
         dict(space or {}),
         {"epochs": 0.0} if identity is None else dict(identity),
+        bibtex,
     )
 
     def add(factory: Factory) -> Factory:

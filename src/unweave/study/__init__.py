@@ -6,6 +6,7 @@ from unweave.study.cases import CASE_NOTES as CASE_NOTES
 from unweave.study.cases import CASES as CASES
 from unweave.study.cases import DEFAULT_CASES as DEFAULT_CASES
 from unweave.study.catalogue import catalogue as catalogue
+from unweave.study.citing import bibtex as bibtex
 from unweave.study.compare import Comparison as Comparison
 from unweave.study.compare import check_out as check_out
 from unweave.study.compare import compare as compare

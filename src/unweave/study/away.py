@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,15 +36,19 @@ def names_sent(assembly: Assembly, keys: Sequence[str]) -> tuple[str, ...]:
     return (f"case {assembly.case.name}", *own, *keys)
 
 
-def sender(store: Store, assemblies: Sequence[Assembly]) -> Callable[[str], Any]:
+def sender(
+    store: Store, assemblies: Sequence[Assembly], code: Mapping[str, bytes] | None = None
+) -> Callable[[str], Any]:
     """A function that gives what is sent for a name of `names_sent`: None for an object that is not there.
+
+    `code` are the files of methods, by name.
 
     Objects are verified before they are sent; a bad one is set aside, and made anew by who needs it.
 
     Raises:
         UserError: if code that was trusted is no longer what it was.
     """
-    there: dict[str, Any] = {}
+    there: dict[str, Any] = dict(code or {})
     for assembly in assemblies:
         there[f"case {assembly.case.name}"] = assembly
         learner = assembly.setting.learner
@@ -74,7 +78,8 @@ def _verified(store: Store, key: str) -> Packed | None:
 
 def arrived(away: Away) -> tuple[Assembly, Carried]:
     """The case and the objects that came with a task."""
-    if "code" in away.inputs:
-        carry(away.inputs["code"])
+    for name, value in away.inputs.items():
+        if name == "code" or name.startswith("plugin:"):
+            carry(value)
     objects = {name: value for name, value in away.inputs.items() if isinstance(value, Packed)}
     return away.inputs["case"], Carried(objects, away.made)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from unweave._errors import UnknownNameError
+from unweave._errors import SpecError, UnknownNameError
+from unweave.study.plugins import plugins_of
 
 Listing = list[dict[str, Any]]
 
 
-def catalogue(what: str) -> Listing:
+def catalogue(what: str, *, plugins: Sequence[Path] = ()) -> Listing:
     """One kind of thing as a list of dictionaries with `name`, `what` and what it declares.
 
     Args:
         what: `methods`, `behaviours`, `learners` or `data`.
+        plugins: Files of the user's own that register methods, which are listed as well.
 
     Raises:
         UnknownNameError: for another kind.
+        UserError: for a file or an installed package whose methods cannot be registered.
 
     Example:
         >>> [entry["name"] for entry in catalogue("behaviours")][:4]
@@ -25,12 +29,18 @@ def catalogue(what: str) -> Listing:
     """
     if what not in _LISTINGS:
         raise UnknownNameError("kind of thing to list", what, _LISTINGS)
-    return _LISTINGS[what]()
+    if plugins and what != "methods":
+        raise SpecError(f"--plugin registers methods; it has no effect on `unweave list {what}`.")
+    with plugins_of(plugins):
+        return _LISTINGS[what]()
 
 
 def _methods() -> Listing:
     from unweave.methods import METHODS
+    from unweave.methods.plugins import load_packages, origin_of
 
+    load_packages()
+    origins = {entry.name: origin_of(entry) for entry in METHODS}
     return [
         {
             "name": entry.name,
@@ -40,6 +50,7 @@ def _methods() -> Listing:
             "needs": sorted(entry.declared.needs),
             "defaults": entry.defaults(),
             "source": f"{entry.declared.cite or '–'}; {entry.declared.equation}",
+            "from": "" if (own := origins[entry.name]) is None else f"{own.kind} {own.name}",
         }
         for entry in METHODS
     ]

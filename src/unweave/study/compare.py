@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -38,8 +38,9 @@ from unweave.study.device import PROCESSES, check_engine
 from unweave.study.engines import Run, cores, engine_at_work
 from unweave.study.holdings import ids_of, keep_ids, made_anew, needed, of_other_versions
 from unweave.study.manifest import check_unchanged
-from unweave.study.methods import DEFAULT_METHODS, check_methods, expanded, refusal
+from unweave.study.methods import refusal
 from unweave.study.own_code import trusted_files
+from unweave.study.plugins import choice_to_json, code_name, methods_of, plugins_of, runs_here, told_of
 from unweave.study.preflight import check_room
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
 from unweave.study.tasks import analysis_fields, method_fields
@@ -131,6 +132,7 @@ def compare(
     device: str = "cpu",
     engine: str = PROCESSES,
     trust_code: Sequence[str | os.PathLike[str]] = (),
+    plugins: Sequence[str | os.PathLike[str]] = (),
     on_progress: Progress | None = None,
     on_message: Message | None = None,
 ) -> Comparison:
@@ -148,6 +150,7 @@ def compare(
         device: Where models are trained and edited: `cpu`, `cuda`, or one of several GPUs as `cuda:1`.
         engine: What runs the workers: `processes`, `ray`, or `ray:HOST:PORT` of a Ray cluster (`'unweave[ray]'`).
         trust_code: Files of your own with learners (`learner.factory`); no other code is run.
+        plugins: Files of your own that register methods; without `methods` they are run beside the default ones.
         on_progress: Called as (stage, done, total).
         on_message: Called with each sentence that a reader should see at once; they are in the provenance as well.
 
@@ -180,6 +183,7 @@ def compare(
     where = None if store is None else Path(store)
     trust = tuple(Path(one) for one in trust_code)
     spec = Spec(cases, chosen, store=where, workers=workers, device=device, engine=engine, trust_code=trust)
+    spec = replace(spec, plugins=tuple(Path(one) for one in plugins))
     return run_spec(spec, on_progress=on_progress, on_message=on_message)
 
 
@@ -195,16 +199,18 @@ def _choice(given: str | tuple[str, dict[str, float]] | dict[str, Any]) -> Metho
 
 def run_spec(spec: Spec, *, on_progress: Progress | None = None, on_message: Message | None = None) -> Comparison:
     """Run a whole spec; see `compare`."""
+    with plugins_of(spec.plugins) as names:
+        return _run_spec(spec, methods_of(spec, names), on_progress=on_progress, on_message=on_message)
+
+
+def _run_spec(
+    spec: Spec, methods: Sequence[MethodChoice], *, on_progress: Progress | None, on_message: Message | None
+) -> Comparison:
     started, clock = datetime.now(UTC), time.perf_counter()
     tell, show = on_progress or (lambda stage, done, total: None), on_message or (lambda said: None)
     names = [case.name for case in spec.cases]
     if not names or len(set(names)) < len(names):
         raise UserError(f"Expected cases of different names, got {names or 'none'}.")
-    methods = (
-        tuple(MethodChoice(n, {}) for n in DEFAULT_METHODS) if spec.methods is None else expanded(spec.methods)
-    )
-    if spec.methods is not None:
-        check_methods(methods)
     check_engine(spec.engine, spec.device)
     store = Store((spec.store or DEFAULT_STORE).absolute())
     store.check_writable()
@@ -222,6 +228,7 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None, on_message: Mes
         del number  # the error that ends the run names the task
         show(f"A task failed, and the others go on: {str(error).partition(chr(10))[0]}")
 
+    note(told_of(methods))
     before, keys = store.quarantined(), needed(assemblies, methods)
     with ExitStack() as held:
         held.enter_context(lease(store.root, keys))
@@ -288,7 +295,7 @@ def _ensure_methods(
 ) -> dict[tuple[str, str], str]:
     """Run the methods whose outputs are missing; returns the reasons of those that failed or were refused."""
     tasks: list[Task] = []
-    about: list[tuple[str, str]] = []
+    about: list[tuple[str, MethodChoice]] = []
     refused: dict[tuple[str, str], str] = {}
     for choice in methods:
         for assembly in assemblies:
@@ -296,12 +303,17 @@ def _ensure_methods(
                 refused[assembly.case.name, choice.id] = why
             elif not store.has(key_of(method_fields(assembly, choice))):
                 label = f"running {choice.id} on {assembly.case.name} (seed {assembly.case.seed})"
-                given = {"name": choice.name, "params": choice.params}
-                tasks.append(_task("run_method", store, assembly, label, _originals(assembly), **given))
-                about.append((assembly.case.name, choice.id))
+                reads = [*_originals(assembly), *code_name(choice)]
+                tasks.append(_task("run_method", store, assembly, label, reads, **choice_to_json(choice)))
+                about.append((assembly.case.name, choice))
     tell("methods", 0, len(tasks))
-    reasons = run(tasks, on_done=_counter("methods", len(tasks), tell))
-    return refused | {key: reason for key, reason in zip(about, reasons, strict=True) if reason}
+    done = _counter("methods", len(tasks), tell)
+    reasons: dict[tuple[str, str], str] = {}
+    for here, runner in ((True, run_tasks), (False, run)):
+        some = [number for number, (_, choice) in enumerate(about) if runs_here(choice) == here]
+        found = runner([tasks[number] for number in some], on_done=done)
+        reasons |= {(about[n][0], about[n][1].id): said for n, said in zip(some, found, strict=True) if said}
+    return refused | reasons
 
 
 def _originals(assembly: Assembly) -> list[str]:
@@ -348,7 +360,7 @@ def _analyse(
     tell: Progress,
 ) -> list[CaseResult]:
     """Measure and judge every case; what is stored already needs no worker."""
-    listed = [{"name": choice.name, "params": choice.params} for choice in methods]
+    listed = [choice_to_json(choice) for choice in methods]
     tasks: list[Task] = []
     stored = 0
     for assembly in assemblies:
@@ -356,6 +368,7 @@ def _analyse(
         key = key_of(analysis_fields(assembly, methods, failed))
         reads = [key, *(key_of(outputs_fields(assembly.setting, one)) for one in assembly.worlds.values())]
         reads += [key_of(method_fields(assembly, choice)) for choice in methods]
+        reads += sorted({name for choice in methods for name in code_name(choice)})
         label = f"measuring {assembly.case.name} (seed {assembly.case.seed})"
         tasks.append(_task("analyse", store, assembly, label, reads, methods=listed, failures=failed))
         stored += store.has(key)

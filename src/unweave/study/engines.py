@@ -14,6 +14,7 @@ from unweave.references import Store
 from unweave.study.assemble import Assembly
 from unweave.study.away import CODE, sender
 from unweave.study.device import PROCESSES, address_of, name_of_device
+from unweave.study.plugins import code_sent
 from unweave.study.preflight import fit_in_memory
 from unweave.study.shared import shared_folder
 from unweave.study.spec import MethodChoice, Spec
@@ -64,7 +65,7 @@ def engine_at_work(
             yield Engine(partial(run, workers=at_device), partial(run, workers=workers), named)
         return
     most = spec.workers if address else None  # a Ray of our own has no more cores than that
-    fetch = sender(store, assemblies)
+    fetch = sender(store, assemblies, code_sent(methods))
     with on_ray(address, workers=most, cores=workers, code=CODE, fetch=fetch, commit=store.commit) as ray:
         yield Engine(partial(ray.run, gpu=spec.device != "cpu"), ray.run, f"; {ray.hardware}")
 

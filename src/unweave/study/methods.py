@@ -65,11 +65,10 @@ def check_methods(methods: Sequence[MethodChoice]) -> None:
         raise SpecError(f"`methods` lists {next(one for one in ids if ids.count(one) > 1)} more than once.")
     if all(choice.name in DEFAULT_METHODS and not choice.params for choice in methods):
         return
-    from unweave.methods import METHODS
+    from unweave.methods.plugins import build_method, method_entry
 
     for choice in methods:
-        entry = METHODS.get(choice.name)
-        entry.build(**choice.params)
+        build_method(method_entry(choice.name), choice.params)
         for name, value in choice.params.items():
             if value < 0:
                 raise SpecError(f"`methods`: {choice.name}.{name} is {value}; expected a number ≥ 0.")
@@ -103,7 +102,7 @@ def refusal(learner: LearnerSpec, method: str, *, validation: int) -> str:
         return f"needs gradients, and of the learner {learner.label} only the outputs are known"
     from unweave.methods import METHODS
 
-    if validation == 0 and "validation" in METHODS.get(method).declared.needs:
+    if validation == 0 and method in METHODS and "validation" in METHODS.get(method).declared.needs:
         return (
             "needs held-out examples, and none are set aside (`probes.validation` is 0, or there is no test data)"
         )

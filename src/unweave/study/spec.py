@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from unweave._errors import SpecError, UnknownNameError
+from unweave._registry import Origin
 from unweave.problem import Case
 from unweave.records import Json
 from unweave.study.cases import CASES, DEFAULT_CASES
@@ -35,10 +36,14 @@ _HALF_A_FLOAT = re.compile(r"[+-]?(\.\d+|\d+\.)(e[+-]?\d+)?", re.IGNORECASE | re
 
 @dataclass(frozen=True)
 class MethodChoice:
-    """A method by name, with the parameters (floats) that differ from its defaults."""
+    """A method by name, with the parameters (floats) that differ from its defaults.
+
+    `origin` is None where the method is unweave's own, and until it is known.
+    """
 
     name: str
     params: dict[str, Any]
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no finite number, from a file or from a script; 1 is the same parameter as 1.0."""
@@ -62,7 +67,8 @@ class MethodChoice:
 class Spec:
     """A whole run: cases, methods (None = all that apply), and where things go (None = default).
 
-    `trust_code` are files that may be run; a spec in a file cannot name them: it might come from anywhere.
+    `trust_code` and `plugins` are files that may be run; a spec in a file cannot name them: it might come from
+    anywhere.
     """
 
     cases: tuple[Case, ...]
@@ -73,6 +79,7 @@ class Spec:
     device: str = "cpu"
     engine: str = PROCESSES
     trust_code: tuple[Path, ...] = ()
+    plugins: tuple[Path, ...] = ()
 
 
 def read_spec(

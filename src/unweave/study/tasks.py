@@ -30,6 +30,7 @@ from unweave.references import (
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.away import arrived
 from unweave.study.code import analysis_code, methods_code
+from unweave.study.plugins import at_hand, choice_from_json
 from unweave.study.rows import judge_case
 from unweave.study.spec import MethodChoice, case_from_tree, case_to_tree
 
@@ -81,6 +82,7 @@ def method_fields(assembly: Assembly, choice: MethodChoice) -> dict[str, Any]:
         "seed": assembly.case.seed,
         "validation": [digest(one[assembly.validation]) for one in (assembly.data.test.x, assembly.data.test.y)],
         "code": methods_code(),
+        **({} if choice.origin is None else {"plugin": choice.origin.digest}),
     }
 
 
@@ -92,7 +94,12 @@ def stored_method(store: Objects, assembly: Assembly, choice: MethodChoice) -> O
 
 @task
 def run_method(
-    case: dict[str, Any], where: Where, name: str, params: dict[str, Any], away: Away | None = None
+    case: dict[str, Any],
+    where: Where,
+    name: str,
+    params: dict[str, Any],
+    origin: list[str] | None = None,
+    away: Away | None = None,
 ) -> str:
     """Run a method on every original and store its outputs on the probes, with cost and parameters.
 
@@ -100,20 +107,26 @@ def run_method(
         "" or, if the method itself failed, the reason: that is a row of the table, not the end of a run.
     """
     assembly, objects = _arrive(case, where, away)
-    return _run_method(assembly, objects, MethodChoice(name, params))
+    return _run_method(assembly, objects, choice_from_json(name, params, origin))
 
 
 def _run_method(assembly: Assembly, store: Objects, choice: MethodChoice) -> str:
+    if stored_method(store, assembly, choice) is not None:
+        return ""
+    with at_hand(choice) as entry:
+        return _run_entry(assembly, store, choice, entry)
+
+
+def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: Any) -> str:
     import torch
 
     from unweave.learners.nets import build
-    from unweave.methods import METHODS, Examples, run
+    from unweave.methods import Examples, run
+    from unweave.methods.plugins import build_method
     from unweave.references.ensure import ensure_outputs, forward, load_models
     from unweave.training.outputs import one_thread
     from unweave.training.replay import Training
 
-    if stored_method(store, assembly, choice) is not None:
-        return ""
     if assembly.setting.learner.opaque:  # `refusal` leaves only what changes nothing
         kept = ensure_outputs(store, assembly.setting, assembly.worlds["original"])[0].logits
         notes = {
@@ -128,7 +141,6 @@ def _run_method(assembly: Assembly, store: Objects, choice: MethodChoice) -> str
         store.write([Entry(method_fields(assembly, choice), {"logits": kept}, notes)])
         return ""
     setting, world = assembly.setting, assembly.worlds["original"]
-    entry = METHODS.get(choice.name)
     keys = [derive(assembly.case.seed, "method", choice.id, k) for k in range(len(world.keys))]
     retain, aside, test = np.setdiff1d(world.rows, assembly.forget), assembly.validation, assembly.data.test
     x, y = (torch.from_numpy(one).to(setting.device) for one in (setting.x, setting.y))
@@ -138,7 +150,7 @@ def _run_method(assembly: Assembly, store: Objects, choice: MethodChoice) -> str
     try:
         with one_thread():
             edited = run(
-                entry.build(**choice.params),
+                build_method(entry, choice.params),
                 build(setting.learner),
                 originals,
                 forget=Examples(x[assembly.forget], y[assembly.forget]),
@@ -206,12 +218,12 @@ def analyse(
     Args:
         case: The case.
         where: See `Where`.
-        methods: Name and parameters of each method.
+        methods: Name, parameters and origin of each method.
         failures: Reason per method that has no outputs.
         away: What was sent along, if the store is elsewhere.
     """
     assembly, objects = _arrive(case, where, away)
-    choices = [MethodChoice(one["name"], one["params"]) for one in methods]
+    choices = [choice_from_json(**one) for one in methods]
     fields = analysis_fields(assembly, choices, failures)
     found = read_verified(objects, key_of(fields))
     if found is not None:

@@ -1,0 +1,36 @@
+"""For authors of methods: `check_method` holds one against the contract that all methods of unweave keep."""
+
+from unweave.testing.checks import check_changed as check_changed
+from unweave.testing.checks import check_cost as check_cost
+from unweave.testing.checks import check_decay as check_decay
+from unweave.testing.checks import check_documented as check_documented
+from unweave.testing.checks import check_empty_sets_refused as check_empty_sets_refused
+from unweave.testing.checks import check_finite as check_finite
+from unweave.testing.checks import check_identity as check_identity
+from unweave.testing.checks import check_input_untouched as check_input_untouched
+from unweave.testing.checks import check_keys as check_keys
+from unweave.testing.checks import check_mask_freezes as check_mask_freezes
+from unweave.testing.checks import check_needs as check_needs
+from unweave.testing.checks import check_one_by_one as check_one_by_one
+from unweave.testing.checks import check_order_of_tensors as check_order_of_tensors
+from unweave.testing.checks import check_parameters as check_parameters
+from unweave.testing.checks import check_reproducible as check_reproducible
+from unweave.testing.checks import check_stacking as check_stacking
+from unweave.testing.checks import copied as copied
+from unweave.testing.checks import gap as gap
+from unweave.testing.checks import same_bits as same_bits
+from unweave.testing.direction import Quantity as Quantity
+from unweave.testing.direction import check_divergence as check_divergence
+from unweave.testing.direction import check_forgets as check_forgets
+from unweave.testing.direction import check_moves as check_moves
+from unweave.testing.direction import divergence_on as divergence_on
+from unweave.testing.direction import loss_on as loss_on
+from unweave.testing.direction import probability_on as probability_on
+from unweave.testing.suite import CONTRACTS as CONTRACTS
+from unweave.testing.suite import check_method as check_method
+from unweave.testing.toys import Build as Build
+from unweave.testing.toys import Toy as Toy
+from unweave.testing.toys import image_toy as image_toy
+from unweave.testing.toys import memorised_toy as memorised_toy
+from unweave.testing.toys import small_toy as small_toy
+from unweave.testing.toys import trained_toy as trained_toy
