@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.func import jvp, vjp
+from torch.func import vjp
 from torch.nn.functional import linear
 
 from unweave.learners.contract import Params
@@ -69,7 +69,8 @@ def _gauss_newton_by_autograd(net: Net, x: Tensor) -> Product:
                 return logits_at(net, params, part)
 
             z, back = vjp(logits, net.params)[:2]
-            slope = jvp(logits, (net.params,), (v,))[1]
+            # J·v as the derivative of Jᵀ·u along u: twice backward, which more nets can do than forward.
+            slope = vjp(lambda u, back=back: back(u)[0], torch.zeros_like(z))[1](v)[0]
             total = total + flatten(back(_curve(z.softmax(1), slope))[0])
         return total / len(x)
 

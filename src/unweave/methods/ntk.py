@@ -11,7 +11,7 @@ from unweave.learners.noise import fold_in
 from unweave.methods.contract import Aux, Given, Method, Net, method
 from unweave.methods.curvature import solve_positive
 from unweave.methods.fisher import fisher_forgetting
-from unweave.methods.per_example import flatten, residual, rows, some, unflatten
+from unweave.methods.per_example import flatten, in_double, moved, residual, rows, some
 
 
 def linear_difference(
@@ -63,7 +63,7 @@ def linear_difference(
     identity={"scale": 0.0, "alpha": 0.0},
 )
 def ntk_forgetting(
-    *, scale: float = 1.0, damping: float = 0.01, alpha: float = 1e-9, examples: float = 100.0
+    *, scale: float = 1.0, damping: float = 0.01, alpha: float = 1e-9, examples: float = 50.0
 ) -> Method:
     """Move as training without S would if the net were linear; then add the noise of `fisher_forgetting`.
 
@@ -91,14 +91,13 @@ def ntk_forgetting(
         raise SpecError(f"`methods`: ntk_forgetting.damping is {damping}; expected a number above 0.")
 
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
-        kept = some(given.retain, examples, fold_in(key, 0))
-        left = some(given.forget, examples, fold_in(key, 1))
-        error = torch.cat([residual(net(part.x), part.y) for part in (kept, left)])
+        drawn = some(given.retain, examples, fold_in(key, 0)), some(given.forget, examples, fold_in(key, 1))
+        exact, kept, left = in_double(net, *drawn)
+        error = torch.cat([residual(exact(part.x), part.y) for part in (kept, left)])
         of = len(given.retain.y), len(given.forget.y)
         decay = net.learner.recipe.weight_decay
-        step = scale * linear_difference(net, kept.x, left.x, error, of=of, decay=decay, damping=damping)
-        change = unflatten(step, net.params)
-        return State({name: value + change[name] for name, value in net.params.items()}, net.buffers), ()
+        step = scale * linear_difference(exact, kept.x, left.x, error, of=of, decay=decay, damping=damping)
+        return moved(net, step), ()
 
     def cost(n_forget: int, n_retain: int) -> int:
         return min(n_forget, int(examples)) + min(n_retain, int(examples))

@@ -50,6 +50,31 @@ def some(examples: Examples, most: float, key: Tensor) -> Examples:
     return Examples(examples.x[chosen], examples.y[chosen])
 
 
+def in_double(net: Net, *parts: Examples) -> tuple[Net, *tuple[Examples, ...]]:
+    """A net and examples in double precision, as solving asks for.
+
+    What is solved for may differ by a thousand times the rounding of what is given, and the result for a model
+    must not depend on the stack, whose sums are rounded otherwise.
+    """
+
+    def doubled(value: Tensor) -> Tensor:
+        return value.double() if value.is_floating_point() else value
+
+    params, buffers = (
+        {name: doubled(value) for name, value in part.items()} for part in (net.params, net.buffers)
+    )
+    return (
+        Net(net.learner, State(params, buffers), train=False),
+        *(Examples(doubled(part.x), part.y) for part in parts),
+    )
+
+
+def moved(net: Net, step: Tensor) -> State:
+    """The net's parameters and a step [p], in the order of `flatten` and any precision, added to them."""
+    change = unflatten(step, net.params)
+    return State({name: value + change[name].to(value.dtype) for name, value in net.params.items()}, net.buffers)
+
+
 def residual(logits: Tensor, y: Tensor) -> Tensor:
     """softmax(z) − onehot(y) [n, classes]: ∂CE/∂z.
 
@@ -150,7 +175,11 @@ def rows(net: Net, x: Tensor, u: Tensor) -> Rows:
     deltas = backward(params, hidden, u)
 
     def gram() -> Tensor:
-        return sum(((d @ d.mT) * (h @ h.mT + 1) for h, d in zip(hidden, deltas, strict=True)), u.new_zeros(()))
+        total = u.new_zeros(())
+        for h, d in zip(hidden, deltas, strict=True):
+            # In place: each of these has as many numbers as the solver's own.
+            total = (d @ d.mT).mul_((h @ h.mT).add_(1)).add_(total)
+        return total
 
     def dot(v: Params) -> Tensor:
         parts = [

@@ -10,7 +10,7 @@ from unweave.learners.contract import Params, State
 from unweave.learners.noise import fold_in, normal
 from unweave.methods.contract import Aux, Examples, Given, Method, Net, method
 from unweave.methods.curvature import conjugate_gradients, gauss_newton, softmax_solve, solve_positive
-from unweave.methods.per_example import Rows, flatten, residual, rows, some, total_gradient, unflatten
+from unweave.methods.per_example import Rows, flatten, in_double, moved, residual, rows, some, total_gradient
 
 _SMALL = 2048  # numbers of a softmax regression up to which its matrix is written down
 
@@ -32,11 +32,6 @@ def solve(net: Net, x: Tensor, b: Tensor, *, damping: float, steps: int) -> Tens
         return softmax_solve(net, x, b, damping=damping)
     product = gauss_newton(net, x)
     return conjugate_gradients(lambda v: product(v) + damping * v, b, steps=steps)
-
-
-def _moved(net: Net, step: Tensor) -> State:
-    change = unflatten(step, net.params)
-    return State({name: value + change[name] for name, value in net.params.items()}, net.buffers)
 
 
 def _whole(name: str, **given: float) -> None:
@@ -97,13 +92,13 @@ def newton(
     _not_negative("newton", damping=damping, noise=noise)
 
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
-        x = some(given.retain, examples, fold_in(key, 0)).x
-        pull = _pull(net, given.forget) / len(given.retain.y)
+        exact, forget, shown = in_double(net, given.forget, some(given.retain, examples, fold_in(key, 0)))
+        pull = _pull(exact, forget) / len(given.retain.y)
         ridge = net.learner.recipe.weight_decay + damping
-        step = scale * solve(net, x, pull, damping=ridge, steps=int(iterations))
+        step = scale * solve(exact, shown.x, pull, damping=ridge, steps=int(iterations))
         if noise:
             step = step + noise * normal(fold_in(key, 1), len(step))
-        return _moved(net, step), ()
+        return moved(net, step), ()
 
     def cost(n_forget: int, n_retain: int) -> int:
         return n_forget + 2 * int(iterations) * min(n_retain, int(examples))
@@ -141,12 +136,12 @@ def influence(
     _not_negative("influence", damping=damping)
 
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
-        forget, retain = given.forget, given.retain
-        everything = Examples(torch.cat([forget.x, retain.x]), torch.cat([forget.y, retain.y]))
-        pull = _pull(net, forget) / len(everything.y)
+        parts = zip(given.forget, given.retain, strict=True)
+        everything = Examples(*(torch.cat(both) for both in parts))
+        exact, forget, shown = in_double(net, given.forget, some(everything, examples, fold_in(key, 0)))
+        pull = _pull(exact, forget) / len(everything.y)
         ridge = net.learner.recipe.weight_decay + damping
-        x = some(everything, examples, fold_in(key, 0)).x
-        return _moved(net, scale * solve(net, x, pull, damping=ridge, steps=int(iterations))), ()
+        return moved(net, scale * solve(exact, shown.x, pull, damping=ridge, steps=int(iterations))), ()
 
     def cost(n_forget: int, n_retain: int) -> int:
         return n_forget + 2 * int(iterations) * min(n_forget + n_retain, int(examples))
@@ -163,9 +158,9 @@ def woodbury(gradients: Rows, v: Params, *, damping: float) -> Tensor:
 
     Source: Singh & Alistarh (2020), arXiv 2004.14340, equation 5.
     """
-    gram = gradients.gram().double()
-    ridge = len(gram) * damping * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    weights = solve_positive(gram + ridge, gradients.dot(v))
+    side = gradients.dot(v)
+    ridge = len(side) * damping * torch.eye(len(side), dtype=side.dtype, device=side.device)
+    weights = solve_positive(gradients.gram().add_(ridge), side)
     return (flatten(v) - flatten(gradients.combine(weights))) / damping
 
 
@@ -200,14 +195,12 @@ def woodfisher(*, alpha: float = 1.0, damping: float = 0.01, examples: float = 1
         raise SpecError(f"`methods`: woodfisher.damping is {damping}; expected a number above 0.")
 
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
-        forget, retain = given.forget, given.retain
-        n_forget, n_retain = len(forget.y), len(retain.y)
-        of_forget, of_retain = total_gradient(net, forget), total_gradient(net, retain)
-        share = n_forget / n_retain
-        n = n_forget + n_retain
+        exact, forget, retain = in_double(net, given.forget, given.retain)
+        of_forget, of_retain = total_gradient(exact, forget), total_gradient(exact, retain)
+        n, share = len(forget.y) + len(retain.y), len(forget.y) / len(retain.y)
         v = {name: (value - share * of_retain[name]) / n for name, value in of_forget.items()}
         x, y = some(retain, examples, fold_in(key, 0))
-        return _moved(net, alpha * woodbury(rows(net, x, residual(net(x), y)), v, damping=damping)), ()
+        return moved(net, alpha * woodbury(rows(exact, x, residual(exact(x), y)), v, damping=damping)), ()
 
     def cost(n_forget: int, n_retain: int) -> int:
         return n_forget + n_retain + min(n_retain, int(examples))
