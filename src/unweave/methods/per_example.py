@@ -177,8 +177,7 @@ def rows(net: Net, x: Tensor, u: Tensor) -> Rows:
     def gram() -> Tensor:
         total = u.new_zeros(())
         for h, d in zip(hidden, deltas, strict=True):
-            # In place: each of these has as many numbers as the solver's own.
-            total = (d @ d.mT).mul_((h @ h.mT).add_(1)).add_(total)
+            total = total + (d @ d.mT) * (h @ h.mT).add_(1)
         return total
 
     def dot(v: Params) -> Tensor:
