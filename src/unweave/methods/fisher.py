@@ -10,6 +10,9 @@ from unweave.methods.contract import Aux, Given, Method, Net, method
 from unweave.methods.curvature import probed_diagonal
 from unweave.methods.layers import blocks
 
+MOST = 1000.0
+"""Largest 1/F in the variance of noise, of the authors' code."""
+
 _LAST, _FLAT = 10.0, 10.0  # factors on the variance of the last layer, and of biases and norms
 
 
@@ -45,6 +48,16 @@ def noise_variance(fisher: Params, *, alpha: float, most: float) -> Params:
     return found
 
 
+def add_noise(net: Net, x: Tensor, key: Tensor, *, alpha: float, most: float) -> State:
+    """The net with Gaussian noise of variance `noise_variance` on each parameter, F being that of x [n, ...]."""
+    variance = noise_variance(probed_diagonal(net, x, fold_in(key, 0)), alpha=alpha, most=most)
+    # By name: stored models come back with their tensors in any order.
+    place = {name: number for number, name in enumerate(sorted(net.params))}
+    drawn = {name: normal(fold_in(key, 1 + place[name]), *value.shape) for name, value in net.params.items()}
+    params = {name: value + variance[name].sqrt() * drawn[name] for name, value in net.params.items()}
+    return State(params, net.buffers)
+
+
 @method(
     name="fisher_forgetting",
     family="second order",
@@ -55,7 +68,7 @@ def noise_variance(fisher: Params, *, alpha: float, most: float) -> Params:
     space={"alpha": (1e-9, 1e-4)},
     identity={"alpha": 0.0},
 )
-def fisher_forgetting(*, alpha: float = 1e-6, most: float = 1000.0) -> Method:
+def fisher_forgetting(*, alpha: float = 1e-6, most: float = MOST) -> Method:
     """Add noise to each parameter, the more the less the predictions on D∖S depend on it.
 
     θ ← θ + √(α·min(1/(F + 1e-8), most))·N(0, 1), with F the diagonal Fisher information of D∖S, F = E_x
@@ -72,17 +85,6 @@ def fisher_forgetting(*, alpha: float = 1e-6, most: float = 1000.0) -> Method:
     """
 
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
-        fisher = probed_diagonal(net, given.retain.x, fold_in(key, 0))
-        variance = noise_variance(fisher, alpha=alpha, most=most)
-        params = {name: value + variance[name].sqrt() * drawn for name, value, drawn in _noise(net.params, key)}
-        return State({name: params[name] for name in net.params}, net.buffers), ()
+        return add_noise(net, given.retain.x, key, alpha=alpha, most=most), ()
 
     return Method(None, 0.0, 0.0, prepare=prepare, prepare_cost=lambda n_forget, n_retain: n_retain)
-
-
-def _noise(params: Params, key: Tensor) -> list[tuple[str, Tensor, Tensor]]:
-    # By name: stored models come back with their tensors in any order.
-    return [
-        (name, params[name], normal(fold_in(key, 1 + place), *params[name].shape))
-        for place, name in enumerate(sorted(params))
-    ]

@@ -10,7 +10,7 @@ from unweave.learners.contract import State
 from unweave.learners.noise import fold_in
 from unweave.methods.contract import Aux, Given, Method, Net, method
 from unweave.methods.curvature import solve_positive
-from unweave.methods.fisher import fisher_forgetting
+from unweave.methods.fisher import MOST, add_noise
 from unweave.methods.per_example import flatten, in_double, moved, residual, rows, some
 
 
@@ -97,9 +97,10 @@ def ntk_forgetting(
         of = len(given.retain.y), len(given.forget.y)
         decay = net.learner.recipe.weight_decay
         step = scale * linear_difference(exact, kept.x, left.x, error, of=of, decay=decay, damping=damping)
-        return moved(net, step), ()
+        scrubbed = Net(net.learner, moved(net, step), train=False)
+        return add_noise(scrubbed, given.retain.x, fold_in(key, 2), alpha=alpha, most=MOST), ()
 
     def cost(n_forget: int, n_retain: int) -> int:
-        return min(n_forget, int(examples)) + min(n_retain, int(examples))
+        return min(n_forget, int(examples)) + min(n_retain, int(examples)) + n_retain
 
-    return Method(None, 0.0, 0.0, prepare=prepare, prepare_cost=cost, then=fisher_forgetting(alpha=alpha))
+    return Method(None, 0.0, 0.0, prepare=prepare, prepare_cost=cost)
