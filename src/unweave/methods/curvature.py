@@ -97,7 +97,7 @@ def probed_diagonal(net: Net, x: Tensor, key: Tensor) -> Params:
     logits = torch.cat([net(part) for part in x.split(AT_ONCE)]).detach()
     p = logits.mT.contiguous().softmax(0).mT
     probe = p.sqrt() * (2 * (uniform(key, *logits.shape) < 0.5).to(p.dtype) - 1)
-    probe = probe - p * (p.sqrt() * probe).sum(1, keepdim=True)
+    probe = probe - p * probe.sum(1, keepdim=True)
     for name, value in squares(net, x, probe).items():
         total[name] = value / len(x)
     return total
@@ -109,9 +109,9 @@ def probed_diagonal(net: Net, x: Tensor, key: Tensor) -> Params:
 def conjugate_gradients(product: Product, b: Tensor, *, steps: int) -> Tensor:
     """A⁻¹·b for a symmetric positive definite A known by its products, after so many steps.
 
-    A model that has converged stands still, so that models of a stack may take the same number of steps. Each residual
-    is made orthogonal to all before it, as it would be without rounding: else rounding grows tenfold with every step,
-    and what comes out before it has converged hangs on the order of sums.
+    A model that has converged stands still, so that models of a stack may take the same number of steps.
+    Each residual is made orthogonal to all before it, as it would be without rounding: else rounding grows
+    tenfold with every step, and what comes out before it has converged hangs on the order of sums.
 
     Args:
         product: v [p] → A·v [p].
