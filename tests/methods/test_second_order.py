@@ -249,7 +249,7 @@ DECAY = 0.02
 
 @cache
 def problem(n: int):
-    """Softmax regression at its optimum on n examples, 5 of them S; where it is and where it would be without S."""
+    """Softmax regression at its optimum on n examples, 5 of them S; that optimum, and the one without S."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n, 4))
     y = (x[:, :3] + 0.5 * rng.normal(size=(n, 3))).argmax(1)

@@ -79,11 +79,12 @@ def newton(
     2020, arXiv 1911.03030; Sekhari et al. 2021, arXiv 2103.03279). For nets H is the Gauss-Newton matrix,
     which has no negative eigenvalue; for softmax regression that is H itself, solved exactly up to 2048
     parameters, and in all other cases by `iterations` steps of conjugate gradients, each of which costs two
-    gradients per example. Defaults: scale 1 and no noise, since the authors' standard deviations are made
-    of constants (of Lipschitz and of strong convexity) that a net does not have; damping .01, which Koh &
-    Liang (2017) add for a net and which is 0 in the theory: without weight decay H is singular; H from at
-    most `examples` of D∖S, drawn at random, to bound time. Deviation: the step is taken for all of S at
-    once, where the official code removes one example after the other.
+    gradients per example, and which the cost is declared for. Defaults: scale 1 and no noise, since the
+    authors' standard deviations are made of constants (of Lipschitz and of strong convexity) that a net does
+    not have; damping .01, a choice of ours: Koh & Liang (2017) add such a term for nets, and in the theory it
+    is 0, but without weight decay H is singular; H from at most `examples` of D∖S, drawn at random, to bound
+    time. Deviations: the step is taken for all of S at once, where the official code removes one example after
+    the other; the loss in training is not perturbed at random, as it is there, so that nothing is certified.
 
     Raises:
         SpecError: for iterations or examples that are no whole number, or damping below 0.
