@@ -31,6 +31,7 @@ def noise_variance(fisher: Params, *, alpha: float, most: float) -> Params:
     Source: Golatkar et al. (2020), arXiv 1911.04933, official code.
 
     Example:
+        >>> import torch
         >>> fisher = {"0.weight": torch.tensor([[1.0, 1e-9], [0.5, 0.5]]), "1.weight": torch.ones(2, 2)}
         >>> found = noise_variance(fisher, alpha=1.0, most=3.0)
         >>> [[round(number, 3) for number in row] for row in found["0.weight"].tolist()]
