@@ -176,10 +176,12 @@ def softmax_solve(net: Net, x: Tensor, b: Tensor, *, damping: float) -> Tensor:
     p = net(x).mT.contiguous().softmax(0).mT
     classes, width = p.shape[1], full.shape[1]
     unit = torch.eye(classes, dtype=p.dtype, device=p.device)
-    rows = []
+    blocks: list[list[Tensor]] = []
     for one in range(classes):
-        curve = p[:, one, None] * (unit[one] - p)  # Λ_i, its row of this class
-        rows.append(full.mT @ (curve[:, :, None] * full[:, None]).flatten(1) / len(x))
+        curve = p[:, one, None] * (unit[one] - p)[:, one:]  # Λ_i, its row of this class from the diagonal on
+        right = full.mT @ (curve[:, :, None] * full[:, None]).flatten(1) / len(x)
+        blocks.append([above[one].mT for above in blocks] + list(right.split(width, 1)))
+    rows = [torch.cat(row, 1) for row in blocks]
     matrix = torch.cat(rows) + damping * torch.eye(classes * width, dtype=p.dtype, device=p.device)
     given = unflatten(b, net.params)
     side = torch.cat([given["0.weight"], given["0.bias"][:, None]], 1).flatten()
