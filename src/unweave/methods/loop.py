@@ -208,11 +208,14 @@ def _history(method: Method, learner: Learner, training: Training) -> Any:
     def start(params: Params) -> None:
         carried.append(lift(begin, stacked=learner.stacked)(params))
 
-    def on_step(number: int, rows: Tensor, before: Params, after: Params) -> None:
-        def one(carried: Any, before: Params, after: Params, forget: Tensor) -> Any:
-            return follow(carried, Moment(number, number // number_of, recipe.epochs, before, after, forget))
+    def on_step(number: int, rows: Tensor, before: Params, after: Params, buffers: Params) -> None:
+        epoch = number // number_of
 
-        carried[0] = lift(one, stacked=learner.stacked)(carried[0], before, after, in_forget[rows])
+        def one(carried: Any, before: Params, after: Params, forget: Tensor, buffers: Params) -> Any:
+            return follow(carried, Moment(number, epoch, recipe.epochs, before, after, forget, buffers))
+
+        each = lift(one, stacked=learner.stacked)
+        carried[0] = each(carried[0], before, after, in_forget[rows], buffers)
 
     replay(learner, training, begin=start, on_step=on_step)
     return carried[0]
