@@ -30,9 +30,9 @@ from unweave.methods.losses import cross_entropy
 _AT_ONCE = 256
 
 
-def _units(x: Tensor, reduce: str) -> Tensor:
-    """A statistic of features: of each column of a table [n, d], of all pixels of images together."""
-    return getattr(x, reduce)(0) if x.ndim == 2 else getattr(x, reduce)()
+def _pooled(x: Tensor) -> tuple[int, ...]:
+    """Over which axes features are alike: the rows of a table [n, d]; all axes of images, whose pixels are alike."""
+    return (0,) if x.ndim == 2 else tuple(range(x.ndim))
 
 
 # ---- noise in place of S ----
@@ -114,7 +114,8 @@ def unsir(
 
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
         x, y = given.forget
-        centre, unit = _units(given.retain.x, "mean"), _units(given.retain.x, "std")
+        known = given.retain.x
+        centre, unit = known.mean(_pooled(known)), known.std(_pooled(known), correction=0)
         start = normal(key, *x.shape)
         noise = error_maximising_noise(
             net, start, y, centre=centre, unit=unit, steps=int(noise_steps), lr=noise_lr, penalty=penalty
@@ -164,7 +165,7 @@ def nearest_wrong_class(net: Net, examples: Examples, *, bound: float) -> Tensor
     def logits(x: Tensor) -> Tensor:
         return Net(net.learner, State(net.params, net.buffers), train=False)(x)
 
-    low, high = _units(examples.x, "amin"), _units(examples.x, "amax")
+    low, high = examples.x.amin(_pooled(examples.x)), examples.x.amax(_pooled(examples.x))
     found: list[Tensor] = []
     for x, y in zip(examples.x.split(_AT_ONCE), examples.y.split(_AT_ONCE), strict=True):
         slope = grad(lambda x, y: cross_entropy(logits(x), y).sum())(x, y)
