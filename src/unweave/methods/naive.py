@@ -107,9 +107,7 @@ def rewind(*, back: float = 0.5, lr: float = 1.0) -> Method:
     space={"shrink": (0.0, 1.0), "perturb": (0.0, 1.0), "lr": (0.01, 1.0), "epochs": (0.05, 1.0)},
     identity={"shrink": 1.0, "perturb": 0.0, "epochs": 0.0},
 )
-def shrink_perturb(
-    *, shrink: float = 0.4, perturb: float = 0.1, epochs: float = 1 / 3, lr: float = 1.0
-) -> Method:
+def shrink_perturb(*, shrink: float = 0.4, perturb: float = 0.1, epochs: float = 1 / 3, lr: float = 1.0) -> Method:
     """Shrink all parameters, add noise and train on D∖S: a start between the original and a new net.
 
     θ ← λ·θ_o + σ·θ_new, then CE(D∖S); λ is `shrink`, σ is `perturb` and θ_new a net as before any training, so
@@ -167,7 +165,9 @@ def task_vector(*, scale: float = 1.0, epochs: float = 1 / 3, lr: float = 1.0) -
 
     def mirror(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
         del key
-        params = {name: value - scale * (net.params[name] - value) for name, value in given.original.params.items()}
+        params = {
+            name: value - scale * (net.params[name] - value) for name, value in given.original.params.items()
+        }
         return State(params, given.original.buffers), ()
 
     back = Method(None, 0.0, 0.0, prepare=mirror)
