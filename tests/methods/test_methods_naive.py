@@ -1,4 +1,4 @@
-"""Rewinding, shrinking and perturbing, task vectors: against loops written plainly, and without what defines them."""
+"""Rewinding, shrinking and task vectors: against loops written plainly, and without what defines them."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def test_the_factor_of_the_paper_is_that_without_momentum_at_a_constant_rate():
 
 
 def softmax_toy(contract, *, lr: float, momentum: float = 0.0, epochs: int = 2, schedule: str = "constant"):
-    """Softmax regression on 40 examples in full batches of 5, of which S is 10, and the model trained without S."""
+    """Softmax regression on 40 examples in full batches of 5, S being 10 of them, and the model without S."""
     recipe = {"lr": lr, "epochs": epochs, "batch_size": 5, "momentum": momentum, "schedule": schedule}
     learner = build(specify("softmax", (6,), 3, recipe=recipe))
     x = torch.randn(40, 6, generator=torch.Generator().manual_seed(4))
@@ -257,7 +257,7 @@ def without_gradients_of_s(toy):
 
 
 def check_with_momentum(build_method, contract) -> None:
-    """What S did in all steps is added back but for a tenth: when in an epoch S came is not known to the formula."""
+    """What S did is added back but for a tenth: the formula does not know when in an epoch S came."""
     toy, _ = softmax_toy(contract, lr=5e-4, momentum=0.9, epochs=12, schedule="linear")
     without = without_gradients_of_s(toy)
     done, left = distance(first(toy.originals), without), distance(first(toy.edit(build_method).state), without)

@@ -31,7 +31,7 @@ _AT_ONCE = 256
 
 
 def _pooled(x: Tensor) -> tuple[int, ...]:
-    """Over which axes features are alike: the rows of a table [n, d]; all axes of images, whose pixels are alike."""
+    """Axes over which features are alike: the rows of a table [n, d]; all axes of images, rows and pixels."""
     return (0,) if x.ndim == 2 else tuple(range(x.ndim))
 
 
@@ -187,12 +187,12 @@ def nearest_wrong_class(net: Net, examples: Examples, *, bound: float) -> Tensor
 def boundary_shrink(*, bound: float = 0.1, epochs: float = 0.2, lr: float = 0.1) -> Method:
     """Give each example of S the label of the nearest other class.
 
-    y′ = argmax_{c ≠ y} f_c(x + ε·sign ∂CE(θ_o; x, y)/∂x), ε being `bound` in ranges of the features; then CE(S, y′)
-    on S alone. Defaults: ε = .1 and 10 epochs of 50 (Chen et al. 2023, arXiv 2303.11570, official code). Its
-    rate is a thousandth of that of training, over 79 batches of S per epoch: a small S has one, and a tenth of
-    the rate goes as far in its few steps. Deviations: where the push does not change the class the code
-    relabels with y itself, and the paper asks for an incorrect one, as here; pixels are not rounded to 1/255.
-    Nothing holds D∖S in place, and the authors' S was a whole class.
+    y′ = argmax_{c ≠ y} f_c(x + ε·sign ∂CE(θ_o; x, y)/∂x), ε being `bound` in ranges of the features; then
+    CE(S, y′) on S alone. Defaults: ε = .1 and 10 epochs of 50 (Chen et al. 2023, arXiv 2303.11570, official
+    code). Its rate is a thousandth of that of training, over 79 batches of S per epoch; a small S has one batch,
+    and a tenth of the rate goes as far in its few steps. Deviations: where the push does not change the class
+    that code relabels with y itself, while the paper asks for an incorrect one, as here; pixels are not rounded
+    to 1/255. Nothing holds D∖S in place, and the authors' S was a whole class.
 
     Raises:
         SpecError: if `bound` is below 0.
@@ -255,7 +255,8 @@ def boundary_expand(*, epochs: float = 0.2, lr: float = 0.1) -> Method:
     Loss: CE(S, C + 1) of a net of C + 1 outputs, whose last one is drawn anew and trained along by the same SGD;
     θ is what is left without it. Neither the labels of S nor D∖S are read. Defaults: those of `boundary_shrink`
     (Chen et al. 2023, arXiv 2303.11570, official code: 10 epochs of 50 at a thousandth of the rate of training).
-    Deviation: the row of the shadow class is drawn by the law of the learner's own start, U(−1/√fan_in, 1/√fan_in).
+    Deviation: the row of the shadow class is drawn by the law of the learner's own start,
+    U(−1/√fan_in, 1/√fan_in).
 
     Raises:
         ApplicabilityError: if the last layer is not one weight, and bias, with a row for each class.

@@ -72,7 +72,7 @@ def amnesiac(*, scale: float = 1.0, epochs: float = 0.1, lr: float = 1.0) -> Met
 
 
 def unrolled_rate(recipe: Recipe, n: int) -> float:
-    """By how much one example's gradient enters the parameters in a whole training, if it stays what it is at first.
+    """How much of one example's gradient enters the parameters in a training in which it never changes.
 
     A gradient in step t moves the parameters by Σ_{s≥t} η_s·μ^{s−t} in all, as momentum μ repeats it. An example
     is in a batch of size b, with weight 1/b, once per epoch, and in each step with probability b/n. So what one
@@ -132,7 +132,7 @@ def _summed_gradient(net: Net, examples: Examples, key: Tensor) -> Params:
     identity={"scale": 0.0},
 )
 def unrolling_sgd(*, scale: float = 1.0) -> Method:
-    """Add back what S did to the parameters, as if its gradient had been all through training what it was at first.
+    """Add back what S did to the parameters, as if its gradient had always been what it was at first.
 
     θ ← θ_o + a·γ·Σ_S ∇CE|θ_0, with θ_0 the parameters before training, a = `scale`, and γ the weight of one
     example's gradient in the sum of all updates: `unrolled_rate`, (1/n)·Σ_s η_s·(1 − μ^{s+1})/(1 − μ). It is the

@@ -33,7 +33,7 @@ class Training(NamedTuple):
 
 
 OnReplay = Callable[[int, Tensor, Params, Params, Params], None]
-"""`(number of the step, rows of its batch [K, b], parameters before, parameters after, buffers before)`, of a stack."""
+"""`(number of the step, rows of its batch [K, b], parameters before and after, buffers before)`, of a stack."""
 
 
 def replay(learner: Learner, training: Training, *, begin: Callable[[Params], None], on_step: OnReplay) -> State:
