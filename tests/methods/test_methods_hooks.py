@@ -125,6 +125,17 @@ def test_a_method_is_given_what_it_made_of_its_history(engine):
     assert [int(count) for count in counts] == [3 * 10]  # S once per epoch
 
 
+def test_the_start_alone_is_that_of_a_training_that_is_followed(engine, contract):
+    def back_to(net, given, key):
+        return State(given.history, net.buffers), ()
+
+    followed, alone = (
+        engine.edit(lambda f=follow: Method(None, 0.0, 0.0, prepare=back_to, history=History(dict, f))).state
+        for follow in (lambda carried, moment: carried, None)
+    )
+    assert contract.same_bits(followed, alone) and contract.gap(alone, engine.originals) > 0.01
+
+
 def test_history_does_not_depend_on_the_stack(contract, toy):
     build = lambda: Method(None, 0.0, 0.0, prepare=summed, history=HISTORY)  # noqa: E731
     assert contract.same_bits(toy.edit(build).state, toy.edit(build, chunk=2).state)

@@ -151,11 +151,11 @@ class History(NamedTuple):
 
     Attributes:
         begin: `parameters before training → carried`.
-        follow: `(carried, moment) → carried`.
+        follow: `(carried, moment) → carried`; None where the start is all that is wanted: nothing is repeated.
     """
 
     begin: Callable[[Params], Any]
-    follow: Callable[[Any, Moment], Any]
+    follow: Callable[[Any, Moment], Any] | None = None
 
 
 Prepare = Callable[[Net, Given, Tensor], tuple[State, Aux]]

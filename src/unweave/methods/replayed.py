@@ -96,7 +96,7 @@ def unrolled_rate(recipe: Recipe, n: int) -> float:
         >>> round(unrolled_rate(Recipe(lr=0.1, epochs=3, batch_size=10, momentum=0.0), 100), 6)
         0.03
         >>> round(unrolled_rate(Recipe(lr=0.1, epochs=300, batch_size=10, momentum=0.9), 100), 2)
-        30.0
+        29.91
     """
     total, momentum = recipe.steps(n), recipe.momentum
     steps = (recipe.rate(s, total) * (1 - momentum ** (s + 1)) / (1 - momentum) for s in range(total))
@@ -162,5 +162,5 @@ def unrolling_sgd(*, scale: float = 1.0) -> Method:
         0.0,
         prepare=prepare,
         prepare_cost=lambda n_forget, n_retain: n_forget,
-        history=History(begin=lambda params: params, follow=lambda carried, moment: carried),
+        history=History(begin=lambda params: params),
     )
