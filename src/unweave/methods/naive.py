@@ -103,7 +103,7 @@ def rewind(*, back: float = 0.5, lr: float = 1.0) -> Method:
     needs={"original", "retain"},
     authors_aim=None,
     cite="ash2020warm",
-    equation="section 4: θ ← λ·θ + noise",
+    equation="θ ← λ·θ_o + σ·noise",
     space={"shrink": (0.0, 1.0), "perturb": (0.0, 1.0), "lr": (0.01, 1.0), "epochs": (0.05, 1.0)},
     identity={"shrink": 1.0, "perturb": 0.0, "epochs": 0.0},
 )

@@ -56,7 +56,7 @@ def error_maximising_noise(
     Returns:
         Inputs [n, ...], in features: larger losses are what is sought.
 
-    Source: Tarun et al. (2021), arXiv 2111.08947, equation 2.
+    Source: Tarun et al. (2021), arXiv 2111.08947.
     """
 
     def loss(noise: Tensor, y: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def error_maximising_noise(
     needs={"original", "forget", "retain"},
     authors_aim="unlearning",
     cite="tarun2021unsir",
-    equation="equations 2 and 3, impair and repair",
+    equation="max CE(N, y) − w·‖N‖² over N; impair with N, repair",
     space={"noise_steps": (0.0, 100.0), "lr": (0.01, 2.0), "repair_lr": (0.01, 2.0), "epochs": (0.025, 0.25)},
 )
 def unsir(
@@ -102,8 +102,8 @@ def unsir(
     classes, and says nothing of a part of one: what it makes forgotten is all that has a label found in S, and
     D∖S, which the authors take from the other classes alone, teaches it again. Here each example of S is replaced
     by a noise of its own, so that labels are as frequent as in S; steps go over D∖S, each with the next batch of
-    noise. Deviations: SGD, where the authors have Adam; the notebook labels the noise of every class 0, the paper
-    each with its own. N counts in standard deviations of D∖S from its mean, per column of a table and over all
+    noise. Deviations: SGD, where the authors have Adam; the notebook labels the noise of every class 0, here
+    each has its own. N counts in standard deviations of D∖S from its mean, per column of a table and over all
     pixels of images, where the notebook standardises the colours.
 
     Raises:
@@ -159,7 +159,7 @@ def nearest_wrong_class(net: Net, examples: Examples, *, bound: float) -> Tensor
     Returns:
         Classes [n], never y.
 
-    Source: Chen et al. (2023), arXiv 2303.11570, equation 3.
+    Source: Chen et al. (2023), arXiv 2303.11570, boundary shrink.
     """
 
     def logits(x: Tensor) -> Tensor:
@@ -181,7 +181,7 @@ def nearest_wrong_class(net: Net, examples: Examples, *, bound: float) -> Tensor
     needs={"original", "forget"},
     authors_aim="untraining",
     cite="chen2023boundary",
-    equation="equations 3 and 4",
+    equation="CE(S, y′), y′ = argmax_{c ≠ y} f_c(x + ε·sign ∂CE/∂x)",
     space={"bound": (0.01, 1.0), "lr": (0.001, 1.0), "epochs": (0.05, 0.5)},
 )
 def boundary_shrink(*, bound: float = 0.1, epochs: float = 0.2, lr: float = 0.1) -> Method:
@@ -246,7 +246,7 @@ def _with_shadow(net: Net, row: Params, x: Tensor) -> Tensor:
     needs={"original", "forget"},
     authors_aim="untraining",
     cite="chen2023boundary",
-    equation="section 3.4: CE(S, shadow class), which is pruned afterwards",
+    equation="CE(S, shadow class C + 1), which is pruned afterwards",
     space={"lr": (0.001, 1.0), "epochs": (0.05, 0.5)},
 )
 def boundary_expand(*, epochs: float = 0.2, lr: float = 0.1) -> Method:
