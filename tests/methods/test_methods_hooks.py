@@ -38,7 +38,7 @@ def check_repeated(contract, toy) -> None:
         toy.learner,
         toy.training,
         begin=lambda params: seen.append(params),
-        on_step=lambda number, rows, before, after: seen.append(after),
+        on_step=lambda number, rows, before, after, buffers: seen.append(after),
     )
     assert contract.same_bits(again, toy.originals)
     assert len(seen) == 1 + 3 * 5  # 40 examples in batches of 8
@@ -62,7 +62,7 @@ def test_steps_shown_are_those_taken_and_batches_those_visited(engine):
     visited = torch.zeros(len(engine.keys), 40)
     changes = []
 
-    def on_step(number, rows, before, after):
+    def on_step(number, rows, before, after, buffers):
         assert number == len(changes)
         visited.scatter_add_(1, rows, torch.ones(rows.shape))
         changes.append({name: after[name] - before[name] for name in after})
@@ -72,6 +72,25 @@ def test_steps_shown_are_those_taken_and_batches_those_visited(engine):
     assert (visited == 3).all()  # each example once per epoch
     for name, value in final.params.items():
         torch.testing.assert_close(first[0][name] + sum(one[name] for one in changes), value, atol=1e-5, rtol=1e-5)
+
+
+def test_what_a_step_began_with_is_shown_buffers_included(contract, image_toy):
+    """The last parameters and buffers of a step are the first of the next: together they are a checkpoint."""
+    alone, moments, after = image_toy.only(0), [], []
+
+    def on_step(number, rows, before, now, buffers):
+        moments.append(State(before, buffers))
+        after.append(now)
+
+    final = replay(alone.learner, alone.training, begin=lambda params: None, on_step=on_step)
+    for number, moment in enumerate(moments):
+        for name, value in moment.params.items():
+            assert number == 0 or torch.equal(value, after[number - 1][name])
+        for name, value in moment.buffers.items():
+            if name.endswith("num_batches_tracked"):
+                assert value.item() == number
+            elif name.endswith("running_mean"):
+                assert not torch.equal(value, final.buffers[name])
 
 
 def summed(net, given, key):
@@ -104,6 +123,17 @@ def test_a_method_is_given_what_it_made_of_its_history(engine):
         lambda: Method(None, 0.0, 0.0, prepare=prepare, history=HISTORY)
     )
     assert [int(count) for count in counts] == [3 * 10]  # S once per epoch
+
+
+def test_the_start_alone_is_that_of_a_training_that_is_followed(engine, contract):
+    def back_to(net, given, key):
+        return State(given.history, net.buffers), ()
+
+    followed, alone = (
+        engine.edit(lambda f=follow: Method(None, 0.0, 0.0, prepare=back_to, history=History(dict, f))).state
+        for follow in (lambda carried, moment: carried, None)
+    )
+    assert contract.same_bits(followed, alone) and contract.gap(alone, engine.originals) > 0.01
 
 
 def test_history_does_not_depend_on_the_stack(contract, toy):

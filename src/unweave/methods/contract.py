@@ -131,6 +131,7 @@ class Moment(NamedTuple):
         before: Parameters before the step.
         after: Parameters after it.
         forget: Whether each example of the batch is in S [b].
+        buffers: Buffers before the step: with `before`, what a checkpoint of that moment holds.
     """
 
     number: int
@@ -139,6 +140,7 @@ class Moment(NamedTuple):
     before: Params
     after: Params
     forget: Tensor
+    buffers: Params
 
 
 class History(NamedTuple):
@@ -149,11 +151,11 @@ class History(NamedTuple):
 
     Attributes:
         begin: `parameters before training → carried`.
-        follow: `(carried, moment) → carried`, of the same shapes.
+        follow: `(carried, moment) → carried`; None where the start is all that is wanted: nothing is repeated.
     """
 
     begin: Callable[[Params], Any]
-    follow: Callable[[Any, Moment], Any]
+    follow: Callable[[Any, Moment], Any] | None = None
 
 
 Prepare = Callable[[Net, Given, Tensor], tuple[State, Aux]]

@@ -19,6 +19,7 @@ from unweave.methods.contract import Batch, Examples, Given, Method, Moment, Net
 from unweave.methods.steps import stepper
 from unweave.methods.until import Holds, Request
 from unweave.training.engine import fastest_chunk, join, part, take
+from unweave.training.engine import stack as side_by_side
 from unweave.training.lift import lift
 from unweave.training.replay import Training, replay
 
@@ -201,6 +202,9 @@ def _history(method: Method, learner: Learner, training: Training) -> Any:
         return tree_map(lambda *tensors: torch.cat(tensors), *each)
     assert method.history is not None
     begin, follow = method.history
+    if follow is None:
+        starts = [learner.start(key, training.x, training.rows) for key in training.keys]
+        return lift(begin, stacked=learner.stacked)(side_by_side(starts).params)
     recipe, carried, number_of = learner.recipe, [], math.ceil(len(training.rows) / learner.recipe.batch_size)
     in_forget = torch.zeros(len(training.x), dtype=torch.bool, device=training.x.device)
     in_forget[torch.from_numpy(training.forget).to(training.x.device)] = True
@@ -208,11 +212,14 @@ def _history(method: Method, learner: Learner, training: Training) -> Any:
     def start(params: Params) -> None:
         carried.append(lift(begin, stacked=learner.stacked)(params))
 
-    def on_step(number: int, rows: Tensor, before: Params, after: Params) -> None:
-        def one(carried: Any, before: Params, after: Params, forget: Tensor) -> Any:
-            return follow(carried, Moment(number, number // number_of, recipe.epochs, before, after, forget))
+    def on_step(number: int, rows: Tensor, before: Params, after: Params, buffers: Params) -> None:
+        epoch = number // number_of
 
-        carried[0] = lift(one, stacked=learner.stacked)(carried[0], before, after, in_forget[rows])
+        def one(carried: Any, before: Params, after: Params, forget: Tensor, buffers: Params) -> Any:
+            return follow(carried, Moment(number, epoch, recipe.epochs, before, after, forget, buffers))
+
+        each = lift(one, stacked=learner.stacked)
+        carried[0] = each(carried[0], before, after, in_forget[rows], buffers)
 
     replay(learner, training, begin=start, on_step=on_step)
     return carried[0]

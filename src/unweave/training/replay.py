@@ -32,8 +32,8 @@ class Training(NamedTuple):
     forget: NDArray[np.int64]
 
 
-OnReplay = Callable[[int, Tensor, Params, Params], None]
-"""`(number of the step, rows of its batch [K, b], parameters before, parameters after)`, of a stack."""
+OnReplay = Callable[[int, Tensor, Params, Params, Params], None]
+"""`(number of the step, rows of its batch [K, b], parameters before and after, buffers before)`, of a stack."""
 
 
 def replay(learner: Learner, training: Training, *, begin: Callable[[Params], None], on_step: OnReplay) -> State:
@@ -56,15 +56,16 @@ def replay(learner: Learner, training: Training, *, begin: Callable[[Params], No
     count = len(training.keys)
     if count > 1 and not learner.stacked:
         raise ValueError(f"{learner.spec.label} cannot be stacked: expected one key, got {count}.")
-    latest: dict[str, Params] = {}
+    latest: dict[str, State] = {}
 
     def follow(number: int, rows: Tensor, state: State) -> None:
         # Steps may be taken in place.
-        now = {name: value.detach().clone() for name, value in state.params.items()}
+        params, buffers = ({name: value.detach().clone() for name, value in part.items()} for part in state)
+        now = State(params, buffers)
         if number < 0:
-            begin(now)
+            begin(params)
         else:
-            on_step(number, rows, latest["now"], now)
+            on_step(number, rows, latest["now"].params, params, latest["now"].buffers)
         latest["now"] = now
 
     rows = [training.rows] * count
