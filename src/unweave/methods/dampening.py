@@ -219,8 +219,16 @@ def _ratios(net: Net, given: Given, *, squared: bool) -> Params:
 
 
 def _cut(ratio: Params, ranks: Tensor) -> Tensor:
-    """Percentiles of the ratios of all parameters together."""
-    return percentiles(torch.cat([ratio[name].reshape(-1) for name in sorted(ratio)]), ranks)
+    """Percentiles of the ratios of all parameters together, less what rounding may do to one.
+
+    All weights of an input that is 0 outside of S have the ratio |D|/|S|, and which of them is above the others is
+    chance: they are shrunk together or not at all.
+    """
+    return percentiles(torch.cat([ratio[name].reshape(-1) for name in sorted(ratio)]), ranks) * (1 - _EQUAL)
+
+
+_EQUAL = 1e-4
+"""Ratios that differ by less, as a share of them, are taken for the same."""
 
 
 def _share(given: Given) -> float:
@@ -244,7 +252,8 @@ def alfssd(*, fraction: float = 1.0, strength: float = 1.0) -> Method:
     100 − ln(1 + 100·a·|S|/|D|) and Ω the mean of |∂‖f(x)‖₂²/∂θ|: of 1 in 100 examples ln 2, or .7 % of the
     parameters, are shrunk. Defaults: λ = 1 and a = 1 (Schoepf et al. 2024, arXiv 2402.10098, with the importance
     of Foster et al. 2024, arXiv 2402.19308, as the repository of arXiv 2406.09173 combines them); `fraction` is a,
-    0 for no change. Deviations: those of `lfssd`.
+    0 for no change. Deviations: those of `lfssd`; parameters whose ratio is α up to rounding are shrunk too, as
+    those are that belong to an input which is 0 outside of S and all have the ratio |D|/|S|.
 
     Raises:
         SpecError: if `fraction` is negative.
@@ -254,6 +263,8 @@ def alfssd(*, fraction: float = 1.0, strength: float = 1.0) -> Method:
 
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
         del key
+        if not fraction:
+            return State(net.params, net.buffers), ()
         ratio = _ratios(net, given, squared=True)
         rank = max(0.0, 100 - math.log1p(100 * fraction * _share(given)))
         alpha = _cut(ratio, torch.tensor(rank, dtype=torch.float64, device=given.forget.x.device))
@@ -280,7 +291,7 @@ def potion(*, rho: float = 0.2, start: float = 0.04, growth: float = 1.1, tries:
     the square. It is the first with acc(S) ≤ ρ·acc_0(S), labels of S as trained on; if there is none, the last.
     Defaults: ρ = .2, a = 1/25 and g = 1.1 (`start`, `growth`; Schoepf et al. 2024, arXiv 2406.09173, official
     code). Deviations: 300 candidates, which end at about a quarter of all parameters, where that code tries 500;
-    and those of `lfssd`.
+    and those of `alfssd`.
 
     Raises:
         SpecError: if `tries` is not a whole number, or `growth` is not above 1.
