@@ -31,28 +31,27 @@ from unweave.methods.contract import (
 
 
 def part_across(vector: Tensor, gradients: Tensor) -> Tensor:
-    """The part of a vector that is orthogonal to all of these gradients: P_⟂v = v − Q·Qᵀv.
+    """The part of a vector that is orthogonal to all of these gradients: P_⟂v = v − Gᵀ(GGᵀ)⁺Gv.
 
     Args:
         vector: [p].
-        gradients: [n, p]; they may depend on one another.
+        gradients: G [n, p]; they may depend on one another.
 
     Returns:
-        [p], by an orthonormal basis Q of what the gradients span, in float64.
+        [p]; products are taken in float64.
 
     Example:
         >>> part_across(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([[0.0, 2.0, 0.0], [0.0, 1.0, 0.0]])).tolist()
         [1.0, 0.0, 3.0]
     """
-    # Where gradients depend on one another QR completes its basis by arbitrary directions: what the gradients span
-    # of it is told by singular values.
-    basis, triangle = torch.linalg.qr(gradients.T.double())
-    left, sizes, _ = torch.linalg.svd(triangle, full_matrices=False)
-    basis = basis @ (left * (sizes > _DEPENDENT * sizes[0]))
+    # The same projection as by QR, ten times as fast for few long gradients.
+    rows, across = gradients.double(), vector.double()
+    values, vectors = torch.linalg.eigh(rows @ rows.mT)
+    kept = values > _DEPENDENT**2 * values[-1:]
+    inverse = torch.where(kept, 1 / torch.where(kept, values, 1.0), 0.0)
     # Twice: what rounding has left of the first time is taken away.
-    across = vector.double()
     for _ in range(2):
-        across = across - basis @ (basis.T @ across)
+        across = across - (vectors @ (inverse * (vectors.mT @ (rows @ across)))) @ rows
     return across.to(vector.dtype)
 
 
@@ -120,11 +119,11 @@ def minnorm_og(
 
     Every round: Δ = argmin ‖θ + Δ‖² + λ‖Δ‖² with Δ ⟂ ∇f(θ, x_i) for n examples x_i of D∖S, which is
     Δ = −P_⟂θ/(1 + λ); then passes over D∖S that descend on CE. `strength` is 1/(1 + λ) and is multiplied by
-    `decay` from one round to the next; n is `samples`. f is the largest logit of each example and P_⟂ comes from
-    a QR decomposition, as in the authors' code (Block et al. 2025, arXiv 2505.22601); S is never read. Defaults:
-    strength .1, decay .3 and n = 50 of the script by which the authors measure time, as they search for others;
-    five rounds, and the epochs and rate of `finetune`. Deviations: momentum starts anew in each round; the
-    examples are drawn at random from D∖S, where that code balances the classes of a batch.
+    `decay` from one round to the next; n is `samples`. f is the largest logit of each example, as in the authors'
+    code (Block et al. 2025, arXiv 2505.22601); S is never read. Defaults: strength .1, decay .3 and n = 50 of the
+    script by which the authors measure time, as they search for others; five rounds, and the epochs and rate of
+    `finetune`. Deviations: momentum starts anew in each round; the examples are drawn at random from D∖S, where
+    that code balances the classes of a batch; P_⟂ comes from the Gram matrix and not from a QR decomposition.
 
     Raises:
         SpecError: if `strength` or `decay` is not in [0, 1], or `samples` or `rounds` no whole number above 0.
