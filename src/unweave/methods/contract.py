@@ -93,6 +93,12 @@ class Net:
         logits, self.buffers = self.learner.apply(state, x, train=self._train, key=key)
         return logits
 
+    def in_use(self, x: Tensor) -> Tensor:
+        """Logits as the model gives them in use, in a step too: running statistics, no dropout; buffers stay."""
+        if self.learner.dense is not None:  # nothing in these nets differs between training and use
+            return self(x)
+        return self.learner.apply(State(self.params, self.buffers), x, train=False, key=None)[0]
+
     def features(self, x: Tensor) -> Tensor:
         """Features [batch, width] on which the last layer works."""
         return self.learner.features(State(self.params, self.buffers), x)

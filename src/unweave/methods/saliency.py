@@ -16,6 +16,31 @@ from unweave.methods.losses import cross_entropy
 from unweave.training.dense import dense_gradients
 
 
+def mean_gradient(net: Net, examples: Examples, *, chunk: int = 128) -> Params:
+    """The gradient of the loss of a set: ∂/∂θ mean_i CE(x_i, y_i).
+
+    Args:
+        net: The model.
+        examples: x [n, ...], y [n].
+        chunk: Examples differentiated at once; for a plain relu net all are.
+
+    Returns:
+        Tensors shaped like the parameters.
+    """
+    if net.learner.dense is not None:
+        found = dense_gradients(net.params, net.encode(examples.x), examples.y, depth=net.learner.dense)
+        return {name: value / len(examples.y) for name, value in found.items()}
+
+    def loss(params: Params, x: Tensor, y: Tensor) -> Tensor:
+        return cross_entropy(Net(net.learner, State(params, net.buffers), train=False)(x), y).sum()
+
+    total = {name: torch.zeros_like(value) for name, value in net.params.items()}
+    for x, y in zip(examples.x.split(chunk), examples.y.split(chunk), strict=True):
+        for name, value in grad(loss)(net.params, x, y).items():
+            total[name] = total[name] + value
+    return {name: value / len(examples.y) for name, value in total.items()}
+
+
 def saliency(net: Net, examples: Examples, *, chunk: int = 128) -> Params:
     """How much the loss of a set depends on each parameter: |∂/∂θ mean_i CE(x_i, y_i)|.
 
@@ -32,18 +57,7 @@ def saliency(net: Net, examples: Examples, *, chunk: int = 128) -> Params:
 
     Source: Fan et al. (2024), arXiv 2310.12508, equation 3.
     """
-    if net.learner.dense is not None:
-        found = dense_gradients(net.params, net.encode(examples.x), examples.y, depth=net.learner.dense)
-        return {name: value.abs() / len(examples.y) for name, value in found.items()}
-
-    def loss(params: Params, x: Tensor, y: Tensor) -> Tensor:
-        return cross_entropy(Net(net.learner, State(params, net.buffers), train=False)(x), y).sum()
-
-    total = {name: torch.zeros_like(value) for name, value in net.params.items()}
-    for x, y in zip(examples.x.split(chunk), examples.y.split(chunk), strict=True):
-        for name, value in grad(loss)(net.params, x, y).items():
-            total[name] = total[name] + value
-    return {name: value.abs() / len(examples.y) for name, value in total.items()}
+    return {name: value.abs() for name, value in mean_gradient(net, examples, chunk=chunk).items()}
 
 
 def largest(scores: Params, share: float) -> Params:

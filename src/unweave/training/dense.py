@@ -188,24 +188,76 @@ def dense_gradients(params: Params, x: Tensor, y: Tensor, *, depth: int, squared
     Returns:
         Tensors shaped like the parameters.
     """
+
+    def error(logits: Tensor, labels: Tensor) -> Tensor:
+        minus_one = logits.new_full((1, len(labels)), -1.0)
+        return logits.softmax(0).scatter_add_(0, labels[None], minus_one)
+
+    return _summed(params, x, y, error, depth=depth, each=torch.square if squared else _as_is)
+
+
+def dense_sizes(params: Params, x: Tensor, derivative: Callable[[Tensor], Tensor], *, depth: int) -> Params:
+    """Sum over examples of |gradient| of a function of each example's logits, of one relu net.
+
+    As in `dense_gradients`: the absolute value of an outer product is that of absolute values.
+
+    Args:
+        params: `"l.weight"` [out, in] and `"l.bias"` [out] for l = 0…depth.
+        x: Features [n, ...].
+        derivative: Of the function with respect to the logits, classes first: [classes, b] → [classes, b].
+        depth: Number of hidden layers.
+
+    Returns:
+        Tensors shaped like the parameters, ≥ 0.
+
+    Example:
+        >>> net = {"0.weight": torch.tensor([[2.0]]), "0.bias": torch.zeros(1)}
+        >>> found = dense_sizes(net, torch.tensor([[1.0], [-1.0]]), lambda z: 2 * z, depth=0)
+        >>> found["0.weight"].item(), found["0.bias"].item()
+        (8.0, 8.0)
+    """
+    return _summed(params, x, x, lambda logits, _: derivative(logits), depth=depth, each=torch.abs)
+
+
+def _as_is(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def _summed(
+    params: Params,
+    x: Tensor,
+    y: Tensor,
+    error: Callable[[Tensor, Tensor], Tensor],
+    *,
+    depth: int,
+    each: Callable[[Tensor], Tensor],
+) -> Params:
+    """Sum over examples of `each` of the gradient, where each(a·b) = each(a)·each(b)."""
     parts = zip(x.flatten(1).split(_AT_ONCE), y.split(_AT_ONCE), strict=True)
-    sums = [_gradients_of(params, some, labels, depth=depth, squared=squared) for some, labels in parts]
+    sums = [_gradients_of(params, some, labels, error, depth=depth, each=each) for some, labels in parts]
     return {
         name: torch.stack([one[name] for one in sums]).sum(0) if sums[1:] else sums[0][name] for name in params
     }
 
 
-def _gradients_of(params: Params, x: Tensor, y: Tensor, *, depth: int, squared: bool) -> Params:
+def _gradients_of(
+    params: Params,
+    x: Tensor,
+    y: Tensor,
+    error: Callable[[Tensor, Tensor], Tensor],
+    *,
+    depth: int,
+    each: Callable[[Tensor], Tensor],
+) -> Params:
     hidden = [x]
     for layer in range(depth):
         hidden.append(linear(hidden[-1], params[f"{layer}.weight"], params[f"{layer}.bias"]).relu_())
     # Classes first: under `vmap` a softmax over a last axis of ten is several times slower.
     logits = torch.addmm(params[f"{depth}.bias"][:, None], params[f"{depth}.weight"], hidden[-1].mT)
-    minus_one = logits.new_full((1, len(y)), -1.0)
-    delta = logits.softmax(0).scatter_add_(0, y[None], minus_one).mT
+    delta = error(logits, y).mT
     found: Params = {}
     for layer in range(depth, -1, -1):
-        left, right = (delta * delta, hidden[layer] * hidden[layer]) if squared else (delta, hidden[layer])
+        left, right = each(delta), each(hidden[layer])
         found[f"{layer}.weight"], found[f"{layer}.bias"] = left.mT @ right, left.sum(0)
         if layer:
             delta = torch.ops.aten.threshold_backward(delta @ params[f"{layer}.weight"], hidden[layer], 0)
