@@ -1,4 +1,4 @@
-"""A validation set that stands for S: its examples weighted as the classes of S are."""
+"""A validation set that stands for S: its examples weighted so that its classes are those of S."""
 
 from __future__ import annotations
 
@@ -28,3 +28,26 @@ def weights_as(y: Tensor, wanted: Tensor, classes: int) -> Tensor:
     each = (wants / has.clamp(min=1))[y]
     total = each.sum()
     return torch.where(total > 0, each / total.clamp(min=1e-12), torch.full_like(each, 1 / len(y)))
+
+
+def alike(y: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights of two batches under which each class has the same share in both: like is compared with like.
+
+    The examples of the first weigh the same, but for those of classes that the second has none of.
+
+    Args:
+        y: Labels of the first batch [n].
+        other: Labels of the second [m].
+
+    Returns:
+        [n] and [m], ≥ 0, each summing to 1; all 0 if no class is in both.
+
+    Example:
+        >>> one, two = alike(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 2, 0]))
+        >>> one.tolist(), two.tolist()
+        ([0.5, 0.5, 0.0, 0.0], [0.5, 0.0, 0.5])
+    """
+    same = y[:, None] == other
+    one = same.any(1).float()
+    two = same.sum(0) / (other[:, None] == other).sum(0)
+    return one / one.sum().clamp(min=1e-12), two / two.sum().clamp(min=1e-12)
