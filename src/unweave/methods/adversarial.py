@@ -70,9 +70,14 @@ def logistic(x: Tensor, member: Tensor, weight: Tensor, *, ridge: float, rounds:
     inverse = torch.linalg.inv(bound)
     beta = torch.zeros_like(x[0])
     for _ in range(rounds):
-        slope = x.T @ (weight * (member - torch.sigmoid(x @ beta))) - shrinks * beta
-        beta = beta + inverse @ slope
+        # As a tanh: the rounding of a sigmoid depends on its place in memory, and so on the models beside it.
+        off = weight * (member - (1 + (_times(x, beta) / 2).tanh()) / 2)
+        beta = beta + _times(inverse, (x * off[:, None]).sum(0) - shrinks * beta)
     return beta
+
+
+def _times(matrix: Tensor, vector: Tensor) -> Tensor:
+    return (matrix * vector).sum(1)
 
 
 def advantage(seen: Tensor, unseen: Tensor, weights: tuple[Tensor, Tensor], *, ridge: float) -> Tensor:
@@ -114,7 +119,7 @@ def advantage(seen: Tensor, unseen: Tensor, weights: tuple[Tensor, Tensor], *, r
     found = torch.zeros_like(total)
     for train, test in ((one, two), (two, one)):
         beta = logistic(x, member, train, ridge=ridge)
-        found = found + (test * logsigmoid((2 * member - 1) * (x @ beta[:-1] + beta[-1]))).sum() / 2
+        found = found + (test * logsigmoid((2 * member - 1) * (_times(x, beta[:-1]) + beta[-1]))).sum() / 2
     return torch.where(has_one & has_two, math.log(2) + found, torch.zeros_like(found))
 
 
@@ -192,7 +197,7 @@ def domain_loss(classifier: Params, seen: Tensor, unseen: Tensor, weights: tuple
 
     def said(x: Tensor) -> Tensor:
         hidden = (x @ classifier["hidden"].T + classifier["bias"]).relu()
-        return hidden @ classifier["out"] + classifier["last"]
+        return _times(hidden, classifier["out"]) + classifier["last"]
 
     return -((weights[0] * logsigmoid(said(seen))).sum() + (weights[1] * logsigmoid(-said(unseen))).sum()) / 2
 
