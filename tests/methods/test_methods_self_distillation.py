@@ -91,7 +91,7 @@ def test_undial_learns_its_lesson(contract, memorised):
     target = lowered(
         logits(memorised.learner, memorised.originals, memorised.forget.x)[0], memorised.forget.y, beta=4.0
     )
-    edited = memorised.edit(of("undial", beta=4.0, retain_weight=0.0, epochs=5.0, lr=0.3)).state
+    edited = memorised.edit(of("undial", beta=4.0, retain_weight=0.0, epochs=1.5, lr=1.0)).state
     found = softmax(logits(memorised.learner, edited, memorised.forget.x)[0], -1)
     torch.testing.assert_close(found, softmax(target, -1), atol=0.05, rtol=0)
 
@@ -181,12 +181,12 @@ def test_with_noise_alone_nothing_of_the_parameters_is_passed_on(memorised):
 
 def test_the_student_is_taught_what_the_teacher_says_and_not_what_the_labels_say(contract, memorised):
     """S is guessed at by the teacher; its student, from half its weights, guesses as well and knows the rest."""
-    given = {"forget_weight": 1.0, "unlearn_epochs": 0.5}
+    given = {"forget_weight": 1.0, "unlearn_epochs": 0.25, "epochs": 0.25}
     right, loss = contract.probability_on("forget"), contract.loss_on("retain")
     contract.check_moves(of("undo", **given), memorised, right, by=-0.3)
-    teacher = memorised.edit(of("max_entropy", forget_weight=1.0, epochs=0.5)).state
+    teacher = memorised.edit(of("max_entropy", forget_weight=1.0, epochs=0.25)).state
     edited = memorised.edit(of("undo", **given)).state
-    untaught = memorised.edit(of("undo", **given, epochs=0.0)).state
+    untaught = memorised.edit(of("undo", **{**given, "epochs": 0.0})).state
     assert ((right(memorised, edited) - right(memorised, teacher)).abs() < 0.15).all()
     assert (loss(memorised, edited) < 0.5 * loss(memorised, untaught)).all()
 
