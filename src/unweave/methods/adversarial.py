@@ -229,11 +229,11 @@ def sure(*, reversal: float = 1.0, adversary_lr: float = 1.0, epochs: float = 1 
     validation set; then the model takes one down CE(D∖S) − λ·CE of the classifier: gradient reversal. Batches of
     S and of the validation set cycle along one pass over D∖S (Sepahvand et al. 2025). Defaults: λ = 1, to which
     Ganin et al. (2016, arXiv 1505.07818) raise it, and their 100 hidden units; the classifier learns at the
-    recipe's rate; epochs and rate of `npo`, whose passes are joint as well: the authors tune all of these for each
-    task and publish no code. For λ = 0 this is fine-tuning. Deviations: λ is constant; the classifier has no momentum; features
-    are divided by their root mean square in the original, so that its rate does not depend on their scale, and are
-    those of the net in use, without dropout and with the running statistics of its norms; validation examples are
-    weighted as the classes of the batch of S.
+    recipe's rate; epochs and rate of `npo`, whose passes are joint as well: the authors tune all of these for
+    each task and publish no code. For λ = 0 this is fine-tuning. Deviations: λ is constant; the classifier has no
+    momentum; features are divided by their root mean square in the original, so that its rate does not depend on
+    their scale, and are those of the net in use, without dropout and with the running statistics of its norms;
+    validation examples are weighted as the classes of the batch of S.
 
     Raises:
         SpecError: if `adversary_lr` is below 0.
