@@ -69,7 +69,7 @@ def logistic(x: Tensor, member: Tensor, weight: Tensor, *, ridge: float, rounds:
         >>> x, member = torch.tensor([[-1.0], [1.0]]), torch.tensor([0.0, 1.0])
         >>> found = logistic(x, member, torch.tensor([0.5, 0.5]), ridge=0.1, rounds=100)
         >>> [round(number, 3) for number in found.tolist()]  # β = σ(−β)/.1
-        [1.746, 0.0]
+        [1.634, 0.0]
     """
     x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
     shrinks = torch.full_like(x[0], ridge).index_fill(0, torch.tensor(x.shape[1] - 1, device=x.device), 1e-6)
