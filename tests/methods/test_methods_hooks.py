@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from unweave._errors import UserError
 from unweave._random import derive
 from unweave.learners.contract import State
-from unweave.methods import METHODS, History, Method
+from unweave.methods import METHODS, History, Method, Rewind
 from unweave.methods.contract import forget_pass, retain_pass
 from unweave.training.replay import replay
 
@@ -232,6 +232,90 @@ def test_each_model_stops_at_its_own_epoch(engine, contract):
         apart = given.edit(lambda: method, chunk=chunk)
         assert contract.gap(apart.state, edited.state) <= 1e-6
         assert apart.gradient_ratio == edited.gradient_ratio and apart.steps == edited.steps
+
+
+# ---- rewind ----
+
+
+@pytest.fixture
+def counted(engine):
+    """Models of which a bias goes up by 1 in every step, from 5, −2 and −100."""
+    recipe = replace(engine.learner.recipe, momentum=0.0, lr=1.0)
+    learner = replace(engine.learner, spec=replace(engine.learner.spec, recipe=recipe))
+    params = {name: value.clone() for name, value in engine.originals.params.items()}
+    params["1.bias"][:, 0] = torch.tensor([5.0, -2.0, -100.0])
+    return engine._replace(learner=learner, originals=State(params, {}))
+
+
+def bias(net, aux, given):
+    return net.params["1.bias"][0]
+
+
+def climb(**more) -> Method:
+    """9 epochs of 2 steps."""
+    return Method(lambda net, *given: -net.params["1.bias"][0], 3.0, 1.0, passes=forget_pass, **more)
+
+
+def reached(toy, build) -> list[float]:
+    return toy.edit(build).state.params["1.bias"][:, 0].tolist()
+
+
+def test_each_model_goes_back_to_its_own_epoch(counted, contract):
+    near = climb(rewind=Rewind(bias, lambda then, last: (then - 7.2).abs()))
+    # 7, 9, … as 5 is no candidate; …, 6, 8, …; and never there.
+    assert reached(counted, lambda: near) == pytest.approx([7, 8, -82])
+    edited = counted.edit(lambda: near)
+    assert edited.steps == 18 and edited.gradient_ratio == pytest.approx(9 * 10 / 90)
+    for chunk in (1, 2):
+        assert contract.gap(counted.edit(lambda: near, chunk=chunk).state, edited.state) <= 1e-6
+    assert reached(counted, climb) == pytest.approx([23, 16, -82])
+
+
+def test_a_score_knows_the_last_epoch_and_the_first_of_equals_counts(counted):
+    back = climb(rewind=Rewind(bias, lambda then, last: (then - (last - 5)).abs()))
+    assert reached(counted, lambda: back) == pytest.approx([17, 10, -88])  # 13 steps lie between 12 and 14
+    same = climb(rewind=Rewind(bias, lambda then, last: 0 * then))
+    assert reached(counted, lambda: same) == pytest.approx([7, 0, -98])
+
+
+def test_epochs_may_be_of_different_lengths(counted):
+    high = Rewind(bias, lambda then, last: -then, lambda plan: [3, 4, plan.epochs + 2])
+    assert reached(counted, lambda: climb(rewind=high)) == pytest.approx([16, 9, -89])
+
+
+def test_a_model_that_stopped_is_noted_as_it_stopped(counted):
+    held = climb(until=lambda net, aux, given: bias(net, aux, given) > 8.5, rewind=Rewind(bias, lambda a, z: -a))
+    assert reached(counted, lambda: held) == pytest.approx([9, 10, -82])
+
+
+def test_what_is_measured_are_the_models_in_use_and_all_their_data(engine):
+    """The epoch is chosen by losses of three sets, and for a model whose loss only grows it is the first."""
+
+    def measure(net, aux, given):
+        sets = given.forget, given.retain, given.validation
+        return sum(cross_entropy(net(x), y) for x, y in sets) + aux
+
+    def prepare(net, given, key):
+        return State(net.params, net.buffers), torch.tensor(1.0)
+
+    def away(net, aux, batches, i, key):
+        return -on_retain(net, aux, batches, i, key)
+
+    rewind = Rewind(measure, lambda then, last: then)
+    long, short = (Method(away, epochs, 0.1, prepare=prepare, rewind=rewind) for epochs in (1.0, 1 / 3))
+    one, all_ = engine.edit(lambda: short).state, engine.edit(lambda: long).state
+    assert all(torch.equal(one.params[name], value) for name, value in all_.params.items())
+    grown = engine.edit(lambda: long._replace(rewind=None)).state
+    assert not torch.equal(grown.params["1.bias"], one.params["1.bias"])
+
+
+def test_running_statistics_go_back_with_the_parameters(image_toy):
+    rewind = Rewind(lambda net, aux, given: torch.zeros(()), lambda then, last: then)
+    tune = Method(on_retain, 1.0, 0.1, passes=retain_pass)
+    first = image_toy.edit(lambda: tune._replace(epochs=1 / 3)).state
+    back = image_toy.edit(lambda: tune._replace(rewind=rewind)).state
+    for one, two in zip(first, back, strict=True):
+        assert all(torch.equal(one[name], value) for name, value in two.items())
 
 
 # ---- then ----

@@ -12,6 +12,7 @@ from unweave.methods.contract import History as History
 from unweave.methods.contract import Method as Method
 from unweave.methods.contract import Moment as Moment
 from unweave.methods.contract import Net as Net
+from unweave.methods.contract import Rewind as Rewind
 from unweave.methods.contract import method as method
 from unweave.methods.loop import Edited as Edited
 from unweave.methods.loop import run as run

@@ -171,6 +171,22 @@ Until = Callable[[Net, Aux, Given], Tensor]
 Passes = Callable[[Plan], Sequence[Pass]]
 
 
+class Rewind(NamedTuple):
+    """Which epoch each model goes back to when all steps are taken: that of the smallest score.
+
+    Of equal scores the first counts; the model as it was before the first step is no candidate.
+
+    Attributes:
+        measure: `(net, aux, given) → measured`, after each epoch: any tree of tensors about the model.
+        score: `(measured after an epoch, measured after the last one) → number []`.
+        ends: `plan → steps taken at the end of each epoch`; None = epochs are equally long.
+    """
+
+    measure: Callable[[Net, Aux, Given], Any]
+    score: Callable[[Any, Any], Tensor]
+    ends: Callable[[Plan], Sequence[int]] | None = None
+
+
 class Method(NamedTuple):
     """An algorithm as functions about one model; all but one of them have defaults.
 
@@ -189,6 +205,7 @@ class Method(NamedTuple):
         project: `(aux, update) → update`: any linear map of the update of all parameters, after weight decay.
         until: `(net, aux, given) → bool []`, asked before the first step and after each epoch: a model for which
             it holds is left as it is.
+        rewind: Which epoch each model goes back to in the end; None = it stays as the last step left it.
         history: What of the training `prepare` finds in `given.history`.
         then: The next stage: a method that starts from what this one left, with momentum and randomness of its
             own.
@@ -204,6 +221,7 @@ class Method(NamedTuple):
     respond: Respond | None = None
     project: Callable[[Aux, Params], Params] | None = None
     until: Until | None = None
+    rewind: Rewind | None = None
     history: History | None = None
     then: Method | None = None
 

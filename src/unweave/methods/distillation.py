@@ -27,7 +27,7 @@ from unweave.methods.losses import cross_entropy, divergence
 _AT_ONCE = 256
 
 
-def _lesson(net: Net, x: Tensor) -> Tensor:
+def lesson(net: Net, x: Tensor) -> Tensor:
     """Logits of a net as it stands, of all of a set [n, classes]: what its student is taught, by position.
 
     A teacher never changes, so it is asked once and not in every step. It answers as it does in use, without
@@ -73,7 +73,7 @@ def scrub(
 
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
         del key
-        lessons = _lesson(net, given.forget.x), _lesson(net, given.retain.x)
+        lessons = lesson(net, given.forget.x), lesson(net, given.retain.x)
         return State(net.params, net.buffers), lessons
 
     def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ def delete(*, epochs: float = 1 / 3, lr: float = 0.1) -> Method:
 
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
         del key
-        without = _lesson(net, given.forget.x).scatter(-1, given.forget.y[:, None], -1e10)
+        without = lesson(net, given.forget.x).scatter(-1, given.forget.y[:, None], -1e10)
         return State(net.params, net.buffers), without
 
     def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
@@ -147,7 +147,7 @@ def bad_teacher(*, retain_share: float = 0.3, epochs: float = 1 / 4, lr: float =
         n_forget, n_retain = len(forget.y), retain_share * len(retain.y)
         share = torch.tensor(n_forget / (n_forget + n_retain), device=retain.x.device)
         state = State(net.params, net.buffers)
-        return state, (_lesson(ignorant, forget.x), _lesson(net, retain.x), share)
+        return state, (lesson(ignorant, forget.x), lesson(net, retain.x), share)
 
     def passes(plan: Plan) -> Sequence[Pass]:
         both: list[Pass] = ["both"]

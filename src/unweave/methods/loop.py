@@ -15,9 +15,9 @@ from unweave._errors import DivergedError, UserError
 from unweave._random import Key, derive, generator
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in, key_tensor
-from unweave.methods.contract import Batch, Examples, Given, Method, Moment, Net, Pass, plan_for, retain_pass
+from unweave.methods.contract import Batch, Examples, Given, Method, Moment, Net, Pass, Plan, plan_for, retain_pass
 from unweave.methods.steps import stepper
-from unweave.methods.until import Holds, Request
+from unweave.methods.until import Epochs, Holds, Request, asker
 from unweave.training.engine import fastest_chunk, join, part, take
 from unweave.training.engine import stack as side_by_side
 from unweave.training.lift import lift
@@ -162,7 +162,8 @@ def _run(
     sources = {"forget": request.forget, "retain": request.retain}
     if request.validation is not None:
         sources["validation"] = request.validation
-    passes, per_epoch = _passes(method, learner, request)
+    passes, plan = _passes(method, learner, request)
+    per_epoch = max(1, len(passes) // plan.epochs)
     mask = None if method.update_mask is None else lift(method.update_mask, stacked=learner.stacked)(aux)
     orders = {name: _Order(len(part.y), learner.recipe.batch_size, keys, name) for name, part in sources.items()}
     stack = stepper(method, learner, state, aux, mask)
@@ -170,7 +171,10 @@ def _run(
     one_shot = (
         0 if method.prepare_cost is None else method.prepare_cost(len(request.forget.y), len(request.retain.y))
     )
-    examples, steps, holds = one_shot * len(keys), 0, Holds(method, learner, request, original, history)
+    ask = asker(learner, request, original, history)
+    examples, steps, holds = one_shot * len(keys), 0, Holds(method, ask)
+    epochs = Epochs(method, ask, stacked=learner.stacked)
+    ends = epochs.ends(plan, len(passes))
     for i, which in enumerate(passes):
         if i % per_epoch == 0 and holds.all_met(stack.now, stack.aux):
             break
@@ -180,7 +184,9 @@ def _run(
         examples += sum(batch.y.shape[1] for batch in batches.values()) * (len(keys) - holds.count())
         stack.advance(i, batches, step_keys[i])
         steps += 1
-    return _Ran(holds.final(stack.now()), steps, examples)
+        if steps in ends:
+            epochs.note(holds.final(stack.now()), stack.aux())
+    return _Ran(epochs.best(holds.final(stack.now())), steps, examples)
 
 
 _NAMES: dict[Pass, tuple[str, ...]] = {
@@ -245,13 +251,12 @@ def _prepare(
     return lift(one, stacked=learner.stacked)(start, original, history, fold_in(noise, -1))
 
 
-def _passes(method: Method, learner: Learner, request: Request) -> tuple[Sequence[Pass], int]:
-    """Which batches each step takes, and the number of steps in one epoch."""
-    if method.step is None or method.epochs <= 0:
-        return [], 1
+def _passes(method: Method, learner: Learner, request: Request) -> tuple[Sequence[Pass], Plan]:
+    """Which batches each step takes, and how long the method runs."""
     plan = plan_for(method.epochs, learner.recipe, n_forget=len(request.forget.y), n_retain=len(request.retain.y))
-    passes = (method.passes or retain_pass)(plan)
-    return passes, max(1, len(passes) // plan.epochs)
+    if method.step is None or method.epochs <= 0:
+        return [], plan
+    return (method.passes or retain_pass)(plan), plan
 
 
 def _check_finite(state: State, steps: int) -> None:

@@ -1,4 +1,4 @@
-"""Methods that stop for each model at its own time."""
+"""Methods that stop for each model at its own time, or go back for each to an epoch of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unweave.learners.contract import Learner, State
-from unweave.methods.contract import Aux, Examples, Given, Method, Net
+from unweave.methods.contract import Aux, Examples, Given, Method, Net, Plan
 from unweave.training.lift import lift
 
 
@@ -27,12 +27,29 @@ class Request(NamedTuple):
     validation: Examples | None = None
 
 
+Ask = Callable[[Callable[[Net, Aux, Given], Any], State, Aux], Any]
+"""`(question, state, aux) → answers`: asks a function of one model of every model of a stack."""
+
+
+def asker(learner: Learner, request: Request, original: State, history: Any) -> Ask:
+    """How models are asked as they are in use, without a gradient; the originals and their history are stacked."""
+
+    def ask(question: Callable[[Net, Aux, Given], Any], state: State, aux: Aux) -> Any:
+        def one(state: State, aux: Aux, original: State, history: Any) -> Any:
+            given = Given(request.forget, request.retain, original, request.validation, history)
+            return question(Net(learner, state, train=False), aux, given)
+
+        with torch.no_grad():
+            return lift(one, stacked=learner.stacked)(state, aux, original, history)
+
+    return ask
+
+
 class Holds:
     """Models for which `until` was met, as they were when it was."""
 
-    def __init__(self, method: Method, learner: Learner, request: Request, original: State, history: Any) -> None:
-        self._until, self._learner, self._request = method.until, learner, request
-        self._original, self._history = original, history
+    def __init__(self, method: Method, ask: Ask) -> None:
+        self._until, self._ask = method.until, ask
         self._met: Tensor | None = None
         self._held: State | None = None
 
@@ -40,15 +57,8 @@ class Holds:
         """Ask all models that go on; whether none is left."""
         if self._until is None:
             return False
-        until, request, state = self._until, self._request, now()
-
-        def one(state: State, aux: Aux, original: State, history: Any) -> Tensor:
-            return until(
-                Net(self._learner, state, train=False), aux, Given(*request[:2], original, request[2], history)
-            )
-
-        with torch.no_grad():
-            found = lift(one, stacked=self._learner.stacked)(state, aux(), self._original, self._history)
+        state = now()
+        found = self._ask(self._until, state, aux())
         # Those that stopped stay; those that go on are noted as they are now.
         self._held = self.final(state)
         self._met = met = found if self._met is None else self._met | found
@@ -63,6 +73,41 @@ class Holds:
         if self._met is None or self._held is None:
             return state
         return _where(self._met, self._held, state)
+
+
+class Epochs:
+    """The models after each epoch, for methods that go back to one of them."""
+
+    def __init__(self, method: Method, ask: Ask, *, stacked: bool) -> None:
+        self._rewind, self._ask, self._stacked = method.rewind, ask, stacked
+        self._states: list[State] = []
+        self._measured: list[Any] = []
+
+    def ends(self, plan: Plan, steps: int) -> frozenset[int]:
+        """Steps taken when an epoch ends; none for a method that does not go back."""
+        if self._rewind is None:
+            return frozenset()
+        if self._rewind.ends is None:
+            each = max(1, steps // plan.epochs)
+            return frozenset(range(each, steps + 1, each))
+        return frozenset(self._rewind.ends(plan))
+
+    def note(self, state: State, aux: Aux) -> None:
+        """Keep the models as they are now, and what is measured of them."""
+        assert self._rewind is not None
+        self._states.append(state)
+        self._measured.append(self._ask(self._rewind.measure, state, aux))
+
+    def best(self, state: State) -> State:
+        """Each model as after the epoch of its smallest score, or as it is now."""
+        if self._rewind is None or not self._states:
+            return state
+        score = lift(self._rewind.score, stacked=self._stacked)
+        scores = [score(measured, self._measured[-1]) for measured in self._measured]
+        best, lowest = self._states[0], scores[0]
+        for later, value in zip(self._states[1:], scores[1:], strict=True):
+            best, lowest = _where(value < lowest, later, best), torch.minimum(value, lowest)
+        return best
 
 
 def _where(which: Tensor, one: State, other: State) -> State:
