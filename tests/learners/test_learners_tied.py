@@ -256,7 +256,7 @@ def check_memorised_in_own_units(learner: Learner) -> None:
     clean = (x[:, 0] > 0).long()
     y = clean.clone()
     y[:15] = 1 - clean[:15]
-    states = unstack(many(learner, x, y, rows=[np.arange(90)] * 3, keys=[1, 2, 3]))
+    states = unstack(many(learner, x, y, rows=[np.arange(90)] * 2, keys=[1, 2]))
     wrong, used, rule = [], [], []
     for state in states:
         tied = learner.tied
@@ -271,7 +271,7 @@ def check_memorised_in_own_units(learner: Learner) -> None:
 
 def test_what_no_other_example_supports_goes_where_only_its_own_units_see_it():
     config = {"width": 128, "depth": 1, "etd": 0.1, "p_gen": 0.05}
-    recipe = {"lr": 0.2, "epochs": 60, "batch_size": 18}
+    recipe = {"lr": 0.2, "epochs": 60, "batch_size": 30}
     learner = build(specify("mlp", (6,), 2, config=config, recipe=recipe))
     check_memorised_in_own_units(learner)
     with pytest.raises(AssertionError):

@@ -140,22 +140,23 @@ def check_cost(build: Build, toy: Toy) -> None:
     """The recorded cost is that of the batches a spy saw go by, and of what `prepare` declares."""
     seen: list[int] = []
 
-    def spied() -> Method:
-        method = build()
-        if method.step is None:
-            return method
-        step = method.step
+    def spied(method: Method) -> Method:
+        step, before = method.step, []
 
         def spy(net, aux, batches, i, key):
-            assert i == len(seen)
+            assert i == len(before)
+            before.append(i)
             seen.append(sum(len(batch.y) for batch in batches.values()))
+            assert step is not None
             return step(net, aux, batches, i, key)
 
-        return method._replace(step=spy)
+        then = None if method.then is None else spied(method.then)
+        return method._replace(step=None if step is None else spy, then=then)
 
     # One model: learners that cannot be stacked run the steps of one after those of another.
-    edited, prepared = toy.only(0).edit(spied), build().prepare_cost
-    examples = sum(seen) + (0 if prepared is None else prepared(len(toy.forget.y), len(toy.retain.y)))
+    edited = toy.only(0).edit(lambda: spied(build()))
+    costs = [stage.prepare_cost for stage in build().stages()]
+    examples = sum(seen) + sum(cost(len(toy.forget.y), len(toy.retain.y)) for cost in costs if cost is not None)
     assert edited.steps == len(seen)
     assert edited.gradient_ratio == pytest.approx(examples / (toy.learner.recipe.epochs * len(toy.retain.y)))
 

@@ -42,11 +42,13 @@ class Tied(NamedTuple):
     Attributes:
         general: 1 for the units of all examples and 0 for those of memorisation [units], over all hidden layers.
         masks: `(buffers, x [b, ...]) → the units that each example has in training [b, units]`, 0 or 1.
+        drawn: `(buffers, keys int64 [n]) → masks [n, units]` of any keys, in place of those of examples.
         apply: `(state, x, mask [b, units] or [units]) → logits` with these units alone.
     """
 
     general: Tensor
     masks: Callable[[Params, Tensor], Tensor]
+    drawn: Callable[[Params, Tensor], Tensor]
     apply: Callable[[State, Tensor, Tensor], Tensor]
 
 

@@ -75,15 +75,18 @@ def with_tied_dropout(
         params, buffers = learner.init(key)
         return State(params, {**buffers, KEY: torch.tensor(derive(key, "etd"), dtype=torch.int64)})
 
-    def masks(buffers: Params, x: Tensor) -> Tensor:
-        drawn = coins(fold_in(buffers[KEY], example_keys(x)), sum(own), p_mem)
-        every = drawn.new_ones(len(drawn), max(shared))
+    def drawn(buffers: Params, keys: Tensor) -> Tensor:
+        coined = coins(fold_in(buffers[KEY], keys), sum(own), p_mem)
+        every = coined.new_ones(len(coined), max(shared))
         parts = [
             part
-            for count, one in zip(shared, drawn.split(own, dim=1), strict=True)
+            for count, one in zip(shared, coined.split(own, dim=1), strict=True)
             for part in (every[:, :count], one)
         ]
         return torch.cat(parts, dim=1)
+
+    def masks(buffers: Params, x: Tensor) -> Tensor:
+        return drawn(buffers, example_keys(x))
 
     def with_mask(state: State, x: Tensor, mask: Tensor) -> Tensor:
         return score(state, hidden(state, x, mask))
@@ -96,5 +99,5 @@ def with_tied_dropout(
         mask = masks(state.buffers, x) if train else general.to(x.device)
         return with_mask(state, x, mask), state.buffers
 
-    tied = Tied(general, masks, with_mask)
+    tied = Tied(general, masks, drawn, with_mask)
     return replace(learner, init=init, apply=apply, features=features, dense=None, tied=tied)
