@@ -177,6 +177,8 @@ def without_tied_variant(spec: LearnerSpec) -> str:
     """
     if spec.name not in _TIED:
         return f"{spec.label} has no hidden units that could belong to examples, as those of mlp and cnn can"
+    if min(spec.config.get("width", 2), spec.config.get("channels", 2)) < 2:
+        return "a layer of one unit cannot have units of both kinds"
     if spec.encoding is not None:
         return "an example is known by its features, and each world standardises those of a table in its own way"
     if spec.recipe is not None and spec.recipe.clip is not None:

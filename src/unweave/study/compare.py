@@ -40,6 +40,7 @@ from unweave.study.holdings import ids_of, keep_ids, made_anew, needed, of_other
 from unweave.study.manifest import check_unchanged
 from unweave.study.methods import DEFAULT_METHODS, check_methods, expanded, refusal
 from unweave.study.own_code import trusted_files
+from unweave.study.own_worlds import MethodsOf, panels
 from unweave.study.preflight import check_room
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
 from unweave.study.tasks import analysis_fields, method_fields
@@ -209,8 +210,9 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None, on_message: Mes
     store = Store((spec.store or DEFAULT_STORE).absolute())
     store.check_writable()
     trusted = trusted_files(spec.trust_code)
-    assemblies = [assemble(case, trusted=trusted, device=spec.device) for case in spec.cases]
-    check_room(store, assemblies, methods)
+    arrive = partial(assemble, trusted=trusted, device=spec.device)
+    assemblies, methods_of, notes_of_panels = panels([arrive(case) for case in spec.cases], methods, again=arrive)
+    check_room(store, assemblies, methods_of)
     notes: list[str] = []
 
     def note(said: Sequence[str]) -> None:
@@ -222,18 +224,19 @@ def run_spec(spec: Spec, *, on_progress: Progress | None = None, on_message: Mes
         del number  # the error that ends the run names the task
         show(f"A task failed, and the others go on: {str(error).partition(chr(10))[0]}")
 
-    before, keys = store.quarantined(), needed(assemblies, methods)
+    note(notes_of_panels)
+    before, keys = store.quarantined(), needed(assemblies, methods_of)
     with ExitStack() as held:
         held.enter_context(lease(store.root, keys))
         for assembly in assemblies:
             check_unchanged(store, assembly)
-        engine = held.enter_context(engine_at_work(spec, store, assemblies, methods, note))
+        engine = held.enter_context(engine_at_work(spec, store, assemblies, methods_of, note))
         note(of_other_versions(store, assemblies))
         keep_ids(store, assemblies)
         train, measure = (partial(run, on_failed=failed) for run in (engine.train, engine.measure))
         trained, total = _ensure_worlds(store, assemblies, train, tell)
-        failures = _ensure_methods(store, assemblies, methods, train, tell)
-        results = _analyse(store, assemblies, methods, failures, measure, tell)
+        failures = _ensure_methods(store, assemblies, methods_of, train, tell)
+        results = _analyse(store, assemblies, methods_of, failures, measure, tell)
         with suppress(StoreError):  # only `gc --unused` asks for it
             touch(store, keys)
         note(made_anew(store, before))
@@ -282,7 +285,7 @@ def _ensure_worlds(store: Store, assemblies: Sequence[Assembly], run: Run, tell:
 def _ensure_methods(
     store: Store,
     assemblies: Sequence[Assembly],
-    methods: Sequence[MethodChoice],
+    methods: MethodsOf,
     run: Run,
     tell: Progress,
 ) -> dict[tuple[str, str], str]:
@@ -290,8 +293,8 @@ def _ensure_methods(
     tasks: list[Task] = []
     about: list[tuple[str, str]] = []
     refused: dict[tuple[str, str], str] = {}
-    for choice in methods:
-        for assembly in assemblies:
+    for assembly in assemblies:
+        for choice in methods[assembly.case.name]:
             if why := refusal(assembly.setting.learner, choice.name, validation=len(assembly.validation)):
                 refused[assembly.case.name, choice.id] = why
             elif not store.has(key_of(method_fields(assembly, choice))):
@@ -342,20 +345,21 @@ def _counter(stage: str, total: int, tell: Progress) -> Callable[[int, Any], Non
 def _analyse(
     store: Store,
     assemblies: Sequence[Assembly],
-    methods: Sequence[MethodChoice],
+    methods: MethodsOf,
     failures: dict[tuple[str, str], str],
     run: Run,
     tell: Progress,
 ) -> list[CaseResult]:
     """Measure and judge every case; what is stored already needs no worker."""
-    listed = [{"name": choice.name, "params": choice.params} for choice in methods]
     tasks: list[Task] = []
     stored = 0
     for assembly in assemblies:
+        choices = methods[assembly.case.name]
+        listed = [{"name": choice.name, "params": choice.params} for choice in choices]
         failed = {method: why for (case, method), why in failures.items() if case == assembly.case.name}
-        key = key_of(analysis_fields(assembly, methods, failed))
+        key = key_of(analysis_fields(assembly, choices, failed))
         reads = [key, *(key_of(outputs_fields(assembly.setting, one)) for one in assembly.worlds.values())]
-        reads += [key_of(method_fields(assembly, choice)) for choice in methods]
+        reads += [key_of(method_fields(assembly, choice)) for choice in choices]
         label = f"measuring {assembly.case.name} (seed {assembly.case.seed})"
         tasks.append(_task("analyse", store, assembly, label, reads, methods=listed, failures=failed))
         stored += store.has(key)

@@ -14,9 +14,10 @@ from unweave.references import Store
 from unweave.study.assemble import Assembly
 from unweave.study.away import CODE, sender
 from unweave.study.device import PROCESSES, address_of, name_of_device
+from unweave.study.own_worlds import MethodsOf
 from unweave.study.preflight import fit_in_memory
 from unweave.study.shared import shared_folder
-from unweave.study.spec import MethodChoice, Spec
+from unweave.study.spec import Spec
 
 Run = Callable[..., list[Any]]
 """`run_tasks` of an engine, with its workers."""
@@ -35,7 +36,7 @@ def engine_at_work(
     spec: Spec,
     store: Store,
     assemblies: Sequence[Assembly],
-    methods: Sequence[MethodChoice],
+    methods: MethodsOf,
     note: Callable[[Sequence[str]], None],
 ) -> Generator[Engine]:
     """The engine of a run until the block ends, after which nothing of it is left.
@@ -44,7 +45,7 @@ def engine_at_work(
         spec: Names the engine, and says how many tasks may be at work at once.
         store: Where models are; where tasks run elsewhere only this process writes it.
         assemblies: All cases of the run.
-        methods: All methods of the run.
+        methods: The methods of each case.
         note: Called with what a reader should know: here that memory is not enough for all workers.
 
     Raises:
