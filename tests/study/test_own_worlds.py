@@ -87,13 +87,8 @@ def test_a_name_that_is_taken_is_refused():
 def test_a_comparison_has_both_panels(tmp_path):
     said: list[str] = []
     softmax = replace(TINY, name="linear", learner=LearnerChoice("softmax", epochs=2))
-    result = compare(
-        [TINY, softmax],
-        methods=["noop", ("rem_etd", {"epochs": 0.5})],
-        store=tmp_path,
-        workers=1,
-        on_message=said.append,
-    ).result
+    methods = ["noop", ("rem_etd", {"epochs": 0.5})]
+    result = compare([TINY, softmax], methods=methods, store=tmp_path, workers=1, on_message=said.append).result
     rows = {one.name: {row.name: row for row in one.rows if row.kind == "method"} for one in result.cases}
     assert {name: list(one) for name, one in rows.items()} == {
         "tiny": ["noop"],
