@@ -33,7 +33,7 @@ TINY = Case(learner=LearnerChoice(epochs=1), references=ReferenceChoice(models=3
 def test_a_run_needs_what_it_writes_and_nothing_else(tmp_path, case):
     compare(case, methods=["noop"], store=tmp_path, workers=1)
     written = {row.key for row in stored_objects(Store(tmp_path)) if row.kind != "analysis"}
-    wanted = needed([assemble(case)], [MethodChoice("noop", {})])
+    wanted = needed([assemble(case)], {case.name: [MethodChoice("noop", {})]})
     # Of an opaque learner no models are kept.
     assert written == {key for key in wanted if Store(tmp_path).has(key)} and written <= wanted
     if not assemble(case).setting.learner.opaque:

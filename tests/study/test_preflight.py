@@ -43,7 +43,7 @@ def test_what_is_needed_is_what_is_written_and_a_little_more(tmp_path, free):
             middle = (low + high) // 2
             free(middle)
             try:
-                check_room(store, [assembly], METHODS)
+                check_room(store, [assembly], {assembly.case.name: METHODS})
                 high = middle
             except StoreError:
                 low = middle + 1
@@ -61,12 +61,12 @@ def test_fewer_workers_where_memory_is_short(monkeypatch):
     assembly = assemble(TINY)
     for gigabytes, workers in ((64, 8), (0.9, 4), (0.5, 2)):
         monkeypatch.setattr(preflight, "free_memory", lambda size=gigabytes: int(size * 2**30))
-        assert fit_in_memory([assembly], METHODS, workers=8) == workers
+        assert fit_in_memory([assembly], {assembly.case.name: METHODS}, workers=8) == workers
     monkeypatch.setattr(preflight, "free_memory", lambda: 10**8)
     with pytest.raises(UserError, match=r"not memory enough .* needs at least \d+\.\d MB, and 100\.0 MB"):
-        fit_in_memory([assembly], METHODS, workers=8)
+        fit_in_memory([assembly], {assembly.case.name: METHODS}, workers=8)
     monkeypatch.setattr(preflight, "free_memory", lambda: None)
-    assert fit_in_memory([assembly], METHODS, workers=8) == 8
+    assert fit_in_memory([assembly], {assembly.case.name: METHODS}, workers=8) == 8
 
 
 def test_that_there_are_fewer_is_said(tmp_path, monkeypatch):

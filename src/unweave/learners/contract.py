@@ -36,6 +36,22 @@ class Apply(Protocol):
         ...
 
 
+class Tied(NamedTuple):
+    """What a net with example-tied dropout lets one do with its hidden units.
+
+    Attributes:
+        general: 1 for the units of all examples and 0 for those of memorisation [units], over all hidden layers.
+        masks: `(buffers, x [b, ...]) → the units that each example has in training [b, units]`, 0 or 1.
+        drawn: `(buffers, keys int64 [n]) → masks [n, units]` of any keys, in place of those of examples.
+        apply: `(state, x, mask [b, units] or [units]) → logits` with these units alone.
+    """
+
+    general: Tensor
+    masks: Callable[[Params, Tensor], Tensor]
+    drawn: Callable[[Params, Tensor], Tensor]
+    apply: Callable[[State, Tensor, Tensor], Tensor]
+
+
 @dataclass(frozen=True)
 class Learner:
     """A training algorithm A: architecture, recipe, and the functions that make and run one model.
@@ -45,6 +61,7 @@ class Learner:
     Where `stacked` is False there is no stack: models are trained, asked and edited one by one.
     `standardise` computes buffers from the features of a model's training set [n, ...] before it is trained,
     and `encode` is what `apply` does to features with them, before anything else.
+    `tied` is there where hidden units belong to examples.
     """
 
     spec: LearnerSpec
@@ -55,6 +72,7 @@ class Learner:
     stacked: bool = True
     standardise: Callable[[Tensor], Params] | None = None
     encode: Callable[[Params, Tensor], Tensor] | None = None
+    tied: Tied | None = None
 
     def start(self, key: Key, x: Tensor, rows: NDArray[np.int64]) -> State:
         """The model of a key before training on these rows of x [n, ...], on the device of x."""

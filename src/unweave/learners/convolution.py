@@ -14,6 +14,7 @@ from unweave._random import Key, derive
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.initial import fan_in_uniform
 from unweave.learners.specs import ONE_NUMBER, LearnerSpec
+from unweave.learners.tied import with_tied_dropout
 
 
 def images(x: Tensor) -> Tensor:
@@ -45,17 +46,27 @@ def cnn(spec: LearnerSpec) -> Learner:
             params[f"{number}.weight"], params[f"{number}.bias"] = fan_in_uniform(rng, *shape)
         return State(params, {})
 
-    def features(state: State, x: Tensor) -> Tensor:
-        params = state.params
+    def hidden(state: State, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        params, masks = state.params, None if mask is None else mask[..., None, None].split([c, 2 * c], dim=-3)
         z = relu(conv2d(images(x), params["0.weight"], params["0.bias"], stride=2, padding=2))
+        z = z if masks is None else z * masks[0]
         z = conv2d(z, params["1.weight"], params["1.bias"], padding=1)
-        return relu(max_pool2d(z, 2)).movedim(1, -1).flatten(1)
+        z = relu(max_pool2d(z, 2))
+        z = z if masks is None else z * masks[1]
+        return z.movedim(1, -1).flatten(1)
+
+    def features(state: State, x: Tensor) -> Tensor:
+        return hidden(state, x)
+
+    def score(state: State, z: Tensor) -> Tensor:
+        return linear(z, state.params["2.weight"], state.params["2.bias"])
 
     def apply(state: State, x: Tensor, *, train: bool, key: Tensor | None) -> tuple[Tensor, Params]:
         del train, key  # nothing in this net differs between training and use
-        return linear(features(state, x), state.params["2.weight"], state.params["2.bias"]), state.buffers
+        return score(state, features(state, x)), state.buffers
 
-    return Learner(spec, init, apply, features, stacked=False)
+    learner = Learner(spec, init, apply, features, stacked=False)
+    return with_tied_dropout(learner, [c, 2 * c], hidden, score) if spec.tied else learner
 
 
 MOMENTUM, EPSILON = 0.1, 1e-5

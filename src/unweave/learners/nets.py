@@ -17,6 +17,7 @@ from unweave.learners.initial import fan_in_uniform
 from unweave.learners.modules import own_module
 from unweave.learners.precision import in_bfloat16
 from unweave.learners.specs import OWN, LearnerSpec
+from unweave.learners.tied import with_tied_dropout
 
 
 def build(spec: LearnerSpec) -> Learner:
@@ -38,18 +39,25 @@ def _dense(spec: LearnerSpec) -> Learner:
     depth = spec.config.get("depth", 0)
     sizes = [math.prod(spec.shape), *[spec.config.get("width", 0)] * depth, spec.classes]
 
-    def features(state: State, x: Tensor) -> Tensor:
-        z = x.flatten(1)
+    def hidden(state: State, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        z, masks = x.flatten(1), None if mask is None else mask.split(sizes[1:-1], dim=-1)
         for layer in range(depth):
             z = relu(linear(z, state.params[f"{layer}.weight"], state.params[f"{layer}.bias"]))
+            z = z if masks is None else z * masks[layer]
         return z
+
+    def features(state: State, x: Tensor) -> Tensor:
+        return hidden(state, x)
+
+    def score(state: State, z: Tensor) -> Tensor:
+        return linear(z, state.params[f"{depth}.weight"], state.params[f"{depth}.bias"])
 
     def apply(state: State, x: Tensor, *, train: bool, key: Tensor | None) -> tuple[Tensor, Params]:
         del train, key  # nothing in these nets differs between training and use
-        z = features(state, x)
-        return linear(z, state.params[f"{depth}.weight"], state.params[f"{depth}.bias"]), state.buffers
+        return score(state, features(state, x)), state.buffers
 
-    return Learner(spec, lambda key: _layers(sizes, key), apply, features, dense=depth)
+    learner = Learner(spec, lambda key: _layers(sizes, key), apply, features, dense=depth)
+    return with_tied_dropout(learner, sizes[1:-1], hidden, score) if spec.tied else learner
 
 
 def _layers(sizes: list[int], key: Key) -> State:

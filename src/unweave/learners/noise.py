@@ -56,6 +56,31 @@ def uniform(key: Tensor, *shape: int) -> Tensor:
     return (bits.to(torch.float32) * 2.0**-24).reshape(shape)
 
 
+def coins(keys: Tensor, count: int, p: float) -> Tensor:
+    """Independent draws of 1 with probability p and else 0 for many keys, determined by each key alone.
+
+    Four to each number of splitmix64, each by 16 bits of it: p is rounded to a multiple of 2⁻¹⁶.
+
+    Args:
+        keys: int64 [n].
+        count: Draws per key.
+        p: In [0, 1].
+
+    Returns:
+        float32 [n, count].
+
+    Example:
+        >>> keys = key_tensor([7, 8])
+        >>> bool((coins(keys, 5, 0.5)[1] == coins(keys[1:], 5, 0.5)[0]).all())
+        True
+    """
+    counter = torch.arange(1, -(-count // 4) + 1, dtype=torch.int64, device=keys.device) * _GOLDEN
+    bits = _mix(keys[:, None] + counter)
+    # Shifted with their sign, of which the last 16 bits know nothing.
+    parts = bits[..., None] >> (16 * torch.arange(4, dtype=torch.int64, device=keys.device))
+    return ((parts & 0xFFFF) < round(p * 2**16)).flatten(1)[:, :count].to(torch.float32)
+
+
 def normal(key: Tensor, *shape: int) -> Tensor:
     """Standard normal float32 numbers of a shape, determined by the key alone, within ±5.5.
 

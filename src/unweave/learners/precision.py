@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -28,5 +29,16 @@ def in_bfloat16(learner: Learner) -> Learner:
         with torch.autocast(x.device.type, dtype=torch.bfloat16):
             return learner.features(state, x).float()
 
+    tied = learner.tied
+    if tied is not None:
+        tied = tied._replace(apply=_in_bfloat16(tied.apply))
     # The step by hand is in float32.
-    return replace(learner, apply=apply, features=features, dense=None)
+    return replace(learner, apply=apply, features=features, dense=None, tied=tied)
+
+
+def _in_bfloat16(apply: Callable[[State, Tensor, Tensor], Tensor]) -> Callable[[State, Tensor, Tensor], Tensor]:
+    def with_mask(state: State, x: Tensor, mask: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, dtype=torch.bfloat16):
+            return apply(state, x, mask).float()
+
+    return with_mask

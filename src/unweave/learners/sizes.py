@@ -24,7 +24,7 @@ def model_bytes(spec: LearnerSpec) -> int:
         state = build(spec).init(0)
         own = sum(one.numel() * one.element_size() for part in state for one in part.values())
     else:
-        own = 4 * _NUMBERS[spec.name](spec)
+        own = 4 * _NUMBERS[spec.name](spec) + (8 if spec.tied else 0)  # the key of its masks
     return own + (0 if spec.encoding is None else 3 * 4 * math.prod(spec.shape))
 
 

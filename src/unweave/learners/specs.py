@@ -79,6 +79,11 @@ class LearnerSpec:
         return self.recipe is None
 
     @property
+    def tied(self) -> bool:
+        """Whether hidden units belong to examples: example-tied dropout."""
+        return "etd" in self.config
+
+    @property
     def image(self) -> tuple[int, int, int]:
         """Colours, height and width of an image [h, w] or [colours, h, w]."""
         colours, height, width = (1, *self.shape) if len(self.shape) == 2 else self.shape
@@ -157,7 +162,28 @@ def specify(
     entry = LEARNERS.get(name)
     changed = _changed(name, entry.declared.recipe, recipe or {})
     _check_shape(name, entry.declared, shape)
-    return LearnerSpec(name, entry.build(**(config or {})), changed, shape, classes, encoding)
+    spec = LearnerSpec(name, entry.build(**(config or {})), changed, shape, classes, encoding)
+    if spec.tied and (why := without_tied_variant(spec)):
+        raise ApplicabilityError(f"`learner.etd`: {why}.")
+    return spec
+
+
+def without_tied_variant(spec: LearnerSpec) -> str:
+    """Why a learner has no variant with example-tied dropout; "" if it has one.
+
+    Example:
+        >>> without_tied_variant(specify("softmax", (4,), 2))
+        'softmax has no hidden units that could belong to examples, as those of mlp and cnn can'
+    """
+    if spec.name not in _TIED:
+        return f"{spec.label} has no hidden units that could belong to examples, as those of mlp and cnn can"
+    if min(spec.config.get("width", 2), spec.config.get("channels", 2)) < 2:
+        return "a layer of one unit cannot have units of both kinds"
+    if spec.encoding is not None:
+        return "an example is known by its features, and each world standardises those of a table in its own way"
+    if spec.recipe is not None and spec.recipe.clip is not None:
+        return "units that belong to examples are not trained with private gradients"
+    return ""
 
 
 def specify_own(
@@ -188,6 +214,7 @@ def smallest_batch(spec: LearnerSpec) -> int:
 
 
 _CLIPPED = ("mlp", "softmax")
+_TIED = ("mlp", "cnn")
 
 
 def _changed(name: str, default: Recipe | None, given: Mapping[str, Any]) -> Recipe | None:
@@ -262,10 +289,33 @@ def _at_most(largest: int, **given: int) -> None:
             raise SpecError(f"`learner.{field}` is {value:,}; expected at most {largest:,}, far beyond any use.")
 
 
-def mlp(*, width: int = 64, depth: int = 1) -> dict[str, int]:
+P_MEM, P_GEN = 0.2, 0.5
+"""Of example-tied dropout, as Schoepf et al. (2025), arXiv 2505.17730, train it (official code)."""
+
+
+def _tied(width: int, etd: float | None, p_gen: float | None) -> dict[str, Any]:
+    """Parameters of example-tied dropout, for layers of at least `width` units; none without it."""
+    if etd is None:
+        if p_gen is not None:
+            raise SpecError("`learner.p_gen` is given without `learner.etd`, the dropout that it is a part of.")
+        return {}
+    p_gen = P_GEN if p_gen is None else p_gen
+    if not 0 < etd <= 1:
+        raise SpecError(f"`learner.etd` is {etd}; expected a share of units per example, above 0 and at most 1.")
+    if not 0 < p_gen < 1 or not 0 < round(p_gen * width) < width:
+        raise SpecError(
+            f"`learner.p_gen` is {p_gen}; expected a share in (0, 1) that leaves units of both kinds in a layer "
+            f"of {width}."
+        )
+    return {"etd": etd, "p_gen": p_gen}
+
+
+def mlp(
+    *, width: int = 64, depth: int = 1, etd: float | None = None, p_gen: float | None = None
+) -> dict[str, int | float]:
     """Multilayer perceptron with `depth` hidden relu layers of `width` units on flattened features."""
     _at_least_one(width=width, depth=depth)
-    return {"width": width, "depth": depth}
+    return {"width": width, "depth": depth, **_tied(width, etd, p_gen)}
 
 
 def softmax() -> dict[str, int]:
@@ -273,11 +323,11 @@ def softmax() -> dict[str, int]:
     return {}
 
 
-def cnn(*, channels: int = 16) -> dict[str, int]:
+def cnn(*, channels: int = 16, etd: float | None = None, p_gen: float | None = None) -> dict[str, int | float]:
     """Convolutional net: layers of `channels` and twice as many, each halving the image, and a linear layer."""
     _at_least_one(channels=channels)
     _at_most(4096, channels=channels)
-    return {"channels": channels}
+    return {"channels": channels, **_tied(channels, etd, p_gen)}
 
 
 def resnet9(*, width: int = 8) -> dict[str, int]:

@@ -15,6 +15,8 @@ from unweave.learners.noise import fold_in
 from unweave.learners.specs import Recipe
 
 Aim = Literal["untraining", "unlearning"]
+Training = Literal["etd"]
+"""A training algorithm A′ that a method may need."""
 Pass = Literal["forget", "retain", "both", "all"]
 """Which batches a step takes: of S, of D∖S, of both, or of both and of the validation set."""
 Aux = Any
@@ -243,6 +245,8 @@ class Declared:
         space: Search space per parameter as (low, high), on a log scale where low > 0.
         identity: Parameters at which the method leaves the model as it is (a contract every method keeps).
         bibtex: The entry of `cite`, where unweave's own `sources.bib` does not hold it.
+        trains: The training algorithm A′ that it needs: "etd" for example-tied dropout. It is compared to models
+            that were trained so; None where it takes models as they are.
     """
 
     family: str
@@ -253,6 +257,7 @@ class Declared:
     space: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     identity: Mapping[str, float] = field(default_factory=lambda: {"epochs": 0.0})
     bibtex: str = ""
+    trains: Training | None = None
 
 
 METHODS: Registry[Declared] = Registry("method")
@@ -270,6 +275,7 @@ def method(
     space: Mapping[str, tuple[float, float]] | None = None,
     identity: Mapping[str, float] | None = None,
     bibtex: str = "",
+    trains: Training | None = None,
 ) -> Callable[[Factory], Factory]:
     """Register a factory `(*, parameters) → Method` under a name, with what it declares."""
     declared = Declared(
@@ -281,6 +287,7 @@ def method(
         dict(space or {}),
         {"epochs": 0.0} if identity is None else dict(identity),
         bibtex,
+        trains,
     )
 
     def add(factory: Factory) -> Factory:

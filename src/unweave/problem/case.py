@@ -96,6 +96,8 @@ class LearnerChoice:
     """Which learner A, with what of its recipe and architecture differs from the default.
 
     `factory` is a function of the user's own file, `model.py:make`, in place of a registered learner.
+    `etd` makes it one with example-tied dropout: the share of the units of memorisation that each example has,
+    beside the share `p_gen` of all units that every example has.
     """
 
     name: str = "mlp"
@@ -113,6 +115,8 @@ class LearnerChoice:
     channels: int | None = None
     factory: str | None = None
     dtype: Literal["float32", "bfloat16"] | None = None
+    etd: float | None = None
+    p_gen: float | None = None
 
 
 @dataclass(frozen=True)

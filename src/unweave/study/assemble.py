@@ -37,7 +37,7 @@ from unweave.study.shared import mapped
 from unweave.study.spec import case_from_tree, case_to_tree
 
 _RECIPE = ("epochs", "lr", "batch_size", "momentum", "weight_decay", "schedule", "clip", "noise", "dtype")
-_CONFIG = ("width", "depth", "channels", "trees")
+_CONFIG = ("width", "depth", "channels", "trees", "etd", "p_gen")
 
 
 class Assembly(NamedTuple):

@@ -40,6 +40,7 @@ from unweave.study.holdings import ids_of, keep_ids, made_anew, needed, of_other
 from unweave.study.manifest import check_unchanged
 from unweave.study.methods import refusal
 from unweave.study.own_code import trusted_files
+from unweave.study.own_worlds import MethodsOf, panels
 from unweave.study.plugins import choice_to_json, code_name, methods_of, plugins_of, runs_here, told_of
 from unweave.study.preflight import check_room
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
@@ -215,8 +216,9 @@ def _run_spec(
     store = Store((spec.store or DEFAULT_STORE).absolute())
     store.check_writable()
     trusted = trusted_files(spec.trust_code)
-    assemblies = [assemble(case, trusted=trusted, device=spec.device) for case in spec.cases]
-    check_room(store, assemblies, methods)
+    arrive = partial(assemble, trusted=trusted, device=spec.device)
+    assemblies, of_each, notes_of_panels = panels([arrive(case) for case in spec.cases], methods, again=arrive)
+    check_room(store, assemblies, of_each)
     notes: list[str] = []
 
     def note(said: Sequence[str]) -> None:
@@ -229,18 +231,19 @@ def _run_spec(
         show(f"A task failed, and the others go on: {str(error).partition(chr(10))[0]}")
 
     note(told_of(methods))
-    before, keys = store.quarantined(), needed(assemblies, methods)
+    note(notes_of_panels)
+    before, keys = store.quarantined(), needed(assemblies, of_each)
     with ExitStack() as held:
         held.enter_context(lease(store.root, keys))
         for assembly in assemblies:
             check_unchanged(store, assembly)
-        engine = held.enter_context(engine_at_work(spec, store, assemblies, methods, note))
+        engine = held.enter_context(engine_at_work(spec, store, assemblies, of_each, note))
         note(of_other_versions(store, assemblies))
         keep_ids(store, assemblies)
         train, measure = (partial(run, on_failed=failed) for run in (engine.train, engine.measure))
         trained, total = _ensure_worlds(store, assemblies, train, tell)
-        failures = _ensure_methods(store, assemblies, methods, train, tell)
-        results = _analyse(store, assemblies, methods, failures, measure, tell)
+        failures = _ensure_methods(store, assemblies, of_each, train, tell)
+        results = _analyse(store, assemblies, of_each, failures, measure, tell)
         with suppress(StoreError):  # only `gc --unused` asks for it
             touch(store, keys)
         note(made_anew(store, before))
@@ -289,7 +292,7 @@ def _ensure_worlds(store: Store, assemblies: Sequence[Assembly], run: Run, tell:
 def _ensure_methods(
     store: Store,
     assemblies: Sequence[Assembly],
-    methods: Sequence[MethodChoice],
+    methods: MethodsOf,
     run: Run,
     tell: Progress,
 ) -> dict[tuple[str, str], str]:
@@ -297,8 +300,8 @@ def _ensure_methods(
     tasks: list[Task] = []
     about: list[tuple[str, MethodChoice]] = []
     refused: dict[tuple[str, str], str] = {}
-    for choice in methods:
-        for assembly in assemblies:
+    for assembly in assemblies:
+        for choice in methods[assembly.case.name]:
             if why := refusal(assembly.setting.learner, choice.name, validation=len(assembly.validation)):
                 refused[assembly.case.name, choice.id] = why
             elif not store.has(key_of(method_fields(assembly, choice))):
@@ -354,21 +357,22 @@ def _counter(stage: str, total: int, tell: Progress) -> Callable[[int, Any], Non
 def _analyse(
     store: Store,
     assemblies: Sequence[Assembly],
-    methods: Sequence[MethodChoice],
+    methods: MethodsOf,
     failures: dict[tuple[str, str], str],
     run: Run,
     tell: Progress,
 ) -> list[CaseResult]:
     """Measure and judge every case; what is stored already needs no worker."""
-    listed = [choice_to_json(choice) for choice in methods]
     tasks: list[Task] = []
     stored = 0
     for assembly in assemblies:
+        choices = methods[assembly.case.name]
+        listed = [choice_to_json(choice) for choice in choices]
         failed = {method: why for (case, method), why in failures.items() if case == assembly.case.name}
-        key = key_of(analysis_fields(assembly, methods, failed))
+        key = key_of(analysis_fields(assembly, choices, failed))
         reads = [key, *(key_of(outputs_fields(assembly.setting, one)) for one in assembly.worlds.values())]
-        reads += [key_of(method_fields(assembly, choice)) for choice in methods]
-        reads += sorted({name for choice in methods for name in code_name(choice)})
+        reads += [key_of(method_fields(assembly, choice)) for choice in choices]
+        reads += sorted({name for choice in choices for name in code_name(choice)})
         label = f"measuring {assembly.case.name} (seed {assembly.case.seed})"
         tasks.append(_task("analyse", store, assembly, label, reads, methods=listed, failures=failed))
         stored += store.has(key)

@@ -14,10 +14,11 @@ from unweave.references import Store
 from unweave.study.assemble import Assembly
 from unweave.study.away import CODE, sender
 from unweave.study.device import PROCESSES, address_of, name_of_device
+from unweave.study.own_worlds import MethodsOf
 from unweave.study.plugins import code_sent
 from unweave.study.preflight import fit_in_memory
 from unweave.study.shared import shared_folder
-from unweave.study.spec import MethodChoice, Spec
+from unweave.study.spec import Spec
 
 Run = Callable[..., list[Any]]
 """`run_tasks` of an engine, with its workers."""
@@ -36,7 +37,7 @@ def engine_at_work(
     spec: Spec,
     store: Store,
     assemblies: Sequence[Assembly],
-    methods: Sequence[MethodChoice],
+    methods: MethodsOf,
     note: Callable[[Sequence[str]], None],
 ) -> Generator[Engine]:
     """The engine of a run until the block ends, after which nothing of it is left.
@@ -45,7 +46,7 @@ def engine_at_work(
         spec: Names the engine, and says how many tasks may be at work at once.
         store: Where models are; where tasks run elsewhere only this process writes it.
         assemblies: All cases of the run.
-        methods: All methods of the run.
+        methods: The methods of each case.
         note: Called with what a reader should know: here that memory is not enough for all workers.
 
     Raises:
@@ -65,7 +66,8 @@ def engine_at_work(
             yield Engine(partial(run, workers=at_device), partial(run, workers=workers), named)
         return
     most = spec.workers if address else None  # a Ray of our own has no more cores than that
-    fetch = sender(store, assemblies, code_sent(methods))
+    asked = [choice for of_case in methods.values() for choice in of_case]
+    fetch = sender(store, assemblies, code_sent(asked))
     with on_ray(address, workers=most, cores=workers, code=CODE, fetch=fetch, commit=store.commit) as ray:
         yield Engine(partial(ray.run, gpu=spec.device != "cpu"), ray.run, f"; {ray.hardware}")
 

@@ -18,16 +18,16 @@ from unweave.references import (
     set_fields,
 )
 from unweave.study.assemble import Assembly
-from unweave.study.spec import MethodChoice
+from unweave.study.own_worlds import MethodsOf
 from unweave.study.tasks import method_fields
 
 
-def needed(assemblies: Sequence[Assembly], methods: Sequence[MethodChoice]) -> set[str]:
+def needed(assemblies: Sequence[Assembly], methods: MethodsOf) -> set[str]:
     """Keys of all objects that a run reads or writes, but for its analyses, which it can do again in seconds."""
     keys: set[str] = set()
     for assembly in assemblies:
         setting = assembly.setting
-        keys.update(key_of(method_fields(assembly, choice)) for choice in methods)
+        keys.update(key_of(method_fields(assembly, choice)) for choice in methods[assembly.case.name])
         for world in assembly.worlds.values():
             of_each = opaque_fields if setting.learner.opaque else model_fields
             keys.update(key_of(fields) for fields in of_each(setting, world))

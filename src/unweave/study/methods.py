@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from unweave._errors import SpecError
 from unweave.learners import LearnerSpec
+from unweave.learners.specs import without_tied_variant
 from unweave.study.spec import MethodChoice
 
 # Named here, so that a run whose outputs are all stored need not import torch to know them;
@@ -79,6 +80,21 @@ def check_methods(methods: Sequence[MethodChoice]) -> None:
             )
 
 
+def trains(method: str) -> str | None:
+    """The training algorithm that a method needs, such as "etd"; None where it takes models as they are.
+
+    Example:
+        >>> trains("ssd"), trains("rem_etd")
+        (None, 'etd')
+    """
+    if method in DEFAULT_METHODS:  # known without torch
+        return None
+    from unweave.methods import METHODS
+
+    # Of a method from outside that is not at hand here, nothing is known.
+    return METHODS.get(method).declared.trains if method in METHODS else None
+
+
 def refusal(learner: LearnerSpec, method: str, *, validation: int) -> str:
     """Why a method cannot run on a learner; "" if it can.
 
@@ -102,6 +118,8 @@ def refusal(learner: LearnerSpec, method: str, *, validation: int) -> str:
         return f"needs gradients, and of the learner {learner.label} only the outputs are known"
     from unweave.methods import METHODS
 
+    if trains(method) == "etd" and not learner.tied:
+        return f"needs models trained with example-tied dropout: {without_tied_variant(learner)}"
     if validation == 0 and method in METHODS and "validation" in METHODS.get(method).declared.needs:
         return (
             "needs held-out examples, and none are set aside (`probes.validation` is 0, or there is no test data)"

@@ -11,6 +11,7 @@ from unweave._errors import StoreError, UserError
 from unweave.learners.sizes import model_bytes
 from unweave.references import Store, key_of, model_fields, opaque_fields, outputs_fields, set_fields
 from unweave.study.assemble import Assembly
+from unweave.study.own_worlds import MethodsOf
 from unweave.study.spec import MethodChoice
 from unweave.study.tasks import method_fields
 
@@ -19,7 +20,7 @@ _PER_OBJECT = 2 * 4096  # two files, each rounded up to blocks
 _PROCESS = 200 << 20  # a worker that has imported torch
 
 
-def check_room(store: Store, assemblies: Sequence[Assembly], methods: Sequence[MethodChoice]) -> None:
+def check_room(store: Store, assemblies: Sequence[Assembly], methods: MethodsOf) -> None:
     """Refuse a run whose models and outputs do not fit on the disk of the store, with a tenth to spare.
 
     Raises:
@@ -27,7 +28,7 @@ def check_room(store: Store, assemblies: Sequence[Assembly], methods: Sequence[M
     """
     missing: dict[str, int] = {}
     for assembly in assemblies:
-        missing |= _to_write(store, assembly, methods)
+        missing |= _to_write(store, assembly, methods[assembly.case.name])
     # What workers share while they are at work, if there is anything to do.
     arrays = {one.setting.fingerprint: 2 * one.setting.x.nbytes + one.setting.probes.nbytes for one in assemblies}
     needed = int(_SPARE * (sum(missing.values()) + (sum(arrays.values()) if missing else 0)))
@@ -56,7 +57,7 @@ def _to_write(store: Store, assembly: Assembly, methods: Sequence[MethodChoice])
     return {key: size + _PER_OBJECT for key, size in sizes.items() if not store.has(key)}
 
 
-def fit_in_memory(assemblies: Sequence[Assembly], methods: Sequence[MethodChoice], *, workers: int) -> int:
+def fit_in_memory(assemblies: Sequence[Assembly], methods: MethodsOf, *, workers: int) -> int:
     """How many of the workers have memory enough at once, by what they need at least; nothing else is changed.
 
     Raises:
@@ -66,7 +67,7 @@ def fit_in_memory(assemblies: Sequence[Assembly], methods: Sequence[MethodChoice
     if free is None:
         return workers
     shared = sum(one.setting.x.nbytes + one.setting.probes.nbytes for one in assemblies)
-    each = _PROCESS + max(_at_work(one, methods) for one in assemblies)
+    each = _PROCESS + max(_at_work(one, methods[one.case.name]) for one in assemblies)
     fitting = (free - shared) // each
     if fitting < 1:
         raise UserError(

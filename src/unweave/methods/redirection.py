@@ -1,0 +1,141 @@
+"""Methods that lead what S taught into units of its own, which are off in use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unweave._errors import SpecError
+from unweave.learners.contract import State
+from unweave.methods.contract import Aux, Batch, Given, Method, Net, forget_pass, joint_pass, method
+from unweave.methods.losses import cross_entropy
+from unweave.methods.preference import negative_preference
+
+_AT_ONCE = 256
+
+
+_OF_S = 42
+"""The key by which all of S is given its units, as in the official code."""
+
+
+def shared_mask(net: Net) -> Tensor:
+    """One mask for all of S [units]: the units of every example, and some of memorisation as one example has them.
+
+    Empty for a net without example-tied dropout.
+    """
+    if net.learner.tied is None:
+        return torch.ones(0)
+    key = next(iter(net.params.values())).new_full((1,), _OF_S, dtype=torch.int64)
+    return net.learner.tied.drawn(net.buffers, key)[0]
+
+
+def with_units(net: Net, x: Tensor, mask: Tensor | None) -> Tensor:
+    """Logits with these hidden units alone [b, classes]; None = those that each example has in training.
+
+    A net without example-tied dropout has no units to choose from, and is run as it is.
+    """
+    tied, state = net.learner.tied, State(net.params, net.buffers)
+    if tied is None:
+        return net(x)
+    return tied.apply(state, x, tied.masks(net.buffers, x) if mask is None else mask)
+
+
+def _in_use(net: Net, x: Tensor) -> Tensor:
+    """Logits with the units of all examples alone: the units of memorisation are dropped."""
+    tied = net.learner.tied
+    return net(x) if tied is None else with_units(net, x, tied.general.to(x.device))
+
+
+def _losses(forward: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
+    """CE per example of a set of any size [n]."""
+    return torch.cat([cross_entropy(forward(some), own) for some, own in _parts(x, y)]).detach()
+
+
+def _parts(x: Tensor, y: Tensor) -> Any:
+    return zip(x.split(_AT_ONCE), y.split(_AT_ONCE), strict=True)
+
+
+@method(
+    name="rem_etd",
+    family="redirection",
+    needs={"original", "forget", "retain"},
+    authors_aim="unlearning",
+    cite="schoepf2025rem",
+    equation="REM(ETD): NPO on S without units of memorisation, then redirect + remove on D",
+    space={"beta": (0.01, 10.0), "gamma": (0.0, 0.5), "lr": (0.01, 1.0), "epochs": (0.05, 1.0)},
+    identity={"epochs": 0.0, "flush_epochs": 0.0},
+    trains="etd",
+)
+def rem_etd(
+    *,
+    beta: float = 1.0,
+    gamma: float = 0.2,
+    flush_epochs: float = 2.5,
+    epochs: float = 1 / 4,
+    lr: float = 0.2,
+) -> Method:
+    """Lead S into units of memorisation that all of S shares, and out of those that are used.
+
+    Stage 1, on S alone and with the units of all examples only: −(2/β)·log σ(β·r) with r = CE_θ − CE_o, until at
+    most γ of S gets the label it was trained on, or `flush_epochs` are over. Stage 2, on all of D: each example of
+    D∖S with its own units of memorisation, and all of S with one mask: redirect = (2/β)·log σ(β·r), which makes
+    labels as likely as under the original or more so, and on S also remove = −(2/β)·log σ(β·r) without units of
+    memorisation. In use these units are off, as they always are in such a net. CE_o is the original's with the
+    units of stage 2, in both stages. Loss of a step of stage 2: (sum over D of redirect + sum over S of
+    remove)/|D|, estimated by a batch of S and one of D∖S.
+
+    The learner must have example-tied dropout, so this method has models of its own (`trains`); on a net without
+    it nothing can be redirected, and redirect and remove cancel on S. Defaults: β = 1, γ = .2, a cap of 100 epochs
+    over S for 41 of training, 10 epochs over D at a fifth of the rate, p_mem as the learner was trained (Schoepf
+    et al. 2025, arXiv 2505.17730, official code). The slope of redirect is 2σ(−β·r): as in that code, examples
+    that lost much in stage 1 are repaired slowly. Deviations: stage 1 comes once, where that code goes back to it
+    after every epoch of stage 2 that left more than γ of S; no checkpoint is chosen, where that code keeps the
+    epoch with the largest acc(D∖S)·(1 − max(acc(S), γ)); momentum starts anew between the stages.
+
+    Raises:
+        SpecError: if `beta` is not above 0 or `gamma` not a share.
+    """
+    if not beta > 0:
+        raise SpecError(
+            f"`methods`: rem_etd.beta is {beta}; expected a number above 0. Near 0 it is plain ascent."
+        )
+    if not 0 <= gamma <= 1:
+        raise SpecError(f"`methods`: rem_etd.gamma is {gamma}; expected a share of S, 0 to 1.")
+
+    def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
+        del key  # whose units are whose was drawn when the model was trained
+        own = Net(net.learner, given.original, train=False)
+        mask = shared_mask(own)
+        forget, retain = given.forget, given.retain
+        share = torch.tensor(len(forget.y) / (len(forget.y) + len(retain.y)), device=forget.x.device)
+        before_forget = _losses(lambda x: with_units(own, x, mask), forget.x, forget.y)
+        before_retain = _losses(lambda x: with_units(own, x, None), retain.x, retain.y)
+        return State(net.params, net.buffers), (mask, before_forget, before_retain, share)
+
+    def flush(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
+        del i, key
+        x, y, position = batches["forget"]
+        return negative_preference(cross_entropy(_in_use(net, x), y), aux[1][position], beta=beta).mean()
+
+    def flushed(net: Net, aux: Aux, given: Given) -> Tensor:
+        del aux
+        forget = given.forget
+        right = torch.cat([_in_use(net, x).argmax(-1) == y for x, y in _parts(forget.x, forget.y)])
+        return right.to(torch.float32).mean() <= gamma
+
+    def redirect(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
+        del i, key
+        mask, before_forget, before_retain, share = aux
+        forget, retain = batches["forget"], batches["retain"]
+        before = before_forget[forget.position]
+        led = -negative_preference(cross_entropy(with_units(net, forget.x, mask), forget.y), before, beta=beta)
+        removed = negative_preference(cross_entropy(_in_use(net, forget.x), forget.y), before, beta=beta)
+        now = cross_entropy(with_units(net, retain.x, None), retain.y)
+        kept = -negative_preference(now, before_retain[retain.position], beta=beta)
+        return share * (led + removed).mean() + (1 - share) * kept.mean()
+
+    second = Method(redirect, epochs, lr, prepare=prepare, passes=joint_pass)
+    return Method(flush, flush_epochs, lr, prepare=prepare, passes=forget_pass, until=flushed, then=second)

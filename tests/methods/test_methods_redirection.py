@@ -1,0 +1,208 @@
+"""Methods that redirect what S taught: REM on models trained with example-tied dropout."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy, logsigmoid
+
+from unweave._errors import SpecError
+from unweave.learners import specify
+from unweave.learners.contract import State
+from unweave.learners.nets import build
+from unweave.learners.noise import key_tensor
+from unweave.methods import METHODS, Batch, Examples, Method, Net
+from unweave.methods.preference import negative_preference
+from unweave.methods.redirection import shared_mask, with_units
+from unweave.training.engine import unstack
+
+NAME = "rem_etd"
+
+
+def of(**params: float):
+    return lambda: METHODS.get(NAME).build(**params)
+
+
+def toy_of(contract, learner, x, y, forget: int):
+    held_out = Examples(x[:4], y[:4])
+    return contract.trained_toy(learner, x, y, forget=forget, keys=[11, 12], validation=held_out)
+
+
+@pytest.fixture(scope="module")
+def tied(contract):
+    """Two nets with example-tied dropout that learned of S that a large last number means class 2."""
+    x = torch.randn(60, 6, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] > 0).long()
+    x[:10, 5], y[:10] = 4.0, 2
+    config = {"width": 64, "depth": 1, "etd": 0.2, "p_gen": 0.25}
+    recipe = {"epochs": 40, "batch_size": 20, "lr": 0.2}
+    return toy_of(contract, build(specify("mlp", (6,), 3, config=config, recipe=recipe)), x, y, 10)
+
+
+@pytest.fixture(scope="module")
+def tied_images(contract):
+    x = torch.rand(24, 8, 8, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(24) % 3
+    recipe = {"epochs": 2, "batch_size": 8, "lr": 0.05}
+    learner = build(specify("cnn", (8, 8), 3, config={"channels": 4, "etd": 0.3}, recipe=recipe))
+    return toy_of(contract, learner, x, y, 6)
+
+
+# ---- the contract, on nets that have units to lead S into ----
+
+
+@pytest.mark.parametrize("which", ["tied", "tied_images"])
+def test_the_contract_of_methods_holds_on_tied_nets(which, contract, request):
+    toy = request.getfixturevalue(which)
+    contract.check_stacking(of(), toy)
+    contract.check_reproducible(of(), toy)
+    contract.check_input_untouched(of(), toy)
+    contract.check_identity(of(epochs=0.0, flush_epochs=0.0), toy)
+    contract.check_changed(of(), toy)
+    contract.check_cost(of(), toy)
+    contract.check_finite(of(), toy)
+    assert torch.equal(toy.edit(of()).state.buffers["etd.key"], toy.originals.buffers["etd.key"])
+
+
+# ---- the loss ----
+
+
+def losses_by_hand(toy, k: int, net: Net, beta: float) -> tuple[float, float]:
+    """Both stages' losses on all of D, example by example, of a net against original k."""
+    tied, original = toy.learner.tied, unstack(toy.originals)[k]
+    one = tied.drawn(original.buffers, torch.tensor([42]))[0]
+    assert (tied.masks(original.buffers, toy.forget.x) != one).any()  # not all have it as their own
+    state, n = State(net.params, net.buffers), len(toy.forget.y)
+    flush, total = 0.0, 0.0
+
+    def ce(of_state: State, x, y, mask) -> torch.Tensor:
+        return cross_entropy(tied.apply(of_state, x[None], mask), y[None])
+
+    for part, examples in (("S", toy.forget), ("rest", toy.retain)):
+        own = tied.masks(original.buffers, examples.x)
+        for i, (x, y) in enumerate(zip(*examples, strict=True)):
+            mask = one if part == "S" else own[i]
+            before = ce(original, x, y, mask)
+            total += float(2 / beta * logsigmoid(beta * (ce(state, x, y, mask) - before)))
+            if part == "S":
+                removed = float(-2 / beta * logsigmoid(beta * (ce(state, x, y, tied.general) - before)))
+                total, flush = total + removed, flush + removed
+    return flush / n, total / (n + len(toy.retain.y))
+
+
+def found_losses(toy, k: int, net: Net, method: Method) -> tuple[float, float]:
+    original = Net(toy.learner, unstack(toy.originals)[k], train=False)
+    key, found = key_tensor([3])[0], []
+    for stage in method.stages():
+        _, aux = stage.prepare(original, toy.given(original), key)
+        batches = {
+            name: Batch(*part, torch.arange(len(part.y)))
+            for name, part in (("forget", toy.forget), ("retain", toy.retain))
+        }
+        found.append(float(stage.step(net, aux, batches, 0, key)))
+    return found[0], found[1]
+
+
+def moved(toy, k: int) -> Net:
+    original = unstack(toy.originals)[k]
+    rng = torch.Generator().manual_seed(1)
+    params = {n: v + 0.1 * torch.randn(v.shape, generator=rng) for n, v in original.params.items()}
+    return Net(toy.learner, State(params, original.buffers))
+
+
+@pytest.mark.parametrize("which", ["tied", "tied_images"])
+@pytest.mark.parametrize("beta", [1.0, 0.3])
+def test_the_losses_are_those_of_redirection_and_removal(which, beta, request):
+    toy = request.getfixturevalue(which)
+    net = moved(toy, 1)
+    expected = losses_by_hand(toy, 1, net, beta)
+    assert found_losses(toy, 1, net, of(beta=beta)()) == pytest.approx(expected, rel=1e-4)
+
+
+# ---- stage 1 ----
+
+
+def right_in_use(toy, state: State) -> list[float]:
+    """Share of S that gets the label trained on, of each model in use."""
+    found = []
+    for one in unstack(state):
+        logits = toy.learner.apply(one, toy.forget.x, train=False, key=None)[0]
+        found.append(float((logits.argmax(-1) == toy.forget.y).float().mean()))
+    return found
+
+
+def test_removal_stops_at_gamma_and_moves_no_unit_of_memorisation(tied):
+    assert min(right_in_use(tied, tied.originals)) == 1.0
+    edited = tied.edit(lambda: of()()._replace(then=None))
+    assert 0 < edited.steps < 100  # of one step an epoch, before the cap
+    assert max(right_in_use(tied, edited.state)) <= 0.2 + 1e-6
+    capped = tied.edit(lambda: of(flush_epochs=5 / 40)()._replace(then=None))
+    assert capped.steps == 5 and min(right_in_use(tied, capped.state)) > 0.2
+    off = tied.learner.tied.general == 0
+    for name, value in edited.state.params.items():
+        before = tied.originals.params[name]
+        if name in ("0.weight", "0.bias"):
+            assert torch.equal(value[:, off], before[:, off]) and not torch.equal(value[:, ~off], before[:, ~off])
+        if name == "1.weight":
+            assert torch.equal(value[..., off], before[..., off])
+
+
+# ---- stage 2 ----
+
+
+def check_led_away(toy, build) -> None:
+    """With the shared units S is still known; in use it is gone, and the rest is kept."""
+    state = toy.edit(build).state
+    shown, used, kept = [], [], []
+    for one in unstack(state):
+        net = Net(toy.learner, one, train=False)
+        with_mask = with_units(net, toy.forget.x, shared_mask(net)).argmax(-1) == toy.forget.y
+        shown.append(float(with_mask.float().mean()))
+        used.append(float((net(toy.forget.x).argmax(-1) == toy.forget.y).float().mean()))
+        kept.append(float((net(toy.retain.x).argmax(-1) == toy.retain.y).float().mean()))
+    assert min(shown) >= 0.8, ("not redirected", shown)
+    assert max(used) <= 0.3, ("not removed", used)
+    assert min(kept) >= 0.85, ("not kept", kept)
+
+
+def without(what: str) -> Method:
+    """REM without one of its terms: everything else as it is."""
+    method = of(epochs=1.0)()
+    second = method.then
+    assert second is not None and second.step is not None and second.prepare is not None
+
+    def prepare(net, given, key):
+        state, (mask, *rest) = second.prepare(net, given, key)
+        return state, (net.learner.tied.general if what == "redirection" else mask, *rest)
+
+    def kept_and_led(net, aux, batches, i, key):
+        loss = second.step(net, aux, batches, i, key)
+        x, y, position = batches["forget"]
+        logits = net.learner.tied.apply(State(net.params, net.buffers), x, net.learner.tied.general)
+        now = cross_entropy(logits, y, reduction="none")
+        return loss - aux[3] * negative_preference(now, aux[1][position], beta=1.0).mean()
+
+    step = kept_and_led if what == "removal" else second.step
+    return method._replace(then=second._replace(prepare=prepare, step=step))
+
+
+def test_rem_leads_s_into_units_that_are_off_in_use(tied):
+    check_led_away(tied, of(epochs=1.0))
+
+
+@pytest.mark.parametrize(("what", "said"), [("redirection", "not redirected"), ("removal", "not removed")])
+def test_each_term_is_needed(what, said, tied):
+    with pytest.raises(AssertionError, match=said):
+        check_led_away(tied, lambda: without(what))
+
+
+def test_parameters_are_checked():
+    with pytest.raises(SpecError, match="beta is 0"):
+        of(beta=0.0)()
+    with pytest.raises(SpecError, match="gamma is 2"):
+        of(gamma=2.0)()
+
+
+def test_models_of_its_own_are_declared():
+    assert METHODS.get(NAME).declared.trains == "etd"
+    assert {entry.name for entry in METHODS if entry.declared.trains is not None} == {NAME}
