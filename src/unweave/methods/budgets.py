@@ -75,15 +75,20 @@ class Within(NamedTuple):
 
     Attributes:
         build: `scale → method`, with all its epochs multiplied by the scale.
-        longest: Epochs of its longest part at scale 1, as a share of the recipe's; 0 = none can be set.
+        epochs: Epochs of its parts at scale 1, as shares of the recipe's, by parameter.
         cost: What it may cost at most, as a multiple of one retraining.
         rise: Where each model stops, as a rise of its mean CE on D∖S in nats; None = nowhere before the end.
     """
 
     build: Callable[[float], Method]
-    longest: float
+    epochs: Mapping[str, float]
     cost: float
     rise: float | None
+
+    @property
+    def longest(self) -> float:
+        """Epochs of the longest part at scale 1, as a share of the recipe's; 0 = none can be set."""
+        return max(self.epochs.values(), default=0.0)
 
 
 def within(
@@ -127,24 +132,20 @@ def within(
             raise SpecError(f"within() got {name}={value}; expected a finite number above 0.")
     most = 1.0 if cost is None else cost
     if isinstance(method, Method):
-        longest = max(stage.epochs for stage in method.stages())
-        return Within(lambda scale: _scaled(method, scale), longest, most, rise)
+        own = {str(number): stage.epochs for number, stage in enumerate(method.stages())}
+        return Within(lambda scale: _scaled(method, scale), own, most, rise)
     entry, given = METHODS.get(method), dict(params or {})
     epochs = {name: value for name, value in {**entry.defaults(), **given}.items() if _counts_epochs(name)}
 
     def build(scale: float) -> Method:
-        return entry.build(**given, **{}) if scale == 1 else entry.build(**{**given, **_times(epochs, scale)})
+        return entry.build(**{**given, **{name: value * scale for name, value in epochs.items()}})
 
-    return Within(build, max(epochs.values(), default=0.0), most, rise)
+    return Within(build, epochs, most, rise)
 
 
 def _counts_epochs(name: str) -> bool:
     last = name.rpartition(".")[2]
     return last == "epochs" or last.endswith("_epochs")
-
-
-def _times(values: Mapping[str, float], scale: float) -> dict[str, float]:
-    return {name: value * scale for name, value in values.items()}
 
 
 def _scaled(method: Method, scale: float) -> Method:

@@ -82,6 +82,9 @@ _STAGES = {
     "default": "",
     "tuned_untraining": " (tuned to untrain)",
     "tuned_unlearning": " (tuned to unlearn)",
+    # The name of such a row says at which budget it is.
+    "equal_cost": "",
+    "equal_rise": "",
 }
 
 

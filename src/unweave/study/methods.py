@@ -73,11 +73,11 @@ def check_methods(methods: Sequence[MethodChoice]) -> None:
         for name, value in choice.params.items():
             if value < 0:
                 raise SpecError(f"`methods`: {choice.name}.{name} is {value}; expected a number ≥ 0.")
-        if choice.params.get("epochs", 0) > _MOST_EPOCHS:
-            raise SpecError(
-                f"`methods`: {choice.name}.epochs is {choice.params['epochs']:g} times those of the learner; "
-                f"expected at most {_MOST_EPOCHS}."
-            )
+            if name.endswith("epochs") and value > _MOST_EPOCHS:
+                raise SpecError(
+                    f"`methods`: {choice.name}.{name} is {value:g} times those of the learner; expected at most "
+                    f"{_MOST_EPOCHS}."
+                )
 
 
 def refusal(learner: LearnerSpec, method: str, *, validation: int) -> str:

@@ -30,6 +30,7 @@ from unweave.references import (
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.away import arrived
 from unweave.study.code import analysis_code, methods_code
+from unweave.study.fair import built, note_of, params_of
 from unweave.study.rows import judge_case
 from unweave.study.spec import MethodChoice, case_from_tree, case_to_tree
 
@@ -72,6 +73,7 @@ def train_world(case: dict[str, Any], where: Where, world: WorldName, away: Away
 def method_fields(assembly: Assembly, choice: MethodChoice) -> dict[str, Any]:
     """What identifies the outputs of a method on every original."""
     originals = outputs_fields(assembly.setting, assembly.worlds["original"])
+    budget = {} if choice.budget is None else {"budget": {choice.stage: choice.budget}}
     return {
         "kind": "method outputs",
         "originals": originals,
@@ -81,6 +83,7 @@ def method_fields(assembly: Assembly, choice: MethodChoice) -> dict[str, Any]:
         "seed": assembly.case.seed,
         "validation": [digest(one[assembly.validation]) for one in (assembly.data.test.x, assembly.data.test.y)],
         "code": methods_code(),
+        **budget,
     }
 
 
@@ -92,7 +95,7 @@ def stored_method(store: Objects, assembly: Assembly, choice: MethodChoice) -> O
 
 @task
 def run_method(
-    case: dict[str, Any], where: Where, name: str, params: dict[str, Any], away: Away | None = None
+    case: dict[str, Any], where: Where, choice: dict[str, Any], away: Away | None = None
 ) -> str:
     """Run a method on every original and store its outputs on the probes, with cost and parameters.
 
@@ -100,7 +103,7 @@ def run_method(
         "" or, if the method itself failed, the reason: that is a row of the table, not the end of a run.
     """
     assembly, objects = _arrive(case, where, away)
-    return _run_method(assembly, objects, MethodChoice(name, params))
+    return _run_method(assembly, objects, MethodChoice(**choice))
 
 
 def _run_method(assembly: Assembly, store: Objects, choice: MethodChoice) -> str:
@@ -129,7 +132,8 @@ def _run_method(assembly: Assembly, store: Objects, choice: MethodChoice) -> str
         return ""
     setting, world = assembly.setting, assembly.worlds["original"]
     entry = METHODS.get(choice.name)
-    keys = [derive(assembly.case.seed, "method", choice.id, k) for k in range(len(world.keys))]
+    # At every budget the same order of examples and the same noise.
+    keys = [derive(assembly.case.seed, "method", choice.setting, k) for k in range(len(world.keys))]
     retain, aside, test = np.setdiff1d(world.rows, assembly.forget), assembly.validation, assembly.data.test
     x, y = (torch.from_numpy(one).to(setting.device) for one in (setting.x, setting.y))
     held_out = (torch.from_numpy(one[aside]).to(setting.device) for one in (test.x, test.y))
@@ -138,7 +142,7 @@ def _run_method(assembly: Assembly, store: Objects, choice: MethodChoice) -> str
     try:
         with one_thread():
             edited = run(
-                entry.build(**choice.params),
+                built(choice),
                 build(setting.learner),
                 originals,
                 forget=Examples(x[assembly.forget], y[assembly.forget]),
@@ -164,7 +168,8 @@ def _run_method(assembly: Assembly, store: Objects, choice: MethodChoice) -> str
         "chunk": edited.chunk,
         "seconds": time.perf_counter() - started,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "params": {**entry.defaults(), **choice.params},
+        "params": params_of(choice, edited, setting.learner.recipe.epochs),
+        "note": note_of(choice, edited, len(keys)),
         "cite": entry.declared.cite,
         **about(setting, world),
     }
@@ -206,12 +211,12 @@ def analyse(
     Args:
         case: The case.
         where: See `Where`.
-        methods: Name and parameters of each method.
+        methods: Each method, as `MethodChoice.to_json` gives it.
         failures: Reason per method that has no outputs.
         away: What was sent along, if the store is elsewhere.
     """
     assembly, objects = _arrive(case, where, away)
-    choices = [MethodChoice(one["name"], one["params"]) for one in methods]
+    choices = [MethodChoice(**one) for one in methods]
     fields = analysis_fields(assembly, choices, failures)
     found = read_verified(objects, key_of(fields))
     if found is not None:
