@@ -36,7 +36,9 @@ def plain_count(passes, sizes, batch_size) -> int:
 def problems(draw):
     recipe = Recipe(lr=0.1, epochs=draw(st.integers(1, 50)), batch_size=draw(st.integers(1, 40)))
     sizes = Sizes(draw(st.integers(1, 60)), draw(st.integers(1, 300)))
-    stages = draw(st.lists(st.tuples(st.sampled_from(sorted(PASSES)), st.integers(0, 500)), min_size=1, max_size=3))
+    stages = draw(
+        st.lists(st.tuples(st.sampled_from(sorted(PASSES)), st.integers(0, 500)), min_size=1, max_size=3)
+    )
     method = None
     for name, before in reversed(stages):
         epochs = draw(st.floats(0.01, 2.0))

@@ -98,7 +98,14 @@ def drop(net, given, key):
 
 def test_a_one_shot_edit_is_cut_on_the_line_from_the_original():
     learner, originals = scalar(SPEC)
-    edited = run(within(Method(None, 0.0, 0.0, prepare=drop), rise=0.3), learner, originals, **sets(), keys=[1, 2, 3], chunk=3)
+    edited = run(
+        within(Method(None, 0.0, 0.0, prepare=drop), rise=0.3),
+        learner,
+        originals,
+        **sets(),
+        keys=[1, 2, 3],
+        chunk=3,
+    )
     ends = [crossing(a, 0.3) for a in START.tolist()]
     assert edited.state.params["a"].tolist() == pytest.approx(ends, abs=2e-3)
     assert edited.steps == 0 and edited.gradient_ratio == 0
@@ -107,19 +114,54 @@ def test_a_one_shot_edit_is_cut_on_the_line_from_the_original():
 def test_a_later_stage_is_not_run_for_those_that_have_arrived():
     learner, originals = scalar(SPEC)
 
-    def lower(net, given, key):  # takes the second model alone beyond the rise
-        return State({"a": net.params["a"] - 2 * (net.params["a"] < 2)}, net.buffers), ()
+    def lower(net, aux, batches, i, key):  # takes the second model alone beyond the rise
+        return net.params["a"].sum() * (net.params["a"].sum() < 2)
 
     second = Method(fall, 1.0, 0.4, passes=retain_pass)
-    first = Method(None, 0.0, 0.0, prepare=lower, then=second)
-    edited = run(within(first, rise=0.3), learner, originals, **sets(), keys=[1, 2, 3], chunk=3)
+    first = Method(lower, 1 / 12, 4.0, passes=lambda plan: ["retain"], then=second)
+    edited = run(within(first, rise=0.3, cost=1.1), learner, originals, **sets(), keys=[1, 2, 3], chunk=3)
+    assert edited.epochs == 12
     ends = [crossing(a, 0.3) for a in START.tolist()]
     assert edited.state.params["a"].tolist() == pytest.approx(ends, abs=2e-3)
     steps = [math.ceil((a - end) / 0.2) for a, end in zip(START.tolist(), ends, strict=True)]
     assert steps[2] > 20  # looked at after 20, 21, 23, 25 …
     dealt = [4, 4, 2] * 12
     looked = next(n for n in sorted(rises.looks(["retain"] * 36, retain_batches=3, per_epoch=3)) if n >= steps[2])
-    assert edited.gradient_ratio == pytest.approx((sum(dealt[: steps[0]]) + sum(dealt[:looked])) / 3 / 120)
+    assert edited.gradient_ratio == pytest.approx((3 * 4 + sum(dealt[: steps[0]]) + sum(dealt[:looked])) / 3 / 120)
+
+
+def rising(net, aux, batches, i, key):
+    return -net.params["a"].sum()
+
+
+def sink(net, given, key):
+    return State({"a": net.params["a"] - 4}, net.buffers), ()
+
+
+@pytest.mark.parametrize("in_stages", [False, True])
+def test_what_is_repaired_after_a_leap_stops_on_its_way_back(in_stages):
+    """All models fall by 4 at one go, and climb again by 0.2 in each of 36 steps."""
+    learner, originals = scalar(SPEC)
+    method = Method(rising, 1.0, 0.4, passes=retain_pass, prepare=None if in_stages else sink)
+    if in_stages:
+        method = Method(None, 0.0, 0.0, prepare=sink, then=method)
+    edited = run(within(method, rise=0.3), learner, originals, **sets(), keys=[1, 2, 3], chunk=3)
+    ends = [crossing(a, 0.3) for a in START.tolist()]
+    beyond = [a - 4 < end for a, end in zip(START.tolist(), ends, strict=True)]
+    assert beyond == [True, True, False]
+    # The third is never beyond, and ends where 36 steps take it.
+    assert edited.state.params["a"].tolist() == pytest.approx([*ends[:2], 6 - 4 + 7.2], abs=2e-3)
+    assert edited.reached == 2
+
+
+def test_what_does_not_come_back_is_cut_on_the_line_to_its_end():
+    learner, originals = scalar(SPEC)
+    method = Method(rising, 1.0, 0.01, passes=retain_pass, prepare=sink)
+    edited = run(within(method, rise=0.05), learner, originals, **sets(), keys=[1, 2, 3], chunk=3)
+    assert edited.state.params["a"].tolist() == pytest.approx(
+        [crossing(a, 0.05) for a in START.tolist()], abs=2e-3
+    )
+    assert edited.gradient_ratio == pytest.approx(1.0)
 
 
 def test_the_rise_is_that_of_the_retain_data_and_not_of_the_forget_set():
@@ -246,9 +288,7 @@ class Together(rises.Rises):
     def look(self, state: State) -> None:
         super().look(state)
         if self._met.any():
-            self._far = rises.where(~self._met, state, self._far)
-            self._near = rises.where(~self._met, state, self._near)
-            self._met = torch.ones_like(self._met)
+            self._stop(~self._met, near=state, far=state)
 
 
 @pytest.mark.parametrize("wrong", [Overshooting, Early, Together])

@@ -105,7 +105,8 @@ def within(
     its mean cross-entropy on a fixed sample of D∖S (at most 1000 examples) has risen by that much over its
     original's: at the end of an epoch, or of a step where all steps take the same kind of batch, it is found
     beyond, and put back on the straight line from where it was last looked at. A one-shot edit is cut on the line
-    from the original. A model that never gets there is taken at the end.
+    from the original. A model that is taken beyond the rise at one go, such as by new layers, and then repaired in
+    steps stops on its way back. A model that never gets there is taken at the end.
 
     Args:
         method: A name, also of several in a row (`ssd then finetune`), or a method, whose `epochs` are scaled
@@ -117,9 +118,9 @@ def within(
     Raises:
         SpecError: for neither, or a budget that is not above 0.
 
-    Source: a disruption budget (a rise of the retain loss by 0.1–3%) as the point of comparison is used for
-    collapse of irrelevant representations (Sondej & Yang 2025, arXiv 2509.11816); here the rise is absolute,
-    because the retain loss of a small net that has fitted its data is next to 0.
+    Source: Sondej & Yang (2025), arXiv 2509.11816, unlearn until the loss on other text has risen by a tenth of a
+    percent. Here the rise is absolute, because the retain loss of a small net that has fitted its data is next to
+    0, and each model gets there by itself.
 
     Example:
         >>> within("npo", cost=0.1).cost, within("npo", rise=0.05).cost
@@ -210,9 +211,7 @@ def fit(budget: Within, recipe: Recipe, sizes: Sizes) -> Fitted:
         few, many = many, 2 * many
     if many > MOST_EPOCHS * recipe.epochs:
         cost = cost_of(whole, recipe, sizes)
-        return Fitted(
-            whole, round(budget.longest * recipe.epochs), cost, "its cost does not grow with its epochs"
-        )
+        return Fitted(whole, round(budget.longest * recipe.epochs), cost, "its cost does not grow with its epochs")
     while many - few > 1:
         middle = (few + many) // 2
         few, many = (middle, many) if at(middle)[1] <= most else (few, middle)

@@ -167,6 +167,7 @@ def _run_stages(
             break
     if rises is None:
         return total
+    rises.end(total.state)
     final = rises.final(total.state)
     return total._replace(state=final, reached=rises.reached(final))
 
@@ -192,6 +193,8 @@ def _run(
     passes = passes_of(method, learner.recipe, sizes)
     plan = plan_for(method.epochs, learner.recipe, n_forget=sizes.forget, n_retain=sizes.retain)
     per_epoch = max(1, len(passes) // plan.epochs)
+    if rises is not None and (passes or method.then is not None):
+        rises.leap(state)
     seen = looks(passes, retain_batches=plan.retain_batches, per_epoch=per_epoch) if rises is not None else set()
     mask = None if method.update_mask is None else lift(method.update_mask, stacked=learner.stacked)(aux)
     orders = {name: _Order(len(part.y), learner.recipe.batch_size, keys, name) for name, part in sources.items()}
@@ -219,7 +222,7 @@ def _run(
         steps += 1
         if steps in seen:
             look()
-    if steps == 0 or steps not in seen:  # no step at all, or stopped between two looks
+    if steps not in seen and steps > 0:  # it stopped between two looks
         look()
     return _Ran(holds.final(stack.now()), steps, examples)
 

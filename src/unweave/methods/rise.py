@@ -53,17 +53,20 @@ def mean_loss(learner: Learner, state: State, sample: Examples) -> Tensor:
 
 
 class Rises:
-    """Models on their way, each of which stops where its loss on a sample of D∖S has risen far enough.
+    """Models on their way, each of which stops where its loss on a sample of D∖S has risen by the wanted amount.
 
     A model that is found beyond the wanted rise is put back on the straight line between the point where it was
-    last looked at and the point where it was found, to where the rise is reached: never beyond it.
+    last looked at and the point where it was found, to where the rise is reached: never beyond it. A model that a
+    method takes beyond the rise at one go, before steps that repair it, stops on its way back instead; where it
+    does not come back, on the line from where it was before to where it ends.
     """
 
     def __init__(self, learner: Learner, original: State, sample: Examples, by: float) -> None:
         self._learner, self._sample, self._by = learner, sample, by
         self._base = mean_loss(learner, original, sample)
-        self._last = self._near = self._far = original
-        self._met = torch.zeros_like(self._base, dtype=torch.bool)
+        # Where each was last seen below the rise and beyond it, and the two ends of the line on which it stops.
+        self._below = self._beyond = self._near = self._far = original
+        self._met = self._away = torch.zeros_like(self._base, dtype=torch.bool)
 
     @property
     def met(self) -> Tensor:
@@ -74,15 +77,35 @@ class Rises:
         """How far the loss of each model has risen over its original's [K], in nats; NaN if it diverged."""
         return mean_loss(self._learner, state, self._sample) - self._base
 
+    def leap(self, state: State) -> None:
+        """Let those go on that a method took beyond the rise at one go, with steps to follow."""
+        self._away = ~self._met & self._see(state)
+
     def look(self, state: State) -> None:
-        """Stop those that are found at the wanted rise or beyond."""
-        new = ~self._met & ~(self.rise(state) < self._by)  # NaN is beyond
-        if new.any():
-            self._near = where(new, self._last, self._near)
-            # There is no line to a point at infinity: such a model stays where it was last seen.
-            self._far = where(new, where(_finite(state), state, self._last), self._far)
-            self._met = self._met | new
-        self._last = state
+        """Stop those that are found beyond the wanted rise, or back from there."""
+        below, beyond = self._below, self._beyond
+        above = self._see(state)
+        up, back = ~self._met & ~self._away & above, ~self._met & self._away & ~above
+        self._stop(up, near=below, far=self._beyond)
+        self._stop(back, near=state, far=beyond)
+
+    def end(self, state: State) -> None:
+        """The way ends here: those that did not come back stop on the line to this point."""
+        below, above = self._below, self._see(state)
+        self._stop(~self._met & above, near=below, far=self._beyond)
+
+    def _see(self, state: State) -> Tensor:
+        """Which models are at the rise or beyond; NaN is beyond."""
+        above = ~(self.rise(state) < self._by)
+        # There is no line to a point at infinity: such a model stays where it was last seen.
+        there = where(_finite(state), state, self._below)
+        self._beyond, self._below = where(above, there, self._beyond), where(above, self._below, state)
+        return above
+
+    def _stop(self, which: Tensor, *, near: State, far: State) -> None:
+        if which.any():
+            self._near, self._far = where(which, near, self._near), where(which, far, self._far)
+            self._met = self._met | which
 
     def final(self, state: State) -> State:
         """Each model where it stopped, or as it is now."""

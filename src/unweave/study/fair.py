@@ -66,7 +66,9 @@ def note_of(choice: MethodChoice, edited: Edited, models: int) -> str:
         return ""
     run = f"{edited.epochs} epoch{'s' * (edited.epochs != 1)}" if edited.epochs else ""
     if choice.stage == "equal_cost":
-        return "; ".join(part for part in (f"{run} for a budget of {choice.budget:g}×" if run else "", edited.note) if part)
+        return "; ".join(
+            part for part in (f"{run} for a budget of {choice.budget:g}×" if run else "", edited.note) if part
+        )
     reached = edited.reached or 0
     said = f"a rise of {choice.budget:g} reached by {reached} of {models} models"
     if reached < models:

@@ -94,9 +94,7 @@ def stored_method(store: Objects, assembly: Assembly, choice: MethodChoice) -> O
 
 
 @task
-def run_method(
-    case: dict[str, Any], where: Where, choice: dict[str, Any], away: Away | None = None
-) -> str:
+def run_method(case: dict[str, Any], where: Where, choice: dict[str, Any], away: Away | None = None) -> str:
     """Run a method on every original and store its outputs on the probes, with cost and parameters.
 
     Returns:
