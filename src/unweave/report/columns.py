@@ -34,8 +34,8 @@ class Column(NamedTuple):
 def ordered_rows(rows: Sequence[Row]) -> list[Row]:
     """Sort rows: references, fresh retrains and original as given, then methods by what is left to unlearn.
 
-    Methods at their defaults come first, then those at equal budgets. Where nothing of r_B was measured methods go by r_S; those without a number, then those without a
-    result, come last.
+    Methods at their defaults come first, then those at equal budgets. Where nothing of r_B was measured methods
+    go by r_S; those without a number, then those without a result, come last.
     """
     by_unlearning = any(isinstance(row.residual_unlearning, Estimate) for row in rows if row.kind == "method")
     return sorted(rows, key=partial(_rank, by_unlearning=by_unlearning))

@@ -251,7 +251,7 @@ def row_reason(row: Row) -> str:
 
 
 def told_reason(row: Row) -> str:
-    """The reason a row carries, or one made from its numbers where it carries none or has no result; and its note."""
+    """The reason a row carries with its note, or one made from its numbers where it has none or no result."""
     said = one_line(row.reason) if row.status == "ok" and row.reason else row_reason(row)
     return f"{said}; {one_line(row.note)}" if row.note else said
 

@@ -37,9 +37,9 @@ from unweave.study.away import names_sent
 from unweave.study.choices import Fair, choice_of, with_budgets
 from unweave.study.device import PROCESSES, check_engine
 from unweave.study.engines import Run, cores, engine_at_work
+from unweave.study.fair import why_refused
 from unweave.study.holdings import ids_of, keep_ids, made_anew, needed, of_other_versions
 from unweave.study.manifest import check_unchanged
-from unweave.study.fair import why_refused
 from unweave.study.methods import DEFAULT_METHODS, check_methods, expanded
 from unweave.study.own_code import trusted_files
 from unweave.study.preflight import check_room
