@@ -82,15 +82,18 @@ class Fair:
         """Refuse what is no budget."""
         for kind in _BUDGETS:
             value = getattr(self, kind)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if value is not None and not (number and 0 < value <= _LARGEST_BUDGET):
-                raise SpecError(
-                    f"`fair.{kind}` is {shown(value)}; expected a number above 0 and at most {_LARGEST_BUDGET:g}."
-                )
+            if value is not None and not 0 < value <= _LARGEST_BUDGET:
+                raise _no_budget(kind, value)
 
     def to_tree(self) -> dict[str, float]:
         """The budgets that are given, by key."""
         return {kind: float(getattr(self, kind)) for kind in _BUDGETS if getattr(self, kind) is not None}
+
+
+def _no_budget(kind: str, value: Any) -> SpecError:
+    return SpecError(
+        f"`fair.{kind}` is {shown(value)}; expected a number above 0 and at most {_LARGEST_BUDGET:g}."
+    )
 
 
 def with_budgets(methods: Sequence[MethodChoice], fair: Fair) -> tuple[MethodChoice, ...]:
@@ -117,10 +120,12 @@ def read_fair(given: Any) -> Fair:
         return Fair()
     if not isinstance(given, dict):
         raise SpecError(f"`fair` is {shown(given)}; expected a table of `cost`, `rise` or both.")
-    for key in given:
+    for key, value in given.items():
         if key not in _BUDGETS:
             raise SpecError(f"Unknown key `fair.{key}` in the spec. Known here: fair.cost, fair.rise.")
-    return Fair(**given)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _no_budget(key, value)
+    return Fair(**{key: float(value) for key, value in given.items()})
 
 
 def read_methods(given: Any) -> tuple[MethodChoice, ...] | None:

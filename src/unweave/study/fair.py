@@ -26,13 +26,13 @@ def _why_over_budget(assembly: Assembly, choice: MethodChoice) -> str:
         return ""
     from unweave.methods import METHODS, Sizes, Within, fit
 
-    budget = built(choice)
-    assert isinstance(budget, Within)
+    budget, recipe = built(choice), assembly.setting.learner.recipe
+    assert isinstance(budget, Within) and recipe is not None  # what has none was refused before
     retain = len(np.setdiff1d(assembly.worlds["original"].rows, assembly.forget))
     needs = METHODS.get(choice.name).declared.needs
     held_out = len(assembly.validation) if "validation" in needs else 0
     try:
-        fit(budget, assembly.setting.learner.recipe, Sizes(len(assembly.forget), retain, held_out))
+        fit(budget, recipe, Sizes(len(assembly.forget), retain, held_out))
     except ApplicabilityError as error:
         return str(error)
     return ""
@@ -49,13 +49,14 @@ def built(choice: MethodChoice) -> Method | Within:
     return METHODS.get(choice.name).build(**choice.params)
 
 
-def params_of(choice: MethodChoice, edited: Edited, epochs: int) -> dict[str, Any]:
-    """The parameters a method was run with, of which a budget sets the epochs; `epochs` are the recipe's."""
+def params_of(assembly: Assembly, choice: MethodChoice, edited: Edited) -> dict[str, Any]:
+    """The parameters a method was run with, of which a budget sets the epochs."""
     from unweave.methods import METHODS, Within
 
     params, budget = {**METHODS.get(choice.name).defaults(), **choice.params}, built(choice)
-    if isinstance(budget, Within) and edited.epochs:
-        scale = edited.epochs / (budget.longest * epochs)
+    recipe = assembly.setting.learner.recipe
+    if isinstance(budget, Within) and edited.epochs and recipe is not None:
+        scale = edited.epochs / (budget.longest * recipe.epochs)
         params |= {name: value * scale for name, value in budget.epochs.items()}
     return params
 

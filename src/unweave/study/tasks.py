@@ -166,7 +166,7 @@ def _run_method(assembly: Assembly, store: Objects, choice: MethodChoice) -> str
         "chunk": edited.chunk,
         "seconds": time.perf_counter() - started,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "params": params_of(choice, edited, setting.learner.recipe.epochs),
+        "params": params_of(assembly, choice, edited),
         "note": note_of(choice, edited, len(keys)),
         "cite": entry.declared.cite,
         **about(setting, world),
