@@ -22,7 +22,7 @@ def at(row, kind: str, budget: float, left: tuple[float, float, float] | None = 
 
 @pytest.fixture
 def budgeted(trigger, row_factory):
-    """A case with three methods at their defaults, at a rise and at a cost, in no order."""
+    """A case with three methods at their own settings, at a rise and at a cost, in no order."""
     a, b, c = (row_factory(name, r=(None, left)) for name, left in (("one", 0.3), ("two", 0.5), ("three", 0.9)))
     worlds = [row for row in trigger.rows if row.kind != "method"]
     rows = [
@@ -38,7 +38,7 @@ def budgeted(trigger, row_factory):
 def test_the_nearest_at_each_budget_is_the_one_that_left_least(budgeted):
     found = {(one.budget, one.aim): one for one in best_of(budgeted)}
     assert [one.budget for one in best_of(budgeted)][::2] == [
-        "at their defaults", "at most 0.1× the cost of retraining", "retain loss up by at most 0.05",
+        "at their own settings", "at most 0.1× the cost of retraining", "retain loss up by at most 0.05",
     ]  # fmt: skip
     unlearning = [one for (_, aim), one in found.items() if aim == "unlearning"]
     assert [one.name for one in unlearning] == ["one", "two", "two"]
@@ -66,9 +66,9 @@ def test_many_that_are_not_told_apart_are_counted(budgeted, row_factory):
 
 def test_without_budgets_there_is_no_table(budgeted, result_factory):
     plain = replace(budgeted, rows=tuple(row for row in budgeted.rows if row.stage == "default"))
-    assert best_of(plain) == [] and stages_of(plain.rows) == [("default", "at their defaults")]
+    assert best_of(plain) == [] and stages_of(plain.rows) == [("default", "at their own settings")]
     page, table = render_page(result_factory(plain)), markdown_table(result_factory(plain))
-    assert 'data-stages="' not in page and "Nearest" not in page and "Nearest" not in table
+    assert 'data-stages="' not in page and "Nearest to" not in page and "Nearest to" not in table
 
 
 def test_rows_stand_by_budget_and_then_by_what_is_left(budgeted):

@@ -10,7 +10,7 @@ from unweave.records import Aim, CaseResult, Row, Stage
 from unweave.report.numbers import DASH, estimate_text, one_line
 from unweave.report.words import OUTCOME_NAMES, residual_of, row_name, verdict_of
 
-_ORDER: tuple[Stage, ...] = ("default", "equal_cost", "equal_rise", "tuned_untraining", "tuned_unlearning")
+_ORDER: tuple[Stage, ...] = ("equal_cost", "equal_rise")
 _MOST_NAMES = 3
 
 
@@ -37,7 +37,7 @@ class Best(NamedTuple):
 
 
 def stage_of(row: Row) -> str:
-    """Key of the stage and budget of a row, "" for what is no method.
+    """Key of the stage and budget of a row, "default" without a budget, "" for what is no method.
 
     Example:
         >>> from types import SimpleNamespace
@@ -46,16 +46,16 @@ def stage_of(row: Row) -> str:
     """
     if row.kind != "method":
         return ""
-    return row.stage if row.budget is None else f"{row.stage} {row.budget:g}"
+    return "default" if row.budget is None else f"{row.stage} {row.budget:g}"
 
 
 def stage_rank(row: Row) -> tuple[int, float]:
-    """Where a row of a method stands among stages and budgets: those at their defaults come first."""
-    return (_ORDER.index(row.stage), row.budget or 0.0)
+    """Where a row of a method stands among budgets: those without one come first."""
+    return (0, 0.0) if row.budget is None else (1 + _ORDER.index(row.stage), row.budget)
 
 
 def stages_of(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """Stages of methods with their names, in their order; one pair where all are at their defaults."""
+    """Stages of methods with their names, in their order; one pair where none has a budget."""
     found = {(stage_rank(row), stage_of(row)): stage_name(row) for row in rows if row.kind == "method"}
     return [(key, name) for (_, key), name in sorted(found.items())]
 
@@ -66,15 +66,11 @@ def stage_name(row: Row) -> str:
         return f"at most {row.budget:g}× the cost of retraining"
     if row.stage == "equal_rise":
         return f"retain loss up by at most {row.budget:g}"
-    return {
-        "default": "at their defaults",
-        "tuned_untraining": "tuned to untrain",
-        "tuned_unlearning": "tuned to unlearn",
-    }[row.stage]
+    return "at their own settings"
 
 
 def best_of(case: CaseResult) -> list[Best]:
-    """Per budget and aim the method that left least of the way; nothing where all are at their defaults.
+    """Per budget and aim the method that left least of the way; nothing where none has a budget.
 
     A residual counts what ordinary data lost as well, so that a method that destroys the model is not nearest.
     """
