@@ -118,9 +118,9 @@ def within(
     Raises:
         SpecError: for neither, or a budget that is not above 0.
 
-    Source: Sondej & Yang (2025), arXiv 2509.11816, unlearn until the loss on other text has risen by a tenth of a
-    percent. Here the rise is absolute, because the retain loss of a small net that has fitted its data is next to
-    0, and each model gets there by itself.
+    Source: budgets for disruption are usual for language models, as a relative rise of the loss on other text
+    (Sondej & Yang 2025, arXiv 2509.11816, report 0.1%). Here the rise is absolute, because the retain loss of a
+    small net that has fitted its data is next to 0, and each model gets there by itself.
 
     Example:
         >>> within("npo", cost=0.1).cost, within("npo", rise=0.05).cost
