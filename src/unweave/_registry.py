@@ -64,6 +64,7 @@ class Registry(Generic[Declared]):
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
+        self.compose: Callable[[str], Entry[Declared] | None] | None = None
         self._entries: dict[str, Entry[Declared]] = {}
 
     def add(self, name: str, factory: Callable[..., Any], declared: Declared) -> None:
@@ -87,11 +88,17 @@ class Registry(Generic[Declared]):
         return taken
 
     def get(self, name: str) -> Entry[Declared]:
-        """The entry of a name; unknown names raise `UnknownNameError` with near ones."""
-        try:
+        """The entry of a name, or what `compose` makes of one that names several.
+
+        Raises:
+            UnknownNameError: for a name that stands for nothing; near ones are offered.
+        """
+        if name in self._entries:
             return self._entries[name]
-        except KeyError:
-            raise UnknownNameError(self.kind, name, self._entries) from None
+        composed = None if self.compose is None else self.compose(name)
+        if composed is None:
+            raise UnknownNameError(self.kind, name, self._entries)
+        return composed
 
     def __iter__(self) -> Iterator[Entry[Declared]]:
         """All entries in the order of their registration."""

@@ -29,7 +29,7 @@ ESTIMATES = [
 COLUMNS = [
     *TEXT_COLUMNS[:-1],
     *(f"{name}{part}" for name in ESTIMATES for part in ("", "_low", "_high")),
-    "gradient_ratio", "n_models", "reason",
+    "gradient_ratio", "n_models", "reason", "budget", "note",
 ]  # fmt: skip
 
 DANGEROUS = [

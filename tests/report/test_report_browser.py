@@ -227,3 +227,34 @@ def test_the_spec_can_be_copied(browser, show, result: Result) -> None:
     button = browser.find_element("css selector", "[data-copy]")
     assert button.is_displayed()
     assert "discovery = 0.2" in browser.find_element("id", "spec").text
+
+
+def test_one_budget_at_a_time(show, browser, trigger, result_factory):
+    """Rows, words and points of the other budgets are hidden; what is no method stays."""
+    methods = [row for row in trigger.rows if row.kind == "method" and row.stage == "default"]
+    worlds = [row for row in trigger.rows if row.kind != "method"]
+    more = [
+        replace(row, id=f"{row.name} @ rise 0.05", name=f"{row.name} @ rise 0.05", stage="equal_rise", budget=0.05)
+        for row in methods
+    ]
+    show(result_factory(replace(trigger, rows=(*worlds, *methods, *more))))
+    shown = "return [...document.querySelectorAll(arguments[0])].filter((one) => one.checkVisibility()).length"
+    placed = len([row for row in worlds if row.kind != "reference"])
+
+    def counts() -> list[int]:
+        places = (".verdicts tbody tr", "section.case details[data-stage]", "[data-chart=map] .dot")
+        return [browser.execute_script(shown, place) for place in places]
+
+    dots = len([row for row in worlds if row.xy is not None and row.kind != "reference"])
+    each = len([row for row in methods if row.xy is not None])
+    one = [placed + len(methods), len(methods), dots + each]
+    assert counts() == one
+    first, second, both = browser.find_elements("css selector", "[data-stages]")
+    second.click()
+    assert counts() == one and second.get_attribute("aria-pressed") == "true"
+    names = "return [...document.querySelectorAll('[data-chart=map] .dot')].map((dot) => dot.ariaLabel).join()"
+    assert "@ rise 0.05" in browser.execute_script(names)
+    both.click()
+    assert counts() == [placed + 2 * len(methods), 2 * len(methods), dots + 2 * each]
+    first.click()
+    assert "@ rise 0.05" not in browser.execute_script(names)

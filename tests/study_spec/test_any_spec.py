@@ -160,10 +160,10 @@ def test_any_bytes_are_a_spec_or_a_user_error(tmp_path_factory, content):
 @settings(max_examples=300, deadline=None)
 @given(METHODS)
 def test_any_list_of_methods_is_read_or_a_user_error(tmp_path_factory, given):
-    from unweave.study.spec import _methods
+    from unweave.study.choices import read_methods
 
     try:
-        choices = _methods(given)
+        choices = read_methods(given)
         assert choices is not None
         check_methods(choices)
     except UserError as error:

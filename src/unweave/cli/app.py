@@ -67,6 +67,20 @@ def compare(
             metavar="NAMES",
         ),
     ] = None,
+    equal_cost: Annotated[
+        float | None,
+        typer.Option(
+            help="Also run each method with as many epochs as this share of one retraining pays for, e.g. 0.1.",
+            metavar="C",
+        ),
+    ] = None,
+    equal_rise: Annotated[
+        float | None,
+        typer.Option(
+            help="Also take each model to where its mean loss on D∖S has risen by so many nats, e.g. 0.05.",
+            metavar="R",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for results; default: runs/<time>.", metavar="DIR")
     ] = None,
@@ -103,6 +117,8 @@ def compare(
             cases=case or [],
             settings=_settings(setting, allow_unknown=allow_unknown),
             methods=methods,
+            equal_cost=equal_cost,
+            equal_rise=equal_rise,
             out=out,
             store=store,
             workers=workers,

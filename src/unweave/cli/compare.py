@@ -26,6 +26,7 @@ from unweave.cli.options import printable
 from unweave.records import result_to_json
 from unweave.report import print_result
 from unweave.study import Spec, assemble, check_out, read_spec, run_spec, trusted_files
+from unweave.study.choices import Fair
 from unweave.study.compare import Message
 from unweave.study.compare import Progress as Tell
 from unweave.study.device import check_engine
@@ -44,6 +45,8 @@ def run_compare(
     cases: list[str],
     settings: list[str],
     methods: str | None,
+    equal_cost: float | None,
+    equal_rise: float | None,
     out: Path | None,
     store: Path | None,
     workers: int | None,
@@ -60,18 +63,19 @@ def run_compare(
     if names == []:
         raise SpecError("--methods is empty; expected names separated by commas.")
     once = {"methods": names, "seed": seed, "workers": workers, "device": device, "engine": engine}
-    for option, given in once.items():
-        if given is not None and any(one.partition("=")[0].strip() == option for one in settings):
-            raise SpecError(f"Give --{option} or --set {option}=…, not both.")
+    keys = {option: option for option in once} | {"equal-cost": "fair.cost", "equal-rise": "fair.rise"}
+    for option, given in {**once, "equal-cost": equal_cost, "equal-rise": equal_rise}.items():
+        if given is not None and any(one.partition("=")[0].strip() == keys[option] for one in settings):
+            raise SpecError(f"Give --{option} or --set {keys[option]}=…, not both.")
     if seed is not None:
         settings = [*settings, f"seed={seed}"]
     if workers is not None:
         settings = [*settings, f"workers={workers}"]
     wanted = read_spec(spec, cases=cases, settings=settings, methods=names)
     wanted = replace(wanted, out=out or wanted.out, store=store or wanted.store, trust_code=tuple(trust_code))
-    wanted = replace(
-        wanted, device=device or wanted.device, engine=engine or wanted.engine, plugins=tuple(plugins)
-    )
+    fair = Fair(*(new or old for new, old in ((equal_cost, wanted.fair.cost), (equal_rise, wanted.fair.rise))))
+    wanted = replace(wanted, fair=fair, device=device or wanted.device, engine=engine or wanted.engine)
+    wanted = replace(wanted, plugins=tuple(plugins))
     folder = wanted.out or _new_folder()
     _check(wanted)
     check_out(folder)

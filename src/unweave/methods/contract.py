@@ -19,6 +19,13 @@ Training = Literal["etd"]
 """A training algorithm A′ that a method may need."""
 Pass = Literal["forget", "retain", "both", "all"]
 """Which batches a step takes: of S, of D∖S, of both, or of both and of the validation set."""
+SETS: dict[Pass, tuple[str, ...]] = {
+    "forget": ("forget",),
+    "retain": ("retain",),
+    "both": ("forget", "retain"),
+    "all": ("forget", "retain", "validation"),
+}
+"""Of which sets the batches of a step are."""
 Aux = Any
 """What a method carries from `prepare` to its steps: any tree of tensors about one model."""
 

@@ -15,7 +15,9 @@ from unweave._errors import DivergedError, UserError
 from unweave._random import Key, derive, generator
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in, key_tensor
-from unweave.methods.contract import Batch, Examples, Given, Method, Moment, Net, Pass, Plan, plan_for, retain_pass
+from unweave.methods.budgets import Sizes, Within, fit, passes_of
+from unweave.methods.contract import SETS, Batch, Examples, Given, Method, Moment, Net, plan_for
+from unweave.methods.rise import Rises, fixed_sample, looks
 from unweave.methods.steps import stepper
 from unweave.methods.until import Epochs, Holds, Request, asker
 from unweave.training.engine import fastest_chunk, join, part, take
@@ -32,12 +34,18 @@ class Edited(NamedTuple):
         gradient_ratio: Examples whose gradient was taken, mean over the models, over those of one retraining.
         steps: Steps taken, by the model that took most.
         chunk: Models that were edited at once.
+        reached: How many models got to the rise of a budget; None without one.
+        epochs: Whole epochs of the longest part that a budget paid for; None without one.
+        note: Why a method costs less than its budget, or "".
     """
 
     state: State
     gradient_ratio: float
     steps: int
     chunk: int
+    reached: int | None = None
+    epochs: int | None = None
+    note: str = ""
 
 
 class _Order:
@@ -60,7 +68,7 @@ class _Order:
 
 
 def run(
-    method: Method,
+    method: Method | Within,
     learner: Learner,
     original: State,
     *,
@@ -77,7 +85,7 @@ def run(
     does not depend on the others in the stack.
 
     Args:
-        method: What `METHODS.get(name).build(...)` returned.
+        method: What `METHODS.get(name).build(...)` returned, or what `within` made of it.
         learner: The learner that made the originals.
         original: K models, stacked; left untouched.
         forget: S with the labels it was trained on.
@@ -92,12 +100,18 @@ def run(
 
     Raises:
         UserError: if S or D∖S is empty, or what the method needs is missing.
+        ApplicabilityError: if a budget does not pay for a single epoch.
         DivergedError: if a model is no longer finite.
     """
     if len(forget.y) == 0 or len(retain.y) == 0:
         raise UserError("A method needs a forget set and retain data; one of them is empty.")
     if validation is not None and len(validation.y) == 0:
         raise UserError("The validation set is empty.")
+    rise, fitted = None, None
+    if isinstance(method, Within):
+        sizes = Sizes(len(forget.y), len(retain.y), 0 if validation is None else len(validation.y))
+        rise, fitted = method.rise, fit(method, learner.recipe, sizes)
+        method = fitted.method
     if training is None and any(stage.history is not None for stage in method.stages()):
         raise UserError(
             "The method needs the history of training, and it is not known how this model was trained."
@@ -108,21 +122,26 @@ def run(
     size = chunk or fastest_chunk(learner, retain.x, retain.y, np.arange(len(retain.y)), len(keys))
     parts = [slice(begin, begin + size) for begin in range(0, len(keys), size)]
     ran = [
-        _run_stages(method, learner, part(original, some), request, keys[some], _part_of(training, some))
+        _run_stages(method, learner, part(original, some), request, keys[some], _part_of(training, some), rise)
         for some in parts
     ]
     state, steps = join([one.state for one in ran]), max(one.steps for one in ran)
     _check_finite(state, steps)
-    examples = sum(one.examples for one in ran)
-    return Edited(state, examples / len(keys) / (learner.recipe.epochs * len(retain.y)), steps, size)
+    ratio = sum(one.examples for one in ran) / len(keys) / (learner.recipe.epochs * len(retain.y))
+    edited = Edited(state, ratio, steps, size)
+    if fitted is None:
+        return edited
+    reached = None if rise is None else sum(one.reached for one in ran)
+    return edited._replace(reached=reached, epochs=fitted.epochs, note=fitted.note)
 
 
 class _Ran(NamedTuple):
-    """What stages made of a stack; `examples` is the sum over its models."""
+    """What stages made of a stack; `examples` and `reached` are sums over its models."""
 
     state: State
     steps: int
     examples: int
+    reached: int = 0
 
 
 def _part_of(training: Training | None, models: slice) -> Training | None:
@@ -136,14 +155,22 @@ def _run_stages(
     request: Request,
     keys: Sequence[Key],
     training: Training | None,
+    rise: float | None,
 ) -> _Ran:
     total = _Ran(original, 0, 0)
+    rises = None if rise is None else Rises(learner, original, fixed_sample(request.retain), rise)
     for number, stage in enumerate(method.stages()):
         own = keys if number == 0 else [derive(key, "stage", number) for key in keys]
         history = () if stage.history is None or training is None else _history(stage, learner, training)
-        ran = _run(stage, learner, original, total.state, request, own, history)
+        ran = _run(stage, learner, original, total.state, request, own, history, rises)
         total = _Ran(ran.state, total.steps + ran.steps, total.examples + ran.examples)
-    return total
+        if rises is not None and rises.met.all():
+            break
+    if rises is None:
+        return total
+    rises.end(total.state)
+    final = rises.final(total.state)
+    return total._replace(state=final, reached=rises.reached(final))
 
 
 def _run(
@@ -154,47 +181,61 @@ def _run(
     request: Request,
     keys: Sequence[Key],
     history: Any,
+    rises: Rises | None,
 ) -> _Ran:
-    """One stage of a method."""
+    """One stage of a method; models that are at the wanted rise already take no part in what it costs."""
     device = request.retain.x.device
     noise = key_tensor([derive(key, "method noise") for key in keys], device)
     state, aux = _prepare(method, learner, original, start, request, history, noise)
     sources = {"forget": request.forget, "retain": request.retain}
     if request.validation is not None:
         sources["validation"] = request.validation
-    passes, plan = _passes(method, learner, request)
+    sizes = Sizes(**{name: len(part.y) for name, part in sources.items()})
+    passes = passes_of(method, learner.recipe, sizes)
+    plan = plan_for(method.epochs, learner.recipe, n_forget=sizes.forget, n_retain=sizes.retain)
     per_epoch = max(1, len(passes) // plan.epochs)
+    if rises is not None and (passes or method.then is not None):
+        rises.leap(state)
+    seen = looks(passes, retain_batches=plan.retain_batches, per_epoch=per_epoch) if rises is not None else set()
     mask = None if method.update_mask is None else lift(method.update_mask, stacked=learner.stacked)(aux)
     orders = {name: _Order(len(part.y), learner.recipe.batch_size, keys, name) for name, part in sources.items()}
     stack = stepper(method, learner, state, aux, mask)
     step_keys = fold_in(noise, torch.arange(len(passes), device=device)[:, None])
-    one_shot = (
-        0 if method.prepare_cost is None else method.prepare_cost(len(request.forget.y), len(request.retain.y))
-    )
+    one_shot = 0 if method.prepare_cost is None else method.prepare_cost(sizes.forget, sizes.retain)
     ask = asker(learner, request, original, history)
-    examples, steps, holds = one_shot * len(keys), 0, Holds(method, ask)
-    epochs = Epochs(method, ask, stacked=learner.stacked)
+    holds, epochs = Holds(method, ask), Epochs(method, ask, stacked=learner.stacked)
     ends = epochs.ends(plan, len(passes))
+    examples, steps = one_shot * _going(keys, rises), 0
+
+    def look() -> None:
+        if rises is not None:
+            rises.look(holds.final(stack.now()))
+
     for i, which in enumerate(passes):
         if i % per_epoch == 0 and holds.all_met(stack.now, stack.aux):
             break
+        going = _going(keys, rises, holds)
+        if going == 0:
+            break
         batches = {
-            name: _batch(sources[name], orders[name].next(device)) for name in sources if name in _NAMES[which]
+            name: _batch(sources[name], orders[name].next(device)) for name in sources if name in SETS[which]
         }
-        examples += sum(batch.y.shape[1] for batch in batches.values()) * (len(keys) - holds.count())
+        examples += sum(batch.y.shape[1] for batch in batches.values()) * going
         stack.advance(i, batches, step_keys[i])
         steps += 1
         if steps in ends:
             epochs.note(holds.final(stack.now()), stack.aux())
+        if steps in seen:
+            look()
+    if steps not in seen and steps > 0:  # it stopped between two looks
+        look()
     return _Ran(epochs.best(holds.final(stack.now())), steps, examples)
 
 
-_NAMES: dict[Pass, tuple[str, ...]] = {
-    "forget": ("forget",),
-    "retain": ("retain",),
-    "both": ("forget", "retain"),
-    "all": ("forget", "retain", "validation"),
-}
+def _going(keys: Sequence[Key], rises: Rises | None, holds: Holds | None = None) -> int:
+    """How many models still take steps."""
+    met = [one.met for one in (rises, holds) if one is not None and one.met is not None]
+    return len(keys) - int(torch.stack(met).any(0).sum()) if met else len(keys)
 
 
 def _batch(source: Examples, index: Tensor) -> Batch:
@@ -249,14 +290,6 @@ def _prepare(
         return prepare(Net(learner, state, train=False), given, key)
 
     return lift(one, stacked=learner.stacked)(start, original, history, fold_in(noise, -1))
-
-
-def _passes(method: Method, learner: Learner, request: Request) -> tuple[Sequence[Pass], Plan]:
-    """Which batches each step takes, and how long the method runs."""
-    plan = plan_for(method.epochs, learner.recipe, n_forget=len(request.forget.y), n_retain=len(request.retain.y))
-    if method.step is None or method.epochs <= 0:
-        return [], plan
-    return (method.passes or retain_pass)(plan), plan
 
 
 def _check_finite(state: State, steps: int) -> None:

@@ -64,15 +64,16 @@ class Holds:
         self._met = met = found if self._met is None else self._met | found
         return bool(met.all())
 
-    def count(self) -> int:
-        """How many have stopped."""
-        return 0 if self._met is None else int(self._met.sum())
+    @property
+    def met(self) -> Tensor | None:
+        """Which have stopped [K]; None = none yet."""
+        return self._met
 
     def final(self, state: State) -> State:
         """Each model as it stopped, or as it is now."""
         if self._met is None or self._held is None:
             return state
-        return _where(self._met, self._held, state)
+        return where(self._met, self._held, state)
 
 
 class Epochs:
@@ -106,11 +107,11 @@ class Epochs:
         scores = [score(measured, self._measured[-1]) for measured in self._measured]
         best, lowest = self._states[0], scores[0]
         for later, value in zip(self._states[1:], scores[1:], strict=True):
-            best, lowest = _where(value < lowest, later, best), torch.minimum(value, lowest)
+            best, lowest = where(value < lowest, later, best), torch.minimum(value, lowest)
         return best
 
 
-def _where(which: Tensor, one: State, other: State) -> State:
+def where(which: Tensor, one: State, other: State) -> State:
     """Models of `one` where `which` [K] holds, else of `other`."""
 
     def choose(a: Tensor, b: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ from unweave.records.schema import Region as Region
 from unweave.records.schema import Result as Result
 from unweave.records.schema import Row as Row
 from unweave.records.schema import RowKind as RowKind
+from unweave.records.schema import Stage as Stage
 from unweave.records.schema import Tail as Tail
 from unweave.records.schema import Verdict as Verdict
 from unweave.records.schema import Weights as Weights

@@ -16,7 +16,7 @@ from unweave._types import Measured
 SCHEMA = "unweave.result/1"
 
 RowKind = Literal["method", "null", "original", "reference"]
-Stage = Literal["default", "tuned_untraining", "tuned_unlearning"]
+Stage = Literal["default", "tuned_untraining", "tuned_unlearning", "equal_cost", "equal_rise"]
 Outcome = Literal["reached", "missed", "inconclusive", "no power", "not measured"]
 Label = Literal["untrained", "unlearned", "both", "neither", "inconclusive", "no power", "not applicable"]
 Aim = Literal["untraining", "unlearning"]
@@ -187,7 +187,11 @@ class Furthest:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a method, a fresh retrain (`null`), the original, or a reference."""
+    """One line of the table: a method, a fresh retrain (`null`), the original, or a reference.
+
+    `budget`: what a method was run within at a stage of equal budgets: a cost as a multiple of one retraining, or
+    a rise of the mean CE on D∖S in nats; `note`: what it made of it.
+    """
 
     id: str
     name: str
@@ -213,6 +217,8 @@ class Row:
     cite: str = ""
     n_models: int = 0
     furthest: tuple[Furthest, ...] = ()
+    budget: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)

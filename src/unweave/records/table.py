@@ -51,7 +51,7 @@ def _columns() -> list[str]:
     estimates += ["excess_untraining", "excess_unlearning"]
     for name in estimates:
         columns += [name, f"{name}_low", f"{name}_high"]
-    return [*columns, "gradient_ratio", "n_models", "reason"]
+    return [*columns, "gradient_ratio", "n_models", "reason", "budget", "note"]
 
 
 def _line(case: str, row: Row) -> list[str]:
@@ -70,7 +70,8 @@ def _line(case: str, row: Row) -> list[str]:
         line += _cells(damage.accuracy_retain if damage else None)
         line += _cells(damage.accuracy_test if damage else None)
     line += _cells(row.verdict_untraining.excess) + _cells(row.verdict_unlearning.excess)
-    return [*line, _number(row.cost.gradient_ratio), str(row.n_models), _text(row.reason)]
+    line += [_number(row.cost.gradient_ratio), str(row.n_models), _text(row.reason)]
+    return [*line, _number(row.budget), _text(row.note)]
 
 
 def rows_csv(result: Result) -> str:

@@ -230,6 +230,7 @@ const unweaveCharts = (function () {
 
   // Dots with intervals of r_S and r_B, one line per row.
   function drawResiduals(node, rows, limit, width) {
+    if (!rows.length) { node.replaceChildren(); return; }
     const room = Math.min(width * 0.36, 190);
     const left = Math.min(room, d3.max(rows, (d) => widthOf(d.name)) + 4) + 8;
     const series = ["untraining", "unlearning"].flatMap((aim) =>
@@ -276,6 +277,7 @@ const unweaveCharts = (function () {
 
   // Two measures of each row against each other, with intervals; names stand beside the points.
   function drawTrade(node, trade, width) {
+    if (!trade.points.length) { node.replaceChildren(); return; }
     const margin = { left: 46, right: 16, top: 24, bottom: 40 }, height = 300;
     const within = (key) => trade.points.flatMap((p) => [p[key].value, p[key].low, p[key].high]).filter((v) => v !== null);
     const padded = (values, least) => {

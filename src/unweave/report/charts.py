@@ -8,6 +8,7 @@ from typing import Any
 
 from unweave._types import Estimate, Measured
 from unweave.records import CaseResult, MapPoint, Row
+from unweave.report.best import stage_of
 from unweave.report.columns import group_heads, label_cell, placed_rows, verdict_columns
 from unweave.report.numbers import estimate_text, number_text, one_line
 from unweave.report.words import UNLEARNED, UNTRAINED, row_name, told_reason
@@ -128,6 +129,7 @@ def _point(row: Row, case: CaseResult) -> dict[str, Any]:
     return {
         "id": one_line(row.id),
         "name": row_name(row),
+        "stage": stage_of(row),
         "symbol": symbol_of(row),
         "label": label_cell(row).text,
         "x": row.xy.x,
@@ -142,6 +144,7 @@ def _point(row: Row, case: CaseResult) -> dict[str, Any]:
 def _bars(row: Row, untraining: Measured, unlearning: Measured) -> dict[str, Any]:
     return {
         "name": row_name(row),
+        "stage": stage_of(row),
         "kind": row.kind,
         "untraining": _measured(untraining),
         "unlearning": _measured(unlearning),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from unweave._types import Estimate, Measured, NotMeasured
 from unweave.records import Aim, CaseResult, Row
+from unweave.report.best import stage_rank
 from unweave.report.numbers import DASH, estimate_text, number_text, one_line, points_text, shares_text
 from unweave.report.words import LABEL_NAMES, UNLEARNED, UNTRAINED, off_line_text, row_name
 
@@ -33,19 +34,20 @@ class Column(NamedTuple):
 def ordered_rows(rows: Sequence[Row]) -> list[Row]:
     """Sort rows: references, fresh retrains and original as given, then methods by what is left to unlearn.
 
-    Where nothing of r_B was measured methods go by r_S; those without a number, then those without a
-    result, come last.
+    Methods at their defaults come first, then those at equal budgets. Where nothing of r_B was measured methods
+    go by r_S; those without a number, then those without a result, come last.
     """
     by_unlearning = any(isinstance(row.residual_unlearning, Estimate) for row in rows if row.kind == "method")
     return sorted(rows, key=partial(_rank, by_unlearning=by_unlearning))
 
 
-def _rank(row: Row, *, by_unlearning: bool) -> tuple[int, bool, bool, float, str]:
+def _rank(row: Row, *, by_unlearning: bool) -> tuple[int, tuple[int, float], bool, bool, float, str]:
     if row.kind != "method":
-        return (_KIND_ORDER[row.kind], False, False, 0.0, "")
+        return (_KIND_ORDER[row.kind], (0, 0.0), False, False, 0.0, "")
     residual = row.residual_unlearning if by_unlearning else row.residual_untraining
     left = residual.value if isinstance(residual, Estimate) else 0.0
-    return (_KIND_ORDER["method"], row.status != "ok", isinstance(residual, NotMeasured), left, row_name(row))
+    at = stage_rank(row)
+    return (_KIND_ORDER["method"], at, row.status != "ok", isinstance(residual, NotMeasured), left, row_name(row))
 
 
 def placed_rows(rows: Sequence[Row]) -> list[Row]:

@@ -45,7 +45,8 @@ def _plural(count: int, noun: str) -> str:
 
 
 def _noun(rows: Sequence[Row]) -> str:
-    return "method" if len({row.name for row in rows}) == len(rows) else "method setting"
+    settings = any(row.budget is not None for row in rows) or len({row.name for row in rows}) < len(rows)
+    return "method setting" if settings else "method"
 
 
 def _aim_clause(rows: Sequence[Row], aim: Aim) -> str:

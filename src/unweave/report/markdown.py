@@ -6,6 +6,7 @@ import re
 
 from unweave._types import Measured
 from unweave.records import Result, Row
+from unweave.report.best import BEST_HEADS, BEST_NOTE, BEST_TITLE, best_cells, best_of
 from unweave.report.numbers import estimate_text, one_line
 from unweave.report.words import LABEL_NAMES, row_name
 
@@ -17,7 +18,8 @@ def markdown_table(result: Result) -> str:
     """Label, t, r_S and r_B of every method on every case, with 95% intervals over models.
 
     A line per method in the order of the first case that has it, a column per case; a dash where nothing was
-    measured. Names from data are escaped.
+    measured. Names from data are escaped. Where methods were compared at equal budgets a second table names the
+    nearest to each aim.
 
     Args:
         result: What was measured.
@@ -35,7 +37,16 @@ def markdown_table(result: Result) -> str:
         found = [rows.get(name) for rows in by_case]
         shown = next(row_name(row) for row in found if row is not None)
         lines.append(_line([_escaped(shown), *("–" if row is None else _cell(row) for row in found)]))
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_nearest(result)]) + "\n"
+
+
+def _nearest(result: Result) -> list[str]:
+    found = [(case.name, one) for case in result.cases for one in best_of(case)]
+    if not found:
+        return []
+    head = ["case", *BEST_HEADS]
+    lines = [_line([_escaped(cell) for cell in (case, *best_cells(one))]) for case, one in found]
+    return ["", f"{BEST_TITLE}. {BEST_NOTE}", "", _line(head), _line(["---"] * len(head)), *lines]
 
 
 def _line(cells: list[str]) -> str:

@@ -26,7 +26,24 @@
   let waiting = [];
   function drawNext() {
     const { node, width } = waiting.shift();
-    drawChart(node, data.charts[Number(node.dataset.case)], width);
+    drawChart(node, shownOf(data.charts[Number(node.dataset.case)]), width);
+  }
+
+  // Methods at one budget, with what is no method; their groups and charts keep their places.
+  let stage = "all";
+  const isShown = (one) => stage === "all" || !one.stage || one.stage === stage;
+  function shownOf(chart) {
+    if (stage === "all") return chart;
+    return {
+      ...chart,
+      map: chart.map && { ...chart.map, points: chart.map.points.filter(isShown) },
+      residuals: chart.residuals.filter(isShown),
+      groups: chart.groups.map((group) => ({ ...group, rows: group.rows.filter(isShown) })),
+      trades: chart.trades.map((trade) => ({ ...trade, points: trade.points.filter(isShown) })),
+    };
+  }
+  function hideOthers(within) {
+    for (const part of within.querySelectorAll("[data-stage]")) part.hidden = !isShown(part.dataset);
   }
   function drawRest() {
     const until = performance.now() + 60;
@@ -47,6 +64,7 @@
     if (part.childNodes.length) return;
     const { fill: kind, case: number, line } = part.dataset;
     part.innerHTML = data[kind][Number(number)][Number(line)];
+    hideOthers(part);
     for (const image of part.querySelectorAll("[data-picture]")) image.src = data.pictures[Number(number)][image.dataset.picture];
   }
   document.addEventListener("toggle", (event) => {
@@ -55,7 +73,21 @@
   document.querySelectorAll("details[open] [data-fill]").forEach(fill); // opened before all was unpacked
 
   // One case at a time, or all of them.
-  for (const group of document.querySelectorAll(".toggle")) {
+  for (const group of document.querySelectorAll(".stages")) {
+    group.hidden = false;
+    const buttons = [...group.querySelectorAll("[data-stages]")];
+    stage = buttons[0].dataset.stages;
+    hideOthers(document);
+    group.addEventListener("click", (event) => {
+      const chosen = event.target.closest("[data-stages]");
+      if (!chosen) return;
+      stage = chosen.dataset.stages;
+      for (const button of buttons) button.setAttribute("aria-pressed", String(button === chosen));
+      hideOthers(document);
+      drawAll();
+    });
+  }
+  for (const group of document.querySelectorAll(".toggle:not(.stages)")) {
     group.hidden = false;
     group.addEventListener("click", (event) => {
       const chosen = event.target.closest("[data-show]");

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
+import unweave.report.best as best
 import unweave.report.columns as columns
 import unweave.report.headlines as headlines
 import unweave.report.regions as regions
@@ -83,6 +84,7 @@ def _template(name: str) -> Callable[..., str]:
         "p": p_text,
         "share": share_text,
         "row_name": words.row_name,
+        "stage_of": best.stage_of,
         "symbol": symbol_of,
         "outcome": words.OUTCOME_NAMES,
         "reason": words.told_reason,
@@ -165,6 +167,9 @@ def _view(case: CaseResult, charts: dict[str, Any]) -> dict[str, Any]:
         "furthest": [line for line in lines if line.row.furthest],
         "judged": [line for line in lines if line.row.kind == "method"],
         "columns": table,
+        "best": [best.best_cells(one) for one in best.best_of(case)],
+        "best_heads": best.BEST_HEADS,
+        "best_note": best.BEST_NOTE,
         # Each table has the groups of its own columns: what no row has a number for is left out of it.
         "behaviour": behaviour,
         "accuracy": accuracy,
@@ -250,6 +255,7 @@ def render_page(result: Result) -> str:
         views=views,
         provenance=provenance,
         schema=result.schema,
+        stages=best.stages_of([row for case in result.cases for row in case.rows]),
         specs=_specs(provenance.spec),
         how_to_read=words.HOW_TO_READ,
         policy=Markup(_policy(scripts, style)),

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unweave.records import CaseResult, Result, Row
+from unweave.report.best import BEST_HEADS, BEST_NOTE, BEST_TITLE, best_cells, best_of
 from unweave.report.columns import (
     Column,
     group_columns,
@@ -100,6 +101,20 @@ def _print_table(console: Console, title: str, columns: Sequence[Column], rows: 
         console.print()
 
 
+def _print_best(console: Console, case: CaseResult) -> None:
+    found = best_of(case)
+    if not found:
+        return
+    table = _table(console, BEST_TITLE)
+    for head in BEST_HEADS:
+        table.add_column(_text(console, head), overflow="fold")
+    for one in found:
+        table.add_row(*(_text(console, cell) for cell in best_cells(one)))
+    console.print(table)
+    console.print(_text(console, BEST_NOTE, "dim"))
+    console.print()
+
+
 def _footnotes(case: CaseResult) -> list[str]:
     notes = [margin_words(case.margin), attainable_words(case.geometry, case.margin)]
     if any(not group.in_verdict for row in case.rows for group in row.groups.values()):
@@ -137,6 +152,7 @@ def _print_body(console: Console, case: CaseResult, heading: str) -> None:
         if any(row.groups for row in rows):
             _print_table(console, "Behaviour shown, % of outputs", group_columns(rows, "behaviour"), rows)
             _print_table(console, "Accuracy, % with the clean label", group_columns(rows, "accuracy"), rows)
+    _print_best(console, case)
     for row in rows:
         if row.kind == "method":
             line = _text(console, row_name(row), "bold")

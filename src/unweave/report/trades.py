@@ -7,6 +7,7 @@ from typing import Any
 
 from unweave._types import Estimate, Measured
 from unweave.records import Aim, CaseResult, Row
+from unweave.report.best import stage_of
 from unweave.report.charts import symbol_of, tip_of
 from unweave.report.columns import damage_aim, group_heads, placed_rows
 from unweave.report.words import UNLEARNED, UNTRAINED, residual_of, row_name, told_reason
@@ -99,6 +100,7 @@ def _points(
     return [
         {
             "name": row_name(row),
+            "stage": stage_of(row),
             "symbol": symbol_of(row),
             "x": x,
             "y": y,

@@ -82,6 +82,9 @@ _STAGES = {
     "default": "",
     "tuned_untraining": " (tuned to untrain)",
     "tuned_unlearning": " (tuned to unlearn)",
+    # The name of such a row says at which budget it is.
+    "equal_cost": "",
+    "equal_rise": "",
 }
 
 
@@ -248,8 +251,9 @@ def row_reason(row: Row) -> str:
 
 
 def told_reason(row: Row) -> str:
-    """The reason a row carries, or one made from its numbers where it carries none or has no result."""
-    return one_line(row.reason) if row.status == "ok" and row.reason else row_reason(row)
+    """The reason a row carries with its note, or one made from its numbers where it has none or no result."""
+    said = one_line(row.reason) if row.status == "ok" and row.reason else row_reason(row)
+    return f"{said}; {one_line(row.note)}" if row.note else said
 
 
 def margin_words(margin: float) -> str:

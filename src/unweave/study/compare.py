@@ -34,14 +34,15 @@ from unweave.references import Store, key_of, lease, model_fields, opaque_fields
 from unweave.report import headline_result, markdown_table, render_page, result_html
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.away import names_sent
+from unweave.study.choices import Fair, choice_of, with_budgets
 from unweave.study.device import PROCESSES, check_engine
 from unweave.study.engines import Run, cores, engine_at_work
+from unweave.study.fair import why_refused
 from unweave.study.holdings import ids_of, keep_ids, made_anew, needed, of_other_versions
 from unweave.study.manifest import check_unchanged
-from unweave.study.methods import refusal
 from unweave.study.own_code import trusted_files
 from unweave.study.own_worlds import MethodsOf, panels
-from unweave.study.plugins import choice_to_json, code_name, methods_of, plugins_of, runs_here, told_of
+from unweave.study.plugins import code_name, methods_of, plugins_of, runs_here, told_of
 from unweave.study.preflight import check_room
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
 from unweave.study.tasks import analysis_fields, method_fields
@@ -128,6 +129,8 @@ def compare(
     case: Case | str | Sequence[Case | str] | None = None,
     *,
     methods: str | Sequence[str | tuple[str, dict[str, float]] | dict[str, Any]] | None = None,
+    equal_cost: float | None = None,
+    equal_rise: float | None = None,
     store: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     device: str = "cpu",
@@ -145,7 +148,9 @@ def compare(
     Args:
         case: One case or several, or names of registered ones; None = the two default cases.
         methods: Names, (name, parameters), or dicts with a name as in a spec; `all` for all there are; None = the
-            default methods.
+            default methods. `ssd then finetune` is one after the other.
+        equal_cost: Also run each method with as many whole epochs as this share of one retraining pays for.
+        equal_rise: Also take each model of each method to where its mean CE on D∖S has risen by so many nats.
         store: Folder of models and outputs; what it holds is not trained again.
         workers: Worker processes of one thread each; None = one per core, and one for what a GPU does.
         device: Where models are trained and edited: `cpu`, `cuda`, or one of several GPUs as `cuda:1`.
@@ -184,7 +189,7 @@ def compare(
     where = None if store is None else Path(store)
     trust = tuple(Path(one) for one in trust_code)
     spec = Spec(cases, chosen, store=where, workers=workers, device=device, engine=engine, trust_code=trust)
-    spec = replace(spec, plugins=tuple(Path(one) for one in plugins))
+    spec = replace(spec, fair=Fair(equal_cost, equal_rise), plugins=tuple(Path(one) for one in plugins))
     return run_spec(spec, on_progress=on_progress, on_message=on_message)
 
 
@@ -192,7 +197,7 @@ def _choice(given: str | tuple[str, dict[str, float]] | dict[str, Any]) -> Metho
     if isinstance(given, str):
         return MethodChoice(given, {})
     if isinstance(given, dict) and isinstance(given.get("name"), str):
-        return MethodChoice(given["name"], {key: value for key, value in given.items() if key != "name"})
+        return choice_of(given)
     if isinstance(given, tuple) and len(given) == 2:
         return MethodChoice(given[0], dict(given[1]))
     raise SpecError(f"`methods` holds {given!r}; expected a name, (name, parameters) or a dict with a name.")
@@ -212,6 +217,7 @@ def _run_spec(
     names = [case.name for case in spec.cases]
     if not names or len(set(names)) < len(names):
         raise UserError(f"Expected cases of different names, got {names or 'none'}.")
+    methods = with_budgets(methods, spec.fair)
     check_engine(spec.engine, spec.device)
     store = Store((spec.store or DEFAULT_STORE).absolute())
     store.check_writable()
@@ -267,8 +273,10 @@ def _run_spec(
 
 
 def _spec_tree(spec: Spec, methods: Sequence[MethodChoice]) -> dict[str, Any]:
-    listed = [{"name": one.name, **one.params} if one.params else one.name for one in methods]
-    return {"version": 1, "methods": listed, "cases": [case_to_tree(case) for case in spec.cases]}
+    named = [one for one in methods if one.stage == "default"]
+    listed = [{"name": one.name, **one.params} if one.params else one.name for one in named]
+    fair = {"fair": spec.fair.to_tree()} if spec.fair.to_tree() else {}
+    return {"version": 1, "methods": listed, **fair, "cases": [case_to_tree(case) for case in spec.cases]}
 
 
 def _ensure_worlds(store: Store, assemblies: Sequence[Assembly], run: Run, tell: Progress) -> tuple[int, int]:
@@ -302,12 +310,14 @@ def _ensure_methods(
     refused: dict[tuple[str, str], str] = {}
     for assembly in assemblies:
         for choice in methods[assembly.case.name]:
-            if why := refusal(assembly.setting.learner, choice.name, validation=len(assembly.validation)):
+            if store.has(key_of(method_fields(assembly, choice))):
+                continue
+            if why := why_refused(assembly, choice):
                 refused[assembly.case.name, choice.id] = why
-            elif not store.has(key_of(method_fields(assembly, choice))):
+            else:
                 label = f"running {choice.id} on {assembly.case.name} (seed {assembly.case.seed})"
                 reads = [*_originals(assembly), *code_name(choice)]
-                tasks.append(_task("run_method", store, assembly, label, reads, **choice_to_json(choice)))
+                tasks.append(_task("run_method", store, assembly, label, reads, choice=choice.to_json()))
                 about.append((assembly.case.name, choice))
     tell("methods", 0, len(tasks))
     done = _counter("methods", len(tasks), tell)
@@ -367,7 +377,7 @@ def _analyse(
     stored = 0
     for assembly in assemblies:
         choices = methods[assembly.case.name]
-        listed = [choice_to_json(choice) for choice in choices]
+        listed = [choice.to_json() for choice in choices]
         failed = {method: why for (case, method), why in failures.items() if case == assembly.case.name}
         key = key_of(analysis_fields(assembly, choices, failed))
         reads = [key, *(key_of(outputs_fields(assembly.setting, one)) for one in assembly.worlds.values())]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from unweave._errors import SpecError
+from unweave._errors import SpecError, UnknownNameError
 from unweave.learners import LearnerSpec
 from unweave.learners.specs import without_tied_variant
 from unweave.study.spec import MethodChoice
+
+if TYPE_CHECKING:
+    from unweave.methods import Declared
 
 # Named here, so that a run whose outputs are all stored need not import torch to know them;
 # a test holds this list against the registry.
@@ -73,11 +77,11 @@ def check_methods(methods: Sequence[MethodChoice]) -> None:
         for name, value in choice.params.items():
             if value < 0:
                 raise SpecError(f"`methods`: {choice.name}.{name} is {value}; expected a number ≥ 0.")
-        if choice.params.get("epochs", 0) > _MOST_EPOCHS:
-            raise SpecError(
-                f"`methods`: {choice.name}.epochs is {choice.params['epochs']:g} times those of the learner; "
-                f"expected at most {_MOST_EPOCHS}."
-            )
+            if name.endswith("epochs") and value > _MOST_EPOCHS:
+                raise SpecError(
+                    f"`methods`: {choice.name}.{name} is {value:g} times those of the learner; expected at most "
+                    f"{_MOST_EPOCHS}."
+                )
 
 
 def trains(method: str) -> str | None:
@@ -89,10 +93,18 @@ def trains(method: str) -> str | None:
     """
     if method in DEFAULT_METHODS:  # known without torch
         return None
+    declared = _declared(method)
+    return None if declared is None else declared.trains
+
+
+def _declared(method: str) -> Declared | None:
+    """What a method declares; None for one from outside that is not at hand here."""
     from unweave.methods import METHODS
 
-    # Of a method from outside that is not at hand here, nothing is known.
-    return METHODS.get(method).declared.trains if method in METHODS else None
+    try:
+        return METHODS.get(method).declared
+    except UnknownNameError:
+        return None
 
 
 def refusal(learner: LearnerSpec, method: str, *, validation: int) -> str:
@@ -116,11 +128,10 @@ def refusal(learner: LearnerSpec, method: str, *, validation: int) -> str:
         return ""
     if learner.opaque:
         return f"needs gradients, and of the learner {learner.label} only the outputs are known"
-    from unweave.methods import METHODS
-
+    declared = _declared(method)
     if trains(method) == "etd" and not learner.tied:
         return f"needs models trained with example-tied dropout: {without_tied_variant(learner)}"
-    if validation == 0 and method in METHODS and "validation" in METHODS.get(method).declared.needs:
+    if validation == 0 and declared is not None and "validation" in declared.needs:
         return (
             "needs held-out examples, and none are set aside (`probes.validation` is 0, or there is no test data)"
         )

@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unweave._errors import UserError
-from unweave._registry import Origin
+from unweave._errors import SpecError, UserError
 from unweave.learners.own_code import trusted_content
 from unweave.study.methods import DEFAULT_METHODS, check_methods, expanded
 from unweave.study.own_code import trusted_files
@@ -53,9 +52,16 @@ def methods_of(spec: Spec, names: Sequence[str]) -> tuple[MethodChoice, ...]:
 def _placed(choice: MethodChoice) -> MethodChoice:
     if choice.name in DEFAULT_METHODS:  # so that they need not be imported to know where they are from
         return choice
+    from unweave.methods.meta import parts_of
     from unweave.methods.plugins import method_entry, origin_of
 
-    return replace(choice, origin=origin_of(method_entry(choice.name)))
+    found = {origin_of(part) for part in parts_of(method_entry(choice.name))} - {None}
+    if len(found) > 1:
+        raise SpecError(
+            f"`methods`: the parts of {choice.name!r} are of {len(found)} files or packages; expected one beside "
+            "unweave's own. Put them into one file."
+        )
+    return replace(choice, origin=next(iter(found), None))
 
 
 def told_of(methods: Sequence[MethodChoice]) -> list[str]:
@@ -96,17 +102,6 @@ def code_sent(methods: Sequence[MethodChoice]) -> dict[str, bytes]:
         if choice.origin is not None
         for name in code_name(choice)
     }
-
-
-def choice_to_json(choice: MethodChoice) -> dict[str, Any]:
-    """A choice as arguments of a task."""
-    origin = None if choice.origin is None else list(choice.origin)
-    return {"name": choice.name, "params": choice.params, "origin": origin}
-
-
-def choice_from_json(name: str, params: dict[str, float], origin: Sequence[str] | None = None) -> MethodChoice:
-    """The choice that `choice_to_json` wrote."""
-    return MethodChoice(name, params, None if origin is None else Origin(*origin))
 
 
 @contextmanager

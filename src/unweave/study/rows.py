@@ -13,10 +13,10 @@ from unweave.references import Outputs, WorldName, WorldPlan
 from unweave.report import case_headline
 from unweave.study.assemble import Assembly
 from unweave.study.examples import with_furthest
+from unweave.study.fair import why_refused
 from unweave.study.frame import NULL_LEVEL, WORLD_NAMES, Frame, build_frame, forget_margins, geometry
 from unweave.study.judge import Cell, cell, unjudged, verdicts
 from unweave.study.measure import damage_of, groups_of, place, residual, tails_of
-from unweave.study.methods import refusal
 from unweave.study.plane import plane_of
 from unweave.study.samples import Sample, probabilities
 from unweave.study.spec import MethodChoice, case_to_json
@@ -68,7 +68,7 @@ def judge_case(
             both: dict[Aim, Verdict] = {aim: judged[choice.id, aim] for aim in frame.aims}
             rows.append(_method_row(frame, choice, samples[choice.id], one, both))
         else:
-            refused = refusal(assembly.setting.learner, choice.name, validation=len(assembly.validation)) != ""
+            refused = why_refused(assembly, choice) != ""
             rows.append(_row_without_result(choice, one, "refused" if refused else "failed"))
     rows, examples = with_furthest(assembly, frame, rows, samples)
     return CaseResult(
@@ -187,7 +187,7 @@ def _method_row(
         id=choice.id,
         name=choice.id,
         kind="method",
-        stage="default",
+        stage=choice.stage,
         status="ok",
         reason="",
         params=notes["params"],
@@ -196,6 +196,8 @@ def _method_row(
         verdict_unlearning=unlearning or unjudged(frame.not_declared),
         cost=Cost(notes["gradient_ratio"], notes["seconds"], notes["peak_memory_bytes"]),
         cite=notes["cite"],
+        budget=choice.budget,
+        note=notes.get("note", ""),
         **_measured(frame, sample),
     )
 
@@ -206,7 +208,7 @@ def _row_without_result(choice: MethodChoice, reason: str, status: Literal["fail
         id=choice.id,
         name=choice.id,
         kind="method",
-        stage="default",
+        stage=choice.stage,
         status=status,
         reason=reason,
         params=dict(choice.params),
@@ -224,4 +226,5 @@ def _row_without_result(choice: MethodChoice, reason: str, status: Literal["fail
         tail=None,
         damage=None,
         cost=Cost(0.0),
+        budget=choice.budget,
     )

@@ -16,56 +16,28 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from unweave._errors import SpecError, UnknownNameError
-from unweave._registry import Origin
 from unweave.problem import Case
 from unweave.records import Json
 from unweave.study.cases import CASES, DEFAULT_CASES
+from unweave.study.choices import Fair, read_fair, read_methods
+from unweave.study.choices import MethodChoice as MethodChoice
+from unweave.study.choices import shown as shown
 from unweave.study.device import PROCESSES, device_name, engine_name
 from unweave.study.id_files import place_paths, read_ids
 
 SPEC_VERSION = 1
-_RUN_KEYS = ("methods", "out", "store", "workers", "device", "engine")
+_RUN_KEYS = ("methods", "fair", "out", "store", "workers", "device", "engine")
 _ONE_OF = {"forget": ("discovery", "count", "ids")}
 """Keys of which a case has at most one: `--set` of one of them replaces the others."""
 _WHOLE = {"learner": "name", "behaviour": "kind"}
 """Tables whose other keys belong to the value of this one."""
-_LARGEST_PARAMETER = 1e30  # what is larger overflows in single precision
 
 _HALF_A_FLOAT = re.compile(r"[+-]?(\.\d+|\d+\.)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
-class MethodChoice:
-    """A method by name, with the parameters (floats) that differ from its defaults.
-
-    `origin` is None where the method is unweave's own, and until it is known.
-    """
-
-    name: str
-    params: dict[str, Any]
-    origin: Origin | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what is no finite number, from a file or from a script; 1 is the same parameter as 1.0."""
-        for key, value in self.params.items():
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not abs(value) <= _LARGEST_PARAMETER:
-                raise SpecError(
-                    f"`methods`: {self.name}.{key} is {shown(value)}; expected a finite number of at most "
-                    f"{_LARGEST_PARAMETER:g}."
-                )
-        object.__setattr__(self, "params", {key: float(value) for key, value in self.params.items()})
-
-    @property
-    def id(self) -> str:
-        """The name, with the parameters in brackets where there are any."""
-        inside = ", ".join(f"{key}={value:.12g}" for key, value in sorted(self.params.items()))
-        return f"{self.name}({inside})" if inside else self.name
-
-
-@dataclass(frozen=True)
 class Spec:
-    """A whole run: cases, methods (None = all that apply), and where things go (None = default).
+    """A whole run: cases, methods (None = the default ones), and where things go (None = default).
 
     `trust_code` and `plugins` are files that may be run; a spec in a file cannot name them: it might come from
     anywhere.
@@ -80,6 +52,7 @@ class Spec:
     engine: str = PROCESSES
     trust_code: tuple[Path, ...] = ()
     plugins: tuple[Path, ...] = ()
+    fair: Fair = Fair()
 
 
 def read_spec(
@@ -118,12 +91,13 @@ def read_spec(
         run["methods"] = list(methods)
     return Spec(
         tuple(case_from_tree(tree) for tree in trees),
-        _methods(run.get("methods")),
+        read_methods(run.get("methods")),
         _path(run, "out"),
         _path(run, "store"),
         _workers(run.get("workers")),
         device_name(run.get("device", "cpu")),
         engine_name(run.get("engine", PROCESSES)),
+        fair=read_fair(run.get("fair")),
     )
 
 
@@ -231,15 +205,6 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def shown(value: Any) -> str:
-    """A value for a message, shortened where it is long."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):
-        return f"{'a number' if isinstance(value, int) else 'a value'} too long to show"
-    return text if len(text) <= 80 else text[:80] + "…"
-
-
 def unknown_key(key: str, known: Sequence[str]) -> SpecError:
     """The error for a key that does not exist, with near ones of its table and equal ones of others."""
     own = {name.rpartition(".")[2]: name for name in known}
@@ -340,6 +305,10 @@ def _make_room(keys: Sequence[str], value: Any, trees: Sequence[dict[str, Any]])
 def _apply(
     setting: str, keys: Sequence[str], value: Any, trees: Sequence[dict[str, Any]], run: dict[str, Any]
 ) -> None:
+    if keys[0] == "fair" and len(keys) == 2:
+        held = run.setdefault("fair", {})
+        run["fair"] = {**(held if isinstance(held, dict) else {}), keys[1]: value}
+        return
     if keys[0] in _RUN_KEYS:
         if len(keys) > 1:
             raise SpecError(f"--set {shown(setting)}: `{keys[0]}` has no keys below it.")
@@ -352,32 +321,6 @@ def _apply(
             if not isinstance(place, dict):
                 raise SpecError(f"--set {shown(setting)}: `{key}` has no keys below it.")
         place[keys[-1]] = value
-
-
-def _methods(given: Any) -> tuple[MethodChoice, ...] | None:
-    if given is None:
-        return None
-    if given == "all":
-        given = ["all"]
-    if not isinstance(given, list) or not given:
-        raise SpecError(
-            f"`methods` is {shown(given)}; expected a list of names or of tables with a name, such as "
-            '["noop", { name = "scrub", lr = 0.01 }].'
-        )
-    choices = tuple(_method(one) for one in given)
-    ids = [choice.id for choice in choices]
-    twice = sorted({one for one in ids if ids.count(one) > 1})
-    if twice:
-        raise SpecError(f"`methods` lists {twice[0]} more than once.")
-    return choices
-
-
-def _method(given: Any) -> MethodChoice:
-    if isinstance(given, str):
-        return MethodChoice(given.strip(), {})
-    if not isinstance(given, dict) or not isinstance(given.get("name"), str):
-        raise SpecError(f"`methods` holds {shown(given)}; expected a name, or a table with a name.")
-    return MethodChoice(given["name"], {key: value for key, value in given.items() if key != "name"})
 
 
 def _path(run: Mapping[str, Any], key: str) -> Path | None:

@@ -30,7 +30,8 @@ from unweave.references import (
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.away import arrived
 from unweave.study.code import analysis_code, methods_code
-from unweave.study.plugins import at_hand, choice_from_json
+from unweave.study.fair import built, note_of, params_of
+from unweave.study.plugins import at_hand
 from unweave.study.rows import judge_case
 from unweave.study.spec import MethodChoice, case_from_tree, case_to_tree
 
@@ -73,6 +74,7 @@ def train_world(case: dict[str, Any], where: Where, world: WorldName, away: Away
 def method_fields(assembly: Assembly, choice: MethodChoice) -> dict[str, Any]:
     """What identifies the outputs of a method on every original."""
     originals = outputs_fields(assembly.setting, assembly.worlds["original"])
+    budget = {} if choice.budget is None else {"budget": {choice.stage: choice.budget}}
     return {
         "kind": "method outputs",
         "originals": originals,
@@ -83,6 +85,7 @@ def method_fields(assembly: Assembly, choice: MethodChoice) -> dict[str, Any]:
         "validation": [digest(one[assembly.validation]) for one in (assembly.data.test.x, assembly.data.test.y)],
         "code": methods_code(),
         **({} if choice.origin is None else {"plugin": choice.origin.digest}),
+        **budget,
     }
 
 
@@ -93,21 +96,14 @@ def stored_method(store: Objects, assembly: Assembly, choice: MethodChoice) -> O
 
 
 @task
-def run_method(
-    case: dict[str, Any],
-    where: Where,
-    name: str,
-    params: dict[str, Any],
-    origin: list[str] | None = None,
-    away: Away | None = None,
-) -> str:
+def run_method(case: dict[str, Any], where: Where, choice: dict[str, Any], away: Away | None = None) -> str:
     """Run a method on every original and store its outputs on the probes, with cost and parameters.
 
     Returns:
         "" or, if the method itself failed, the reason: that is a row of the table, not the end of a run.
     """
     assembly, objects = _arrive(case, where, away)
-    return _run_method(assembly, objects, choice_from_json(name, params, origin))
+    return _run_method(assembly, objects, MethodChoice.from_json(choice))
 
 
 def _run_method(assembly: Assembly, store: Objects, choice: MethodChoice) -> str:
@@ -122,7 +118,6 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
 
     from unweave.learners.nets import build
     from unweave.methods import Examples, run
-    from unweave.methods.plugins import build_method
     from unweave.references.ensure import ensure_outputs, forward, load_models
     from unweave.training.outputs import one_thread
     from unweave.training.replay import Training
@@ -141,7 +136,8 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
         store.write([Entry(method_fields(assembly, choice), {"logits": kept}, notes)])
         return ""
     setting, world = assembly.setting, assembly.worlds["original"]
-    keys = [derive(assembly.case.seed, "method", choice.id, k) for k in range(len(world.keys))]
+    # At every budget the same order of examples and the same noise.
+    keys = [derive(assembly.case.seed, "method", choice.setting, k) for k in range(len(world.keys))]
     retain, aside, test = np.setdiff1d(world.rows, assembly.forget), assembly.validation, assembly.data.test
     x, y = (torch.from_numpy(one).to(setting.device) for one in (setting.x, setting.y))
     held_out = (torch.from_numpy(one[aside]).to(setting.device) for one in (test.x, test.y))
@@ -150,7 +146,7 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
     try:
         with one_thread():
             edited = run(
-                build_method(entry, choice.params),
+                built(choice),
                 build(setting.learner),
                 originals,
                 forget=Examples(x[assembly.forget], y[assembly.forget]),
@@ -176,7 +172,8 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
         "chunk": edited.chunk,
         "seconds": time.perf_counter() - started,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "params": {**entry.defaults(), **choice.params},
+        "params": params_of(assembly, choice, edited),
+        "note": note_of(choice, edited, len(keys)),
         "cite": entry.declared.cite,
         **about(setting, world),
     }
@@ -218,12 +215,12 @@ def analyse(
     Args:
         case: The case.
         where: See `Where`.
-        methods: Name, parameters and origin of each method.
+        methods: Each method, as `MethodChoice.to_json` gives it.
         failures: Reason per method that has no outputs.
         away: What was sent along, if the store is elsewhere.
     """
     assembly, objects = _arrive(case, where, away)
-    choices = [choice_from_json(**one) for one in methods]
+    choices = [MethodChoice.from_json(one) for one in methods]
     fields = analysis_fields(assembly, choices, failures)
     found = read_verified(objects, key_of(fields))
     if found is not None:

@@ -1,0 +1,196 @@
+"""Meta-methods: one method after another, and another method for each part of S."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from unweave._errors import SpecError, UnknownNameError
+from unweave._random import Key, derive, generator
+from unweave._registry import Entry
+from unweave.learners.contract import Learner, State
+from unweave.methods.budgets import Within
+from unweave.methods.contract import METHODS, Declared, Examples, Method
+from unweave.methods.loop import Edited, run
+from unweave.training.replay import Training
+
+_THEN = re.compile(r"\s+then\s+")
+
+
+def chain(*methods: Method) -> Method:
+    """One method after the other, each starting from what the one before left, with its own momentum and noise.
+
+    Example:
+        >>> both = chain(METHODS.get("ssd").build(), METHODS.get("finetune").build())
+        >>> len(both.stages())
+        2
+    """
+    first, *rest = methods
+    then = first.then if not rest else (chain(*rest) if first.then is None else chain(first.then, *rest))
+    return first._replace(then=then)
+
+
+@dataclass(frozen=True)
+class Chain(Entry[Declared]):
+    """Several registered methods in a row under one name: `ssd then finetune`.
+
+    A parameter is that of a part: `ssd.alpha`; where a method stands twice its second place is `finetune#2.lr`.
+    """
+
+    parts: tuple[tuple[str, Entry[Declared]], ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """What the parts are."""
+        return f"First {', then '.join(entry.name for _, entry in self.parts)}."
+
+    def defaults(self) -> dict[str, Any]:
+        """The parameters of all parts with their defaults."""
+        return {f"{part}.{name}": v for part, entry in self.parts for name, v in entry.defaults().items()}
+
+    def build(self, **given: Any) -> Method:
+        """The parts, each with its parameters, in a row.
+
+        Raises:
+            UnknownNameError: for a parameter that no part has; near names are offered.
+        """
+        own: dict[str, dict[str, Any]] = {part: {} for part, _ in self.parts}
+        for name, value in given.items():
+            part, _, parameter = name.partition(".")
+            if part not in own or not parameter:
+                raise UnknownNameError(f"parameter of `{self.name}`", name, self.defaults())
+            own[part][parameter] = value
+        return chain(*(entry.build(**own[part]) for part, entry in self.parts))
+
+
+def _compose(name: str) -> Entry[Declared] | None:
+    """The entry of `a then b`; None for a name that is not of several."""
+    names = _THEN.split(name.strip())
+    if len(names) < 2:
+        return None
+    entries = [METHODS.get(one) for one in names]
+    parts: list[tuple[str, Entry[Declared]]] = []
+    for entry in entries:
+        times = sum(other is entry for _, other in parts)
+        parts.append((entry.name if times == 0 else f"{entry.name}#{times + 1}", entry))
+    declared = Declared(
+        family="meta",
+        needs=frozenset[str]().union(*(entry.declared.needs for entry in entries)),
+        authors_aim=None,
+        cite=", ".join(dict.fromkeys(entry.declared.cite for entry in entries if entry.declared.cite)),
+        equation=", then ".join(entry.declared.equation for entry in entries),
+        space={f"{part}.{key}": ends for part, entry in parts for key, ends in entry.declared.space.items()},
+        identity={f"{part}.{key}": one for part, entry in parts for key, one in entry.declared.identity.items()},
+        trains=next((entry.declared.trains for entry in entries if entry.declared.trains), None),
+    )
+    return Chain(" then ".join(names), entries[0].factory, declared, tuple(parts))
+
+
+METHODS.compose = _compose
+
+
+def parts_of(entry: Entry[Declared]) -> list[Entry[Declared]]:
+    """The methods that a name stands for: several where it is `a then b`."""
+    return [part for _, part in entry.parts] if isinstance(entry, Chain) else [entry]
+
+
+def thirds(scores: ArrayLike, *, parts: int = 3) -> list[NDArray[np.int64]]:
+    """Positions of S in parts of equal size by a score, lowest first; equal scores stay in their order.
+
+    Args:
+        scores: One finite number per example of S [n], such as how far it was memorised.
+        parts: How many parts; the first ones are larger by one where n is no multiple.
+
+    Raises:
+        SpecError: for scores that are not finite, or fewer than parts.
+
+    Example:
+        >>> [part.tolist() for part in thirds([0.9, 0.1, 0.5, 0.2])]
+        [[1, 3], [2], [0]]
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim != 1 or not np.isfinite(values).all():
+        raise SpecError("The scores of S hold what is no finite number, or are not one per example.")
+    if not 1 <= parts <= len(values):
+        raise SpecError(f"{len(values)} examples of S cannot be divided into {parts} parts.")
+    return [part.astype(np.int64) for part in np.array_split(np.argsort(values, kind="stable"), parts)]
+
+
+def random_scores(n: int, key: Key) -> NDArray[np.float64]:
+    """Scores without meaning: thirds by them are the control of thirds by a score that is to mean something."""
+    return generator(key, "random scores").random(n)
+
+
+def run_assigned(
+    methods: Sequence[Method | Within],
+    learner: Learner,
+    original: State,
+    *,
+    scores: ArrayLike,
+    forget: Examples,
+    retain: Examples,
+    keys: Sequence[Key],
+    validation: Examples | None = None,
+    training: Training | None = None,
+    chunk: int | None = None,
+) -> Edited:
+    """Divide S by a score and give each part to a method of its own, lowest scores first (RUM).
+
+    Step k runs its method with part k as the forget set, on the model that step k−1 left, which is its original;
+    what it must retain is D without the parts handled so far, its own included: parts still to come are retained.
+    With one method for all parts this is refinement alone; with `random_scores` it is the control by random parts.
+
+    Args:
+        methods: One per part, lowest scores first, as `run` takes them; all with the same keys of models.
+        learner: The learner that made the originals.
+        original: K models, stacked; left untouched.
+        scores: One number per example of S [n].
+        forget: S with the labels it was trained on.
+        retain: D∖S with the labels it was trained on.
+        keys: One key per model.
+        validation: Examples that no model was trained on; only for methods that need them.
+        training: How the originals were trained; only for methods that need their history.
+        chunk: Models per stack; None = what is found fastest here.
+
+    Returns:
+        The edited stack; its cost is that of all steps, over one retraining on D∖S. Its note names the sizes of
+        the parts.
+
+    Raises:
+        SpecError: for no method, or scores that do not fit S.
+        UserError: as `run` does.
+
+    Source: Zhao et al. (2024), arXiv 2406.01257, section 4 and the released main_rum.py, where the parts are by
+    memorisation and the methods do nothing, fine-tune and SalUn. Deviation: S is divided into parts of equal size
+    whatever it holds; the code takes the highest, middle and lowest of all of D.
+    """
+    if not methods:
+        raise SpecError("No method was assigned to any part of S; expected one per part.")
+    if np.shape(scores) != (len(forget.y),):
+        raise SpecError(f"There are scores of shape {np.shape(scores)} for {len(forget.y)} examples of S.")
+    places = [torch.from_numpy(part).to(forget.y.device) for part in thirds(scores, parts=len(methods))]
+    state, steps, ratio, size, notes = original, 0, 0.0, 0, list[str]()
+    for number, (method, place) in enumerate(zip(methods, places, strict=True)):
+        later = torch.cat([*places[number + 1 :], places[number][:0]])
+        kept = Examples(torch.cat([forget.x[later], retain.x]), torch.cat([forget.y[later], retain.y]))
+        edited = run(
+            method,
+            learner,
+            state,
+            forget=Examples(forget.x[place], forget.y[place]),
+            retain=kept,
+            keys=[derive(key, "part", number) for key in keys],
+            validation=validation,
+            training=None if training is None else training._replace(forget=training.forget[place.cpu().numpy()]),
+            chunk=chunk,
+        )
+        state, steps, size = edited.state, steps + edited.steps, max(size, edited.chunk)
+        ratio += edited.gradient_ratio * len(kept.y) / len(retain.y)
+        notes.append(f"{len(place)}" + (f" ({edited.note})" if edited.note else ""))
+    return Edited(state, ratio, steps, size, note=f"parts of S, lowest scores first: {', '.join(notes)}")

@@ -1,0 +1,180 @@
+"""Which methods a run takes, with which parameters, and at which budgets they are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from unweave._errors import SpecError
+from unweave._registry import Origin
+from unweave.records import Stage
+
+_LARGEST_PARAMETER = 1e30  # what is larger overflows in single precision
+_LARGEST_BUDGET = 100.0
+_BUDGETS: dict[str, Stage] = {"cost": "equal_cost", "rise": "equal_rise"}
+_UNCHANGED = ("noop",)  # what changes nothing is the same at every budget
+
+
+def shown(value: Any) -> str:
+    """A value for a message, shortened where it is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"{'a number' if isinstance(value, int) else 'a value'} too long to show"
+    return text if len(text) <= 80 else text[:80] + "…"
+
+
+@dataclass(frozen=True)
+class MethodChoice:
+    """A method by name, with the parameters (floats) that differ from its defaults.
+
+    At a stage other than the default one it is run within a budget: a cost, as a multiple of one retraining, or a
+    rise of the mean CE on D∖S, in nats. `origin` is None where the method is unweave's own, and until it is known.
+    """
+
+    name: str
+    params: dict[str, Any]
+    stage: Stage = "default"
+    budget: float | None = None
+    origin: Origin | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no finite number, from a file or from a script; 1 is the same parameter as 1.0."""
+        for key, value in self.params.items():
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not abs(value) <= _LARGEST_PARAMETER:
+                raise SpecError(
+                    f"`methods`: {self.name}.{key} is {shown(value)}; expected a finite number of at most "
+                    f"{_LARGEST_PARAMETER:g}."
+                )
+        object.__setattr__(self, "params", {key: float(value) for key, value in self.params.items()})
+        object.__setattr__(self, "name", " ".join(self.name.split()))
+
+    @property
+    def setting(self) -> str:
+        """The name, with the parameters in brackets where there are any."""
+        inside = ", ".join(f"{key}={value:.12g}" for key, value in sorted(self.params.items()))
+        return f"{self.name}({inside})" if inside else self.name
+
+    @property
+    def id(self) -> str:
+        """The setting, with its budget where it has one: `npo @ cost 0.1`."""
+        kind = next((kind for kind, stage in _BUDGETS.items() if stage == self.stage), "")
+        return f"{self.setting} @ {kind} {self.budget:.12g}" if kind else self.setting
+
+    def to_json(self) -> dict[str, Any]:
+        """The choice as arguments of a task."""
+        origin = None if self.origin is None else list(self.origin)
+        own = {"name": self.name, "params": self.params, "stage": self.stage, "budget": self.budget}
+        return {**own, "origin": origin}
+
+    @staticmethod
+    def from_json(given: Mapping[str, Any]) -> MethodChoice:
+        """The choice that `to_json` wrote."""
+        name, params, stage, budget, origin = (given[k] for k in ("name", "params", "stage", "budget", "origin"))
+        return MethodChoice(name, params, stage, budget, None if origin is None else Origin(*origin))
+
+
+@dataclass(frozen=True)
+class Fair:
+    """Budgets at which methods are compared beside their defaults.
+
+    Attributes:
+        cost: What each may cost, as a multiple of one retraining; None = not compared so.
+        rise: How far the mean CE on D∖S may rise, in nats; None = not compared so.
+    """
+
+    cost: float | None = None
+    rise: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no budget."""
+        for kind in _BUDGETS:
+            value = getattr(self, kind)
+            if value is not None and not 0 < value <= _LARGEST_BUDGET:
+                raise _no_budget(kind, value)
+
+    def to_tree(self) -> dict[str, float]:
+        """The budgets that are given, by key."""
+        return {kind: float(getattr(self, kind)) for kind in _BUDGETS if getattr(self, kind) is not None}
+
+
+def _no_budget(kind: str, value: Any) -> SpecError:
+    return SpecError(
+        f"`fair.{kind}` is {shown(value)}; expected a number above 0 and at most {_LARGEST_BUDGET:g}."
+    )
+
+
+def with_budgets(methods: Sequence[MethodChoice], fair: Fair) -> tuple[MethodChoice, ...]:
+    """The methods at their defaults, then each at every budget; what changes nothing has none.
+
+    Example:
+        >>> [one.id for one in with_budgets([MethodChoice("noop", {}), MethodChoice("npo", {})], Fair(rise=0.05))]
+        ['noop', 'npo', 'npo @ rise 0.05']
+    """
+    found = list(methods)
+    for kind, value in fair.to_tree().items():
+        own = [one for one in methods if one.name not in _UNCHANGED]
+        found += [replace(one, stage=_BUDGETS[kind], budget=value) for one in own]
+    return tuple(found)
+
+
+def read_fair(given: Any) -> Fair:
+    """The table `fair` of a spec.
+
+    Raises:
+        SpecError: for what is no table of `cost` and `rise`, or a value that is no budget.
+    """
+    if given is None:
+        return Fair()
+    if not isinstance(given, dict):
+        raise SpecError(f"`fair` is {shown(given)}; expected a table of `cost`, `rise` or both.")
+    for key, value in given.items():
+        if key not in _BUDGETS:
+            raise SpecError(f"Unknown key `fair.{key}` in the spec. Known here: fair.cost, fair.rise.")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _no_budget(key, value)
+    return Fair(**{key: float(value) for key, value in given.items()})
+
+
+def read_methods(given: Any) -> tuple[MethodChoice, ...] | None:
+    """The list `methods` of a spec.
+
+    Raises:
+        SpecError: for what is no list of names or of tables with a name, or lists one twice.
+    """
+    if given is None:
+        return None
+    if given == "all":
+        given = ["all"]
+    if not isinstance(given, list) or not given:
+        raise SpecError(
+            f"`methods` is {shown(given)}; expected a list of names or of tables with a name, such as "
+            '["noop", { name = "scrub", lr = 0.01 }].'
+        )
+    choices = tuple(_method(one) for one in given)
+    ids = [choice.id for choice in choices]
+    twice = sorted({one for one in ids if ids.count(one) > 1})
+    if twice:
+        raise SpecError(f"`methods` lists {twice[0]} more than once.")
+    return choices
+
+
+def _method(given: Any) -> MethodChoice:
+    if isinstance(given, str):
+        return MethodChoice(given.strip(), {})
+    if not isinstance(given, dict) or not isinstance(given.get("name"), str):
+        raise SpecError(f"`methods` holds {shown(given)}; expected a name, or a table with a name.")
+    return choice_of(given)
+
+
+def choice_of(given: dict[str, Any]) -> MethodChoice:
+    """A table with a name; in one of several methods in a row `ssd.alpha = 5` may be quoted as a key, or not."""
+    params: dict[str, Any] = {}
+    for key, value in given.items():
+        if isinstance(value, dict):
+            params |= {f"{key}.{inner}": one for inner, one in value.items()}
+        elif key != "name":
+            params[key] = value
+    return MethodChoice(given["name"], params)

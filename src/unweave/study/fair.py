@@ -1,0 +1,86 @@
+"""Methods within budgets: what is run, why one is refused, and what is said of a row."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unweave._errors import ApplicabilityError
+from unweave.study.assemble import Assembly
+from unweave.study.choices import MethodChoice
+from unweave.study.methods import refusal
+from unweave.study.plugins import at_hand
+
+if TYPE_CHECKING:
+    from unweave.methods import Edited, Method, Within
+
+
+def why_refused(assembly: Assembly, choice: MethodChoice) -> str:
+    """Why a method cannot run on a case, or not within its budget; "" if it can."""
+    # What a script registered is known in its own process alone.
+    at_work = nullcontext() if choice.origin is None or choice.origin.kind == "script" else at_hand(choice)
+    with at_work:
+        why = refusal(assembly.setting.learner, choice.name, validation=len(assembly.validation))
+        return why or _why_over_budget(assembly, choice)
+
+
+def _why_over_budget(assembly: Assembly, choice: MethodChoice) -> str:
+    if choice.budget is None:
+        return ""
+    from unweave.methods import METHODS, Sizes, Within, fit
+
+    if choice.origin is not None and choice.origin.kind == "script" and choice.name not in METHODS:
+        return ""
+    budget, recipe = built(choice), assembly.setting.learner.recipe
+    assert isinstance(budget, Within) and recipe is not None  # what has none was refused before
+    retain = len(np.setdiff1d(assembly.worlds["original"].rows, assembly.forget))
+    needs = METHODS.get(choice.name).declared.needs
+    held_out = len(assembly.validation) if "validation" in needs else 0
+    try:
+        fit(budget, recipe, Sizes(len(assembly.forget), retain, held_out))
+    except ApplicabilityError as error:
+        return str(error)
+    return ""
+
+
+def built(choice: MethodChoice) -> Method | Within:
+    """What `run` takes for a choice."""
+    from unweave.methods import METHODS, within
+    from unweave.methods.plugins import build_method
+
+    if choice.stage == "equal_cost":
+        return within(choice.name, cost=choice.budget, params=choice.params)
+    if choice.stage == "equal_rise":
+        return within(choice.name, rise=choice.budget, params=choice.params)
+    return build_method(METHODS.get(choice.name), choice.params)
+
+
+def params_of(assembly: Assembly, choice: MethodChoice, edited: Edited) -> dict[str, Any]:
+    """The parameters a method was run with, of which a budget sets the epochs."""
+    from unweave.methods import METHODS, Within
+
+    params, budget = {**METHODS.get(choice.name).defaults(), **choice.params}, built(choice)
+    recipe = assembly.setting.learner.recipe
+    if isinstance(budget, Within) and edited.epochs and recipe is not None:
+        scale = edited.epochs / (budget.longest * recipe.epochs)
+        params |= {name: value * scale for name, value in budget.epochs.items()}
+    return params
+
+
+def note_of(choice: MethodChoice, edited: Edited, models: int) -> str:
+    """What a budget made of a method, in words."""
+    if choice.budget is None:
+        return ""
+    run = f"{edited.epochs} epoch{'s' * (edited.epochs != 1)}" if edited.epochs else ""
+    if choice.stage == "equal_cost":
+        return "; ".join(
+            part for part in (f"{run} for a budget of {choice.budget:g}×" if run else "", edited.note) if part
+        )
+    reached = edited.reached or 0
+    said = f"a rise of {choice.budget:g} reached by {reached} of {models} models"
+    if reached < models:
+        end = f"after {run}, for at most the cost of one retraining" if run else "at the end of the edit"
+        said += f", the others taken {end}"
+    return said
