@@ -170,7 +170,7 @@ def woodbury(gradients: Rows, v: Params, *, damping: float) -> Tensor:
     family="second order",
     needs={"original", "forget", "retain"},
     authors_aim="untraining",
-    cite="jia2023sparsity",
+    cite="jia2023sparse",
     equation="θ + α·F⁻¹·(∇L_D − ∇L_{D∖S}), IU in table 1",
     space={"alpha": (0.1, 20.0), "damping": (1e-4, 1.0)},
     identity={"alpha": 0.0},
