@@ -120,7 +120,6 @@ def test_logits_of_other_parameters_would_be_seen(toy, monkeypatch):
 def test_a_method_does_not_hang_on_how_many_models_it_edits_at_once(name, contract, toy):
     build_method = METHODS.get(name).build
     at_once = toy.edit(build_method)
-    for chunk in (1, 2):
-        parts = toy.edit(build_method, chunk=chunk)
-        assert parts._replace(state=None, chunk=0) == at_once._replace(state=None, chunk=0)
-        assert contract.same_bits(parts.state, at_once.state)
+    parts = toy.edit(build_method, chunk=2)  # two models, and one alone
+    assert parts._replace(state=None, chunk=0) == at_once._replace(state=None, chunk=0)
+    assert contract.same_bits(parts.state, at_once.state)

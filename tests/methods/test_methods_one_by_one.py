@@ -23,13 +23,8 @@ def default(name: str):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_originals_and_data_are_untouched(name, contract, image_toy):
-    contract.check_input_untouched(default(name), image_toy)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_finite_and_of_the_same_shapes(name, contract, image_toy):
-    contract.check_finite(default(name), image_toy)
+def test_originals_and_data_are_untouched_and_all_is_finite(name, contract, image_toy):
+    contract.hold_finite(image_toy, contract.check_input_untouched(default(name), image_toy))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -57,8 +57,8 @@ def test_the_order_of_the_tensors_does_not_matter(strong, contract, toy):
     assert contract.same_bits(toy.edit(strong).state, turned.edit(strong).state)
 
 
-def test_originals_and_data_are_untouched(setting, contract, toy):
-    contract.check_input_untouched(setting, toy)
+def test_originals_and_data_are_untouched_and_all_is_finite(setting, contract, toy):
+    contract.hold_finite(toy, contract.check_input_untouched(setting, toy))
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "noop"])
@@ -71,10 +71,6 @@ def test_declared_identity_leaves_the_model_as_it_is(name, known, contract, toy)
     entry = METHODS.get(name)
     given = {**known[name].strong, **entry.declared.identity}
     contract.check_identity(lambda: entry.build(**given), toy)
-
-
-def test_finite_and_of_the_same_shapes(setting, contract, toy):
-    contract.check_finite(setting, toy)
 
 
 def test_cost_is_what_was_differentiated(setting, contract, toy):

@@ -18,6 +18,7 @@ from unweave.testing.checks import check_reproducible as check_reproducible
 from unweave.testing.checks import check_stacking as check_stacking
 from unweave.testing.checks import copied as copied
 from unweave.testing.checks import gap as gap
+from unweave.testing.checks import hold_finite as hold_finite
 from unweave.testing.checks import same_bits as same_bits
 from unweave.testing.direction import Quantity as Quantity
 from unweave.testing.direction import check_divergence as check_divergence

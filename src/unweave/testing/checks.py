@@ -82,8 +82,8 @@ def check_keys(build: Build, toy: Toy, *, matter: bool) -> None:
     hold(same_bits(first, other) != matter, f"keys {'do not ' if matter else ''}matter")
 
 
-def check_input_untouched(build: Build, toy: Toy) -> None:
-    """The originals and the data are bitwise what they were, and share no parameter with the result."""
+def check_input_untouched(build: Build, toy: Toy) -> State:
+    """The originals and the data are bitwise what they were; returns the result, which shares no parameter."""
     mine = toy._replace(
         originals=copied(toy.originals),
         forget=Examples(*(one.clone() for one in toy.forget)),
@@ -98,6 +98,7 @@ def check_input_untouched(build: Build, toy: Toy) -> None:
     for name, value in edited.params.items():
         own = value.data_ptr() != mine.originals.params[name].data_ptr()
         hold(own, f"{name} is the original's own tensor")
+    return edited
 
 
 def check_changed(build: Build, toy: Toy) -> None:
@@ -116,7 +117,11 @@ def check_identity(build: Build, toy: Toy) -> None:
 
 def check_finite(build: Build, toy: Toy) -> None:
     """All parameters and buffers are finite, of the shape and type they had."""
-    edited = toy.edit(build).state
+    hold_finite(toy, toy.edit(build).state)
+
+
+def hold_finite(toy: Toy, edited: State) -> None:
+    """What `check_finite` asks of edited models."""
     for before, after in zip(toy.originals, edited, strict=True):
         hold(list(before) == list(after), f"expected the tensors {list(before)}, got {list(after)}")
         for name, value in after.items():
