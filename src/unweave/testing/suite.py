@@ -43,7 +43,7 @@ class Contract(NamedTuple):
     mend: str
 
 
-def _on(check: Callable[..., None], *toys: Callable[[], Toy]) -> Callable[[Subject], None]:
+def _on(check: Callable[..., object], *toys: Callable[[], Toy]) -> Callable[[Subject], None]:
     def all_of_them(subject: Subject) -> None:
         for toy in toys:
             check(subject.build, toy())
