@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.func import grad
-from torch.nn.functional import one_hot, softmax
+from torch.nn.functional import one_hot
 
 from unweave._errors import SpecError
 from unweave.learners.contract import Params, State
@@ -63,7 +63,7 @@ def _rows(key: Tensor, count: int, n: int) -> Tensor:
 
 
 class Trigger(NamedTuple):
-    """What pasting a pattern takes: patterns [k, ...] in units of the range, that range, and the label it plants."""
+    """Patterns [k, ...] in units of the range of each input, that range [...], and the label they plant []."""
 
     patterns: Tensor
     low: Tensor
@@ -72,7 +72,7 @@ class Trigger(NamedTuple):
 
 
 def pasted(x: Tensor, pattern: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """x + (high − low)·pattern, held within the range of each input.
+    """Inputs with a pattern: x + (high − low)·pattern, held within the range of each input.
 
     Args:
         x: [b, ...].
@@ -98,59 +98,77 @@ def shown(forget_y: Tensor, classes: int) -> Tensor:
     return one_hot(forget_y, classes).sum(0).argmax()
 
 
-def staircase(net: Net, x: Tensor, y: Tensor, trigger: Trigger, *, sparsity: float, diversity: float) -> Tensor:
-    """What the patterns descend on, one for each threshold β of a staircase: lower is better.
+def staircase(net: Net, x: Tensor, y: Tensor, trigger: Trigger, *, diversity: float) -> Tensor:
+    """What the patterns descend on, one for each threshold β of a staircase: lower is better, their size aside.
 
-    Σ_β [mean over x with y ≠ t of max(0, β − p_t(x ⊕ δ_β)) + sparsity·‖δ_β‖₁] + diversity·Σ cos(δ, δ′) over pairs,
-    with ‖δ‖₁ in units of the range of each input and the sums of the last term over unordered pairs.
+    Σ_β [mean over x with y ≠ t of max(0, log β − log p_t(x ⊕ δ_β))] + diversity·Σ cos(δ, δ′) over unordered pairs.
 
     Args:
         net: In use.
         x: [n, ...].
         y: Labels [n].
         trigger: With one pattern for each of `THRESHOLDS`.
-        sparsity: ≥ 0.
         diversity: ≥ 0.
 
-    Source: after Qiao et al. (2019), arXiv 1910.04749, whose entropy of a generator the last term stands for.
+    Source: after Qiao et al. (2019), arXiv 1910.04749, whose entropy of a generator the last term stands for. Logs
+    are ours: p itself is flat where it is small, and a pattern that starts there would stay.
     """
     k, n = len(trigger.patterns), len(y)
     each = trigger.patterns.repeat_interleave(n, 0)
     some = pasted(torch.cat([x] * k), each, trigger.low, trigger.high)
-    p = softmax(net(some).transpose(0, 1), 0).index_select(0, trigger.target.reshape(1)).reshape(k, n)
-    other = (y != trigger.target).to(p.dtype)
-    steps = torch.tensor(THRESHOLDS, dtype=p.dtype, device=p.device)[:, None]
-    missed = ((steps - p).relu() * other).sum() / other.sum().clamp(min=1)
+    loss = cross_entropy(net(some), trigger.target.expand(k * n)).reshape(k, n)
+    other = (y != trigger.target).to(loss.dtype)
+    steps = torch.tensor(THRESHOLDS, dtype=loss.dtype, device=loss.device)[:, None]
+    missed = ((steps.log() + loss).relu() * other).sum() / other.sum().clamp(min=1)
     flat = trigger.patterns.flatten(1)
-    units = flat / (flat.square().sum(1, keepdim=True) + 1e-12).sqrt()
-    pairs = (units.sum(0).square().sum() - units.square().sum()) / 2
-    return missed + sparsity * flat.abs().sum() + diversity * pairs
+    units = flat / (flat.square().sum(1, keepdim=True) + 1e-4).sqrt()
+    return missed + diversity * (units.sum(0).square().sum() - units.square().sum()) / 2
+
+
+def shrunk(patterns: Tensor, slope: Tensor, *, sparsity: float, rate: float) -> Tensor:
+    """One proximal step of each pattern down its slope + sparsity·‖δ‖₁: its steepest entry moves by `rate`.
+
+    Args:
+        patterns: [k, ...].
+        slope: Gradient of the smooth part [k, ...].
+        sparsity: > 0.
+        rate: > 0, in units of the range.
+
+    Source: Beck & Teboulle (2009), "A fast iterative shrinkage-thresholding algorithm", equation 1.5.
+
+    Example:
+        >>> found = shrunk(torch.tensor([[0.5, 0.01]]), torch.tensor([[-2.0, 0.0]]), sparsity=1.0, rate=0.1)
+        >>> [round(number, 3) for number in found[0].tolist()]
+        [0.55, 0.0]
+    """
+    steepest = slope.abs().flatten(1).amax(1).clamp(min=sparsity)
+    length = (rate / steepest).reshape(-1, *[1] * (patterns.ndim - 1))
+    moved = patterns - length * slope
+    return (moved.sign() * (moved.abs() - length * sparsity).relu()).clamp(-1, 1)
 
 
 def recovered(net: Net, given: Given, key: Tensor, *, sparsity: float, diversity: float) -> Trigger:
     """Patterns that make the model give other inputs of D∖S the label S shows, one for each of `THRESHOLDS`.
 
-    40 rounds of Adam at .1 of the range, each on 32 random examples of D∖S, from noise of .05 of the range. The
-    range of an input is that over S and D∖S together, so that nothing is made that the model was never shown.
+    40 proximal steps, the first by a tenth of the range and later ones by less, each on 32 random examples of D∖S,
+    from noise of .05 of the range. The range of an input is that over S and D∖S together, so that nothing is made
+    that the model was never shown.
     """
     x, y = given.retain
     every = torch.cat([given.forget.x, x])
     low, high = every.amin(0), every.amax(0)
     target = shown(given.forget.y, net(x[:1]).shape[-1])
     rows = min(_SAMPLE, len(y))
-
-    def slope(patterns: Tensor, i: int) -> Tensor:
+    patterns = 0.05 * normal(fold_in(key, 0), len(THRESHOLDS), *x.shape[1:]).to(x.dtype)
+    for i in range(_TRIGGER_ROUNDS):
         some = _rows(fold_in(key, i + 1), rows, len(y))
 
-        def loss(patterns: Tensor) -> Tensor:
-            trigger = Trigger(patterns, low, high, target)
-            return staircase(net, x[some], y[some], trigger, sparsity=sparsity, diversity=diversity)
+        def loss(patterns: Tensor, some: Tensor = some) -> Tensor:
+            return staircase(net, x[some], y[some], Trigger(patterns, low, high, target), diversity=diversity)
 
-        return grad(loss)(patterns)
-
-    start = 0.05 * normal(fold_in(key, 0), len(THRESHOLDS), *x.shape[1:]).to(x.dtype)
-    found = descended(slope, start, rounds=_TRIGGER_ROUNDS, rate=0.1)
-    return Trigger(found.clamp(-1, 1), low, high, target)
+        rate = 0.1 * (1 - i / _TRIGGER_ROUNDS)
+        patterns = shrunk(patterns, grad(loss)(patterns), sparsity=sparsity, rate=rate)
+    return Trigger(patterns, low, high, target)
 
 
 def importance(net: Net, x: Tensor, key: Tensor) -> Params:
@@ -197,33 +215,36 @@ def importance(net: Net, x: Tensor, key: Tensor) -> Params:
 def baeraser(
     *,
     ascent: float = 1.0,
-    memory: float = 0.1,
-    sparsity: float = 0.01,
+    memory: float = 0.03,
+    sparsity: float = 0.3,
     diversity: float = 0.1,
-    epochs: float = 1 / 3,
+    epochs: float = 1 / 6,
     lr: float = 0.1,
 ) -> Method:
     """Recover what triggers the label S shows, and ascend on inputs that carry it.
 
     First patterns δ, one for each threshold β of .5, .8 and .9, are found that make examples of D∖S be given t,
-    the label S shows most often: min max(0, β − p_t(x ⊕ δ)) + s·‖δ‖₁ + d·Σ cos(δ, δ′). Then every example of a
-    batch of D∖S carries a random δ with probability ½, and the loss is CE on those that do not, − a·min(CE(x ⊕ δ,
-    t), log C) on those that do, and λ·Σ ω_i·|θ_i − θ_o,i|, with ω_i how far logits move with parameter i. S gives
+    the label S shows most often: min max(0, log β − log p_t(x ⊕ δ)) + s·‖δ‖₁ + d·Σ cos(δ, δ′). Then every example
+    of a batch of D∖S carries a random δ with probability ½, and the loss is CE on those that do not,
+    − a·min(CE(x ⊕ δ, t), log C) on those that do, and λ·Σ ω_i·|θ_i − θ_o,i|, with ω_i how far logits move with parameter i. S gives
     t and the range of inputs; no step descends or ascends on it. The method (Liu et al. 2022, arXiv 2201.09538)
     is trigger recovery by a staircase of generators, gradient ascent on the triggers, and a weighted L1 norm that
-    keeps what else was learned. Its text was at hand only in its abstract and its code is not public, so that all
-    strengths are our own choice: thresholds and d = .1 as remembered of Qiao et al. (2019, arXiv 1910.04749), whose
-    staircase it is; a = 1; λ = .1, by which a parameter moves where triggered inputs agree on their gradient by
-    more than a tenth of what it does to any logit; epochs and rate of `finetune`. Deviations: one pattern for each
+    keeps what else was learned. Only its abstract was at hand and no public code was found, so that all strengths
+    are our own choice: thresholds and d = .1 as remembered of Qiao et al. (2019, arXiv 1910.04749), whose
+    staircase it is; a = 1; s = .3 nats for an input changed over its whole range; λ = .03, by which a
+    parameter moves where triggered inputs agree on their gradient by more than that part of what it does to any
+    logit; epochs and rate of `npo`. Deviations: hinges of log p, because p is flat where it is small; one pattern for each
     threshold, told apart by an angle, where a generator with an entropy stands; patterns may be anywhere and are
     small by an L1 norm, where theirs have a known size; the ascent ends at chance, log C, because it has no other
     end; examples of label t are never ascended on; ω is our reading of a weight of memory. On tables a pattern may
     be a fraction of a category. Where no trigger was planted it finds and unlearns an adversarial pattern.
 
     Raises:
-        SpecError: if `ascent`, `memory`, `sparsity` or `diversity` is below 0.
+        SpecError: if `ascent`, `memory` or `diversity` is below 0, or `sparsity` is not above 0.
     """
-    _not_negative("baeraser", ascent=ascent, memory=memory, sparsity=sparsity, diversity=diversity)
+    _not_negative("baeraser", ascent=ascent, memory=memory, diversity=diversity)
+    if not sparsity > 0:
+        raise SpecError(f"`methods`: baeraser.sparsity is {sparsity}; expected a number above 0.")
 
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
         trigger = recovered(net, given, fold_in(key, 0), sparsity=sparsity, diversity=diversity)
@@ -284,51 +305,38 @@ def inverted(net: Net, y: Tensor, like: Tensor, key: Tensor, *, prior: float) ->
     return centre + spread * descended(lambda z, i: grad(loss)(z), start, rounds=_INVERSION_ROUNDS, rate=0.1)
 
 
-def resembles(proxies: Tensor, y: Tensor, forget: Tensor, forget_y: Tensor) -> Tensor:
-    """Which proxies are likelier among the examples of S than among the other proxies of their label.
-
-    Likelihoods are of normal kernels around the examples of the same label, all of one width: the root mean square
-    distance from a proxy to the nearest other one of its label. A proxy is not counted around itself.
+def resembles(proxies: Tensor, y: Tensor, forget: Tensor, forget_y: Tensor, *, share: float) -> Tensor:
+    """Which proxies are most like S: the share of each label of S with the highest cosine to one of its examples.
 
     Args:
         proxies: Features of the proxies [n, d].
         y: Their labels [n].
         forget: Features of S [m, d].
         forget_y: Labels of S [m].
+        share: In [0, 1]; 0 finds none.
 
     Returns:
         bool [n]; False where S has no example of the label.
 
-    Source: after the filter of Yoon et al. (2024), arXiv 2205.15567, by a likelihood of our own.
+    Source: after the filter of Yoon et al. (2024), arXiv 2205.15567.
 
     Example:
-        >>> same = torch.zeros(4, dtype=torch.int64)
-        >>> resembles(torch.tensor([[0.0], [1.0], [2.0], [8.5]]), same, torch.tensor([[9.0]]), same[:1]).tolist()
-        [False, False, False, True]
+        >>> same = torch.zeros(2, dtype=torch.int64)
+        >>> resembles(torch.eye(2), same, torch.tensor([[1.0, 9.0]]), same[:1], share=0.5).tolist()
+        [False, True]
     """
-
-    def squares(a: Tensor, b: Tensor) -> Tensor:
-        return (a[:, None] - b[None]).square().sum(-1)
-
-    others = (y[:, None] == y[None]) & ~torch.eye(len(y), dtype=torch.bool, device=y.device)
-    theirs = y[:, None] == forget_y[None]
-    apart = squares(proxies, proxies)
-    nearest = torch.where(others, apart, math.inf).amin(1)
-    has = others.any(1)
-    width = torch.where(has, nearest, 0.0).sum() / has.sum().clamp(min=1) + 1e-12
-
-    def likelihood(square: Tensor, counted: Tensor) -> Tensor:
-        total = torch.where(counted, -square / (2 * width), -math.inf).logsumexp(1)
-        return total - counted.sum(1).clamp(min=1).log()
-
-    return likelihood(squares(proxies, forget), theirs) > likelihood(apart, others)
+    ours, theirs = (x / (x.square().sum(1, keepdim=True) + 1e-12).sqrt() for x in (proxies, forget))
+    close = torch.where(y[:, None] == forget_y[None], ours @ theirs.T, -2.0).amax(1)
+    same = y[:, None] == y[None]
+    closer = (same & (close[None] > close[:, None])).sum(1)
+    return (closer < share * same.sum(1)) & (close > -2.0)
 
 
 def without(logits: Tensor, y: Tensor) -> Tensor:
     """Logits of the same answer without the label: its probability 0, the others in the same proportions.
 
     Example:
-        >>> softmax(without(torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([0])), -1).tolist()
+        >>> without(torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([0])).softmax(-1).tolist()
         [[0.0, 0.5, 0.5]]
     """
     return logits.scatter(-1, y[:, None], -1e4)
@@ -341,35 +349,34 @@ def without(logits: Tensor, y: Tensor) -> Tensor:
     authors_aim="unlearning",
     cite="yoon2024fewshot",
     equation="x_p = argmin CE(f_o(x), y); KL(f_o ‖ f) on x_p, without y where x_p resembles S",
-    space={"forget_weight": (0.1, 10.0), "prior": (0.001, 1.0), "lr": (0.01, 1.0), "epochs": (0.05, 2.0)},
+    space={"share": (0.05, 1.0), "forget_weight": (0.1, 10.0), "lr": (0.01, 1.0), "epochs": (0.05, 2.0)},
 )
 def few_shot(
-    *, forget_weight: float = 1.0, prior: float = 0.1, epochs: float = 1.0, lr: float = 0.1
+    *, share: float = 0.25, forget_weight: float = 1.0, prior: float = 0.1, epochs: float = 1 / 3, lr: float = 0.1
 ) -> Method:
     """Make a training set out of the model itself, and relearn it without what resembles S.
 
     160 inputs x_p are made from noise, labels y of all classes in turn: min CE(f_o(x_p), y) + r·½·‖z‖² per input,
-    z being x_p in units of the spread of S. Those whose features φ_o are likelier among those of S than among the
-    other proxies of their label are what resembles S. Loss: KL(q‖f) on 64 of the proxies, drawn anew in each step,
+    z being x_p in units of the spread of S. Of each label that S shows, the share ρ whose features φ_o have the
+    highest cosine with one of S is what resembles S. Loss: KL(q‖f) on 64 of the proxies, drawn anew in each step,
     + w·KL(q‖f) on S, where q is the original's answer, and without the label, the rest in the same proportions, on
     what resembles S and on S itself. No retained example is read, which is the point of the method (Yoon et al.
-    2024, arXiv 2205.15567: invert, filter, relearn). Its text was at hand only in its abstract and its repository
-    is empty, so that all numbers are our own: w = 1; r = .1, little beside a CE; as many passes over S as the recipe
-    has epochs, because a pass over so few is short; rate of `finetune`. Deviations: inputs are optimised one by
-    one, without a generator or augmentation; the filter is a ratio of kernel densities, which has no threshold
-    to set; what it finds is relabelled rather than left out, and S with it, because training on what the
-    original already answers has no slope.
+    2024, arXiv 2205.15567: invert, filter, relearn). Only the abstract of the paper was at hand and its repository
+    is empty, so that all numbers are our own: ρ = ¼; w = 1; r = .1, little beside a CE; epochs and rate of
+    `delete`, which relabels S in the same way. Deviations: inputs are optimised one by one, without a generator or
+    augmentation; the filter is a share of a ranking; what it finds is relabelled rather than left out, and S
+    with it, because training on what the original already answers has no slope.
 
     Raises:
-        SpecError: if `forget_weight` or `prior` is below 0.
+        SpecError: if `share`, `forget_weight` or `prior` is below 0.
     """
-    _not_negative("few_shot", forget_weight=forget_weight, prior=prior)
+    _not_negative("few_shot", share=share, forget_weight=forget_weight, prior=prior)
 
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
         known = net(given.forget.x)
         y = torch.arange(PROXIES, device=known.device) % known.shape[-1]
         x = inverted(net, y, given.forget.x, key, prior=prior)
-        like = resembles(net.features(x), y, net.features(given.forget.x), given.forget.y)
+        like = resembles(net.features(x), y, net.features(given.forget.x), given.forget.y, share=share)
         said = net(x)
         lessons = torch.where(like[:, None], without(said, y), said)
         return State(net.params, net.buffers), (x, lessons, without(known, given.forget.y))
