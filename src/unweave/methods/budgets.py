@@ -40,6 +40,7 @@ def examples_of(method: Method, recipe: Recipe, sizes: Sizes) -> int:
         if stage.prepare_cost is not None:
             total += stage.prepare_cost(sizes.forget, sizes.retain)
         passes = passes_of(stage, recipe, sizes)
+        total += len(passes) * stage.made
         for name in Sizes._fields:
             batches = sum(name in SETS[which] for which in passes)
             total += _in_batches(batches, getattr(sizes, name), recipe.batch_size)

@@ -216,6 +216,7 @@ class Method(NamedTuple):
             it holds is left as it is.
         rewind: Which epoch each model goes back to in the end; None = it stays as the last step left it.
         history: What of the training `prepare` finds in `given.history`.
+        made: How many examples of the method's own making each step differentiates beside its batches.
         then: The next stage: a method that starts from what this one left, with momentum and randomness of its
             own.
     """
@@ -232,6 +233,7 @@ class Method(NamedTuple):
     until: Until | None = None
     rewind: Rewind | None = None
     history: History | None = None
+    made: int = 0
     then: Method | None = None
 
     def stages(self) -> list[Method]:

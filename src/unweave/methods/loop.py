@@ -220,7 +220,7 @@ def _run(
         batches = {
             name: _batch(sources[name], orders[name].next(device)) for name in sources if name in SETS[which]
         }
-        examples += sum(batch.y.shape[1] for batch in batches.values()) * going
+        examples += (method.made + sum(batch.y.shape[1] for batch in batches.values())) * going
         stack.advance(i, batches, step_keys[i])
         steps += 1
         if steps in ends:

@@ -141,7 +141,7 @@ def check_cost(build: Build, toy: Toy) -> None:
             return method._replace(then=later)
 
         def spy(net: Net, aux: Any, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
-            seen.append(sum(len(batch.y) for batch in batches.values()))
+            seen.append(method.made + sum(len(batch.y) for batch in batches.values()))
             return step(net, aux, batches, i, key)
 
         return method._replace(step=spy, then=later)
