@@ -247,7 +247,7 @@ def with_new_masks(learner: Learner) -> Learner:
         drawn = (uniform(fold_in(key, 9), len(x), len(tied.general)) < 0.1).float()
         return tied.apply(state, x, torch.maximum(drawn, tied.general)), state.buffers
 
-    return replace(learner, apply=apply)
+    return replace(learner, apply=apply, tied=tied._replace(depth=None))
 
 
 def check_memorised_in_own_units(learner: Learner) -> None:

@@ -44,12 +44,15 @@ class Tied(NamedTuple):
         masks: `(buffers, x [b, ...]) → the units that each example has in training [b, units]`, 0 or 1.
         drawn: `(buffers, keys int64 [n]) → masks [n, units]` of any keys, in place of those of examples.
         apply: `(state, x, mask [b, units] or [units]) → logits` with these units alone.
+        depth: The number of hidden layers of a net that is a plain relu net but for the masks, whose training the
+            engine does by hand; None = it is differentiated.
     """
 
     general: Tensor
     masks: Callable[[Params, Tensor], Tensor]
     drawn: Callable[[Params, Tensor], Tensor]
     apply: Callable[[State, Tensor, Tensor], Tensor]
+    depth: int | None = None
 
 
 @dataclass(frozen=True)

@@ -75,10 +75,9 @@ def coins(keys: Tensor, count: int, p: float) -> Tensor:
         True
     """
     counter = torch.arange(1, -(-count // 4) + 1, dtype=torch.int64, device=keys.device) * _GOLDEN
-    bits = _mix(keys[:, None] + counter)
-    # Shifted with their sign, of which the last 16 bits know nothing.
-    parts = bits[..., None] >> (16 * torch.arange(4, dtype=torch.int64, device=keys.device))
-    return ((parts & 0xFFFF) < round(p * 2**16)).flatten(1)[:, :count].to(torch.float32)
+    # As they lie in memory, the last 16 bits of each number first, and in int32 without their sign.
+    parts = _mix(keys[:, None] + counter).view(torch.int16)[:, :count].to(torch.int32)
+    return ((parts & 0xFFFF) < round(p * 2**16)).to(torch.float32)
 
 
 def normal(key: Tensor, *shape: int) -> Tensor:

@@ -31,7 +31,7 @@ def in_bfloat16(learner: Learner) -> Learner:
 
     tied = learner.tied
     if tied is not None:
-        tied = tied._replace(apply=_in_bfloat16(tied.apply))
+        tied = tied._replace(apply=_in_bfloat16(tied.apply), depth=None)
     # The step by hand is in float32.
     return replace(learner, apply=apply, features=features, dense=None, tied=tied)
 

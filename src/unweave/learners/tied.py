@@ -39,7 +39,8 @@ def example_keys(x: Tensor) -> Tensor:
     bits = (x.flatten(1) + 0.0).view(torch.int32).to(torch.int64)
     place = torch.arange(bits.shape[1], dtype=torch.int64, device=x.device)
     factors = fold_in(torch.zeros((), dtype=torch.int64, device=x.device), place) | 1
-    return (bits * factors).sum(1)
+    # One pass over the memory where there is a product of matrices of such integers, which there is on no GPU.
+    return (bits * factors).sum(1) if x.is_cuda else bits @ factors
 
 
 def with_tied_dropout(
@@ -99,5 +100,5 @@ def with_tied_dropout(
         mask = masks(state.buffers, x) if train else general.to(x.device)
         return with_mask(state, x, mask), state.buffers
 
-    tied = Tied(general, masks, drawn, with_mask)
+    tied = Tied(general, masks, drawn, with_mask, learner.dense)
     return replace(learner, init=init, apply=apply, features=features, dense=None, tied=tied)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -14,11 +15,17 @@ from unweave.learners.specs import Recipe
 
 _AT_ONCE = 512  # examples: what a stack of small nets makes of them stays in the cache
 
-Step = Callable[[Tensor, Tensor, float | Tensor], None]
-"""`(x [K, batch, ...], y [K, batch], rate)`: one step of SGD of every model of a stack.
 
-A rate that is a tensor of one number is read when the step is taken, so that a recorded step can be taken at any.
-"""
+@runtime_checkable
+class Step(Protocol):
+    """One step of SGD of every model of a stack, on x [K, batch, ...] and y [K, batch].
+
+    A rate that is a tensor of one number is read when the step is taken, so that a recorded step can be taken at
+    any. A mask [K, batch, units of all hidden layers] says which of them each example has; None = all.
+    """
+
+    def __call__(self, x: Tensor, y: Tensor, rate: float | Tensor, mask: Tensor | None = None) -> None: ...
+
 
 
 class DenseStack:
@@ -80,13 +87,18 @@ class DenseStack:
         """Copies of the parameters of the moment."""
         return {n: v.clone(memory_format=torch.contiguous_format) for n, v in self.params().items()}
 
-    def forward(self, x: Tensor, *, slot: str = "") -> Tensor:
-        """Logits, classes first [K, classes, b], of x [K, b, ...]; they hold until the next pass in that slot."""
+    def forward(self, x: Tensor, *, slot: str = "", mask: Tensor | None = None) -> Tensor:
+        """Logits, classes first [K, classes, b], of x [K, b, ...]; they hold until the next pass in that slot.
+
+        Hidden units that `mask` [K, b, units of all layers] has as 0 are off, and get no gradient: an output of 0
+        is to `backward` that of a unit which relu holds there.
+        """
         depth, room = self._depth, self._room(slot, x.shape[1])
+        on = None if mask is None else mask.split([shape[2] for shape in self._shapes[:-2:2]], dim=-1)
         hidden = [x.flatten(2)]
         for layer in range(depth):
-            z = torch.baddbmm(self._biases[layer], hidden[-1], self._weights[layer], out=room[2 * layer])
-            hidden.append(z.relu_())
+            z = torch.baddbmm(self._biases[layer], hidden[-1], self._weights[layer], out=room[2 * layer]).relu_()
+            hidden.append(z if on is None else z.mul_(on[layer]))
         self._hidden[slot] = hidden
         return torch.baddbmm(self._biases[depth], self._weights[depth], hidden[-1].mT, out=room[-2])
 
@@ -157,9 +169,9 @@ def dense_steps(params: Params, *, depth: int, recipe: Recipe) -> tuple[Step, Ca
     theta, velocity, minus_one = nets.theta, nets.velocity, nets.theta.new_full((1, 1, 1), -1.0)
     keep = 1.0 if decay else momentum  # with decay the velocity is damped before gradients are added
 
-    def step(x: Tensor, y: Tensor, rate: float | Tensor) -> None:
+    def step(x: Tensor, y: Tensor, rate: float | Tensor, mask: Tensor | None = None) -> None:
         stacked, batch = y.shape
-        delta = nets.softmax(nets.forward(x))
+        delta = nets.softmax(nets.forward(x, mask=mask))
         delta.scatter_add_(1, y[:, None], minus_one.expand(stacked, 1, batch))
         if decay:
             velocity.mul_(momentum).add_(theta, alpha=decay)

@@ -198,6 +198,15 @@ def stepper(
             step(encode(state.buffers, x), y, rate)
 
         return by_hand, lambda: State(now(), state.buffers)
+    if learner.tied is not None and learner.tied.depth is not None:
+        masks = vmap(learner.tied.masks)
+        step, now = dense_steps(state.params, depth=learner.tied.depth, recipe=recipe)
+
+        def masked(x: Tensor, y: Tensor, rate: float | Tensor, number: int) -> None:
+            del number
+            step(x, y, rate, masks(state.buffers, x))
+
+        return masked, lambda: State(now(), state.buffers)
 
     differentiate = gradient(plain_loss(learner), stacked=True)
     private = None if recipe.clip is None else private_gradient(learner)
