@@ -24,8 +24,9 @@ class Step(Protocol):
     any. A mask [K, batch, units of all hidden layers] says which of them each example has; None = all.
     """
 
-    def __call__(self, x: Tensor, y: Tensor, rate: float | Tensor, mask: Tensor | None = None) -> None: ...
-
+    def __call__(self, x: Tensor, y: Tensor, rate: float | Tensor, mask: Tensor | None = None) -> None:
+        """Take the step."""
+        ...
 
 
 class DenseStack:
