@@ -17,18 +17,22 @@ def methods_page() -> str:
         "# Methods",
         "",
         "Made from the code by `python docs/build.py`. Rates and epochs are relative to the learner's recipe:",
-        "`epochs` 1/3 of a recipe of 30 is 10 passes, `lr` 0.1 of a rate of 0.3 is 0.03. Every method sees the",
-        "original, S and D∖S, and nothing else. Defaults are those of the papers; nothing is tuned.",
+        "`epochs` 1/3 of a recipe of 30 is 10 passes, `lr` 0.1 of a rate of 0.3 is 0.03. A method sees what",
+        "it says it needs: the original, S, D∖S; some need test examples that no model was trained on",
+        "(validation) or the training of the model itself (history), which is repeated to the bit. One that",
+        "trains by an algorithm of its own (A′) is compared with models trained so. Defaults are those of the",
+        "papers where there are any; nothing is tuned. Several in a row are named `ssd then finetune`; methods",
+        "of your own: [plugins.md](plugins.md). What they did: [results.md](results.md).",
         "",
         "| name | family | authors' aim | needs | source |",
         "|---|---|---|---|---|",
     ]
     for entry in METHODS:
         declared = entry.declared
-        needs = ", ".join(sorted(declared.needs))
+        needs = ", ".join([*sorted(declared.needs), *([f"A′: {declared.trains}"] if declared.trains else [])])
         source = f"{declared.cite}, {declared.equation}" if declared.cite else declared.equation
-        aim = declared.authors_aim or "–"
-        lines.append(f"| [{entry.name}](#{entry.name}) | {declared.family} | {aim} | {needs} | {source} |")
+        aim, escaped = declared.authors_aim or "–", source.replace("|", "\\|")
+        lines.append(f"| [{entry.name}](#{entry.name}) | {declared.family} | {aim} | {needs} | {escaped} |")
     for entry in METHODS:
         lines += ["", f"## {entry.name}", "", inspect.getdoc(entry.factory) or "", ""]
         defaults = ", ".join(f"`{name}` {value:.4g}" for name, value in entry.defaults().items())
