@@ -14,7 +14,7 @@ from unweave.problem import DataChoice, ForgetChoice, ProbeChoice
 from unweave.references import Packed, Store, key_of, model_fields, opaque_fields, outputs_fields
 from unweave.study import assemble, trusted_files
 from unweave.study.away import code_here, names_sent, sender
-from unweave.study.spec import case_to_tree
+from unweave.study.spec import MethodChoice, case_to_tree
 from unweave.study.tasks import run_method, train_world
 
 TINY = Case(
@@ -101,7 +101,7 @@ def test_objects_are_sent_whole_or_not_at_all(store):
     # The one that was not sent is made anew where it is needed, and the same.
     outputs = key_of(outputs_fields(here.setting, here.worlds["original"]))
     away = Away(sent(give, names_sent(here, [*keys, outputs])))
-    assert run_method(case_to_tree(TINY), where(store, here), "noop", {}, away=away) == ""
+    assert run_method(case_to_tree(TINY), where(store, here), MethodChoice("noop", {}).to_json(), away=away) == ""
     assert keys[0] in {one.key for one in away.made}
     store.commit(away.made)
     assert store.read(keys[0])

@@ -18,7 +18,7 @@ from unweave.problem import DataChoice, ForgetChoice, ProbeChoice
 from unweave.records import rows_csv
 from unweave.references import Store
 from unweave.study import DEFAULT_METHODS, MethodChoice, assemble, catalogue, read_spec, tasks
-from unweave.study.plugins import choice_from_json, choice_to_json, code_name, code_sent
+from unweave.study.plugins import code_name, code_sent
 from unweave.study.spec import case_to_tree
 from unweave.study.tasks import method_fields, run_method
 
@@ -118,13 +118,13 @@ def test_only_methods_from_outside_have_the_digest_of_their_code_in_their_key(wr
     assembly, own = assemble(TINY), Origin("file", "x.py", "0" * 64)
     plain = method_fields(assembly, MethodChoice("noop", {}))
     assert "plugin" not in plain
-    assert method_fields(assembly, MethodChoice("noop", {}, own)) == {**plain, "plugin": own.digest}
+    assert method_fields(assembly, MethodChoice("noop", {}, origin=own)) == {**plain, "plugin": own.digest}
 
 
 def test_a_choice_survives_the_way_to_a_worker():
     for origin in (None, Origin("package", "p 1", "ab")):
-        choice = MethodChoice("m", {"a": 1.0}, origin)
-        assert choice_from_json(**choice_to_json(choice)) == choice
+        choice = MethodChoice("m", {"a": 1.0}, origin=origin)
+        assert MethodChoice.from_json(choice.to_json()) == choice
 
 
 def test_a_file_that_was_imported_before_may_be_a_plugin_as_well(write, tmp_path, monkeypatch):
@@ -226,17 +226,17 @@ def test_a_file_that_changed_while_the_run_was_at_work_ends_it(write, tmp_path):
         "device": "cpu",
         "shared": None,
     }
-    choice = choice_to_json(MethodChoice("my_method", {}, Origin("file", str(file), "0" * 64)))
+    choice = MethodChoice("my_method", {}, origin=Origin("file", str(file), "0" * 64)).to_json()
     with pytest.raises(UserError, match="my_method.py has changed since it was trusted"):
-        run_method(case_to_tree(TINY), where, **choice)
-    package = choice_to_json(MethodChoice("noop", {}, Origin("package", "gone 1", "0" * 64)))
+        run_method(case_to_tree(TINY), where, choice)
+    package = MethodChoice("noop", {}, origin=Origin("package", "gone 1", "0" * 64)).to_json()
     with pytest.raises(UserError, match="The package gone 1 with the method noop has changed since the run began"):
-        run_method(case_to_tree(TINY), where, **package)
+        run_method(case_to_tree(TINY), where, package)
 
 
 def test_files_are_sent_along_as_content_once_trusted(write):
     file = write(example())
-    choice = MethodChoice("my_method", {}, Origin("file", str(file), sha256(file)))
+    choice = MethodChoice("my_method", {}, origin=Origin("file", str(file), sha256(file)))
     assert code_sent([choice, choice, MethodChoice("noop", {})]) == {f"plugin:{sha256(file)}": file.read_bytes()}
     assert code_name(MethodChoice("noop", {})) == ()
     write(example() + "# changed")
