@@ -95,7 +95,7 @@ BAD = {
     ),
     "channels of a learner without": (
         _set("learner.channels=3"),
-        "Unknown parameter of `mlp` `channels`. Known: depth, width",
+        "Unknown parameter of `mlp` `channels`. Known: depth, etd, p_gen, width",
     ),
     "no channels": (
         _set("learner.name=cnn", "learner.channels=0"),

@@ -109,8 +109,8 @@ def test_an_error_of_one_world_leaves_the_others_stored(
 ):
     real = engines.sender
 
-    def spoilt(store: Any, assemblies: Any) -> Any:
-        give = real(store, assemblies)
+    def spoilt(*given: Any) -> Any:
+        give = real(*given)
         return lambda name: _without_labels(give(name)) if name == "case bad" else give(name)
 
     monkeypatch.setattr(engines, "sender", spoilt)

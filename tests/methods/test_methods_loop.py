@@ -136,7 +136,10 @@ def noisy(toy) -> Learner:
         noise = uniform(key, *logits.shape)
         return logits + noise, {"passes": state.buffers["passes"] + 1, "last": noise.mean()}
 
-    return replace(toy.learner, apply=apply, dense=None)
+    def init(key):
+        return State(toy.learner.init(key).params, {"passes": torch.tensor(0), "last": torch.tensor(0.0)})
+
+    return replace(toy.learner, init=init, apply=apply, dense=None)
 
 
 def buffered(toy):

@@ -187,22 +187,21 @@ def test_the_bug_of_an_author_costs_the_authors_row_only(tmp_path, monkeypatch):
     assert "raised KeyError: 'nothing' (test_compare.py" in by_name["broken"].reason
 
 
-def test_memory_that_runs_out_in_a_method_is_no_bug_of_its_author(tmp_path, monkeypatch):
+def test_memory_that_runs_out_in_a_method_is_no_bug_of_its_author(tmp_path):
     from unweave.execute import WorkerError
-    from unweave.methods import METHODS, Method
 
-    def greedy():
-        """A method that needs more than there is."""
-
-        def step(net, aux, batches, i, key):
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
-
-        return Method(step, 0.5, 0.1)
-
-    entry = METHODS.get("finetune")
-    monkeypatch.setitem(METHODS._entries, "greedy", type(entry)("greedy", greedy, entry.declared))
+    greedy = tmp_path / "greedy.py"
+    greedy.write_text(
+        "from unweave.methods import Method, method\n\n"
+        '@method(name="greedy", family="own", needs={"retain"}, authors_aim=None, cite="own", equation="none")\n'
+        "def greedy(*, epochs: float = 0.5) -> Method:\n"
+        '    """Need more than there is."""\n'
+        "    def step(net, aux, batches, i, key):\n"
+        '        raise RuntimeError("DefaultCPUAllocator: can\'t allocate memory: you tried to allocate 9 bytes.")\n'
+        "    return Method(step, epochs, 0.1)\n"
+    )
     with pytest.raises(WorkerError, match="(?s)memory ran out over it: .*The other task is done"):
-        compare(TINY, methods=["noop", "greedy"], store=tmp_path, workers=1)
+        compare(TINY, methods=["noop", "greedy"], store=tmp_path, workers=1, plugins=[greedy])
 
 
 def test_cases_by_name_and_methods_as_in_a_spec(tmp_path):

@@ -56,12 +56,18 @@ def test_refused_rows_read_well(result, capsys):
 
 
 def test_what_needs_no_gradient_is_what_takes_no_step():
-    opaque, net = specify("forest", (4,), 2), specify("mlp", (4,), 2)
+    opaque, plain, tied = (
+        specify("forest", (4,), 2),
+        specify("mlp", (4,), 2),
+        specify("mlp", (4,), 2, config={"etd": 0.1}),
+    )
     for entry in METHODS:
         method = entry.build()
         nothing = all(stage.step is None and stage.prepare is None for stage in method.stages())
         assert (refusal(opaque, entry.name, validation=9) == "") == nothing
+        net = plain if entry.declared.trains is None else tied
         assert refusal(net, entry.name, validation=9) == ""
+        assert (refusal(plain, entry.name, validation=9) == "") == (net is plain)
         held_out = "validation" in entry.declared.needs
         assert ("held-out" in refusal(net, entry.name, validation=0)) == held_out
 

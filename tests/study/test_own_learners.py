@@ -83,11 +83,14 @@ def test_the_example_of_the_documentation_runs(write, tmp_path):
 
 def test_all_methods_run_on_batch_norm_and_dropout(write):
     from unweave.methods import METHODS, Examples, run
+    from unweave.training.replay import Training
 
     setting = assembled(write(example())).setting
     learner, x, y = build(setting.learner), torch.from_numpy(setting.x), torch.from_numpy(setting.y)
     originals = many(learner, x[:40], y[:40], rows=[np.arange(40)] * 2, keys=[1, 2])
     sets = {"forget": Examples(x[:10], y[:10]), "retain": Examples(x[10:40], y[10:40])}
+    sets["validation"] = Examples(x[40:60], y[40:60])
+    sets["training"] = Training(x[:40], y[:40], np.arange(40), [1, 2], np.arange(10))
     for entry in METHODS:
         edited = run(entry.build(), learner, originals, **sets, keys=[3, 4])
         again = run(entry.build(), learner, originals, **sets, keys=[3, 4])

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from unweave._random import derive
+from unweave.learners import specify
 from unweave.learners.contract import State
+from unweave.learners.nets import build
 from unweave.training import lift
 from unweave.training.batches import epoch_orders
 from unweave.training.engine import inputs_first, many, stack, take, unstack
@@ -40,6 +42,21 @@ def test_the_result_is_the_same_to_the_bit_in_chunks_of_any_size(by_hand, depth,
         together = stack(parts)
         for name, value in whole.params.items():
             assert torch.equal(together.params[name], value), f"{name} differs in chunks of {size}"
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_one_model_alone_is_the_same_to_the_bit_as_in_a_stack(last):
+    """Sums over a batch, and a last batch of one example, are products with a vector: one model's may go elsewhere."""
+    recipe = {"lr": 0.1, "epochs": 2, "batch_size": 64}
+    learner = build(specify("mlp", (64,), 10, config={"width": 64}, recipe=recipe))
+    rng = np.random.default_rng(3)
+    x = torch.from_numpy(rng.random((128 + last, 64), dtype=np.float32))
+    y = torch.from_numpy(rng.integers(10, size=128 + last))
+    rows = [np.arange(128 + last)] * 3
+    whole = many(learner, x, y, rows=rows, keys=KEYS[:3], chunk=3)
+    alone = many(learner, x, y, rows=rows, keys=KEYS[:3], chunk=1)
+    for name, value in whole.params.items():
+        assert torch.equal(alone.params[name], value), name
 
 
 def test_dropout_is_the_same_to_the_bit_in_chunks_of_any_size(noisy_learner, toy_data):

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from torch import Tensor
 
+from unweave._errors import UserError
 from unweave._registry import Registry
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in
@@ -26,6 +27,7 @@ SETS: dict[Pass, tuple[str, ...]] = {
     "all": ("forget", "retain", "validation"),
 }
 """Of which sets the batches of a step are."""
+NO_VALIDATION = "The method needs examples that no model was trained on: give `validation`."
 Aux = Any
 """What a method carries from `prepare` to its steps: any tree of tensors about one model."""
 
@@ -54,6 +56,17 @@ class Given(NamedTuple):
     original: State
     validation: Examples | None = None
     history: Any = None
+
+    @property
+    def held_out(self) -> Examples:
+        """The validation set, for methods that declare that they need it.
+
+        Raises:
+            UserError: if there is none.
+        """
+        if self.validation is None:
+            raise UserError(NO_VALIDATION)
+        return self.validation
 
 
 class Batch(NamedTuple):

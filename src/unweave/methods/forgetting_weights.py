@@ -131,7 +131,7 @@ def falw(*, tau: float = 1.0, epochs: float = 1 / 3, lr: float = 1.0) -> Method:
 
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
         state, labels = draw_wrong_labels(net, given, key)
-        unseen = _validation(given)
+        unseen = given.held_out
         logits = net(unseen.x)
         balanced = balance(given.forget.y, logits.shape[-1], tau=tau)
         return state, (labels, unseen_by_class(logits, unseen.y), balanced)
@@ -147,8 +147,3 @@ def falw(*, tau: float = 1.0, epochs: float = 1 / 3, lr: float = 1.0) -> Method:
         return (weight * cross_entropy(logits, labels[position])).mean()
 
     return Method(step, epochs, lr, prepare=prepare, passes=forget_then_retain)
-
-
-def _validation(given: Given) -> Examples:
-    assert given.validation is not None  # declared as needed
-    return given.validation

@@ -16,7 +16,7 @@ from unweave._random import Key, derive, generator
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in, key_tensor
 from unweave.methods.budgets import Sizes, Within, fit, passes_of
-from unweave.methods.contract import SETS, Batch, Examples, Given, Method, Moment, Net, plan_for
+from unweave.methods.contract import NO_VALIDATION, SETS, Batch, Examples, Given, Method, Moment, Net, plan_for
 from unweave.methods.rise import Rises, fixed_sample, looks
 from unweave.methods.steps import stepper
 from unweave.methods.until import Epochs, Holds, Request, asker
@@ -192,6 +192,8 @@ def _run(
         sources["validation"] = request.validation
     sizes = Sizes(**{name: len(part.y) for name, part in sources.items()})
     passes = passes_of(method, learner.recipe, sizes)
+    if any(name not in sources for which in set(passes) for name in SETS[which]):
+        raise UserError(NO_VALIDATION)
     plan = plan_for(method.epochs, learner.recipe, n_forget=sizes.forget, n_retain=sizes.retain)
     per_epoch = max(1, len(passes) // plan.epochs)
     if rises is not None and (passes or method.then is not None):

@@ -30,8 +30,7 @@ def errors(net: Net, aux: Aux, given: Given) -> tuple[Tensor, Tensor]:
         Two numbers in [0, 1].
     """
     del aux
-    assert given.validation is not None  # the method declares that it needs it
-    x, y = given.validation
+    x, y = given.held_out
     classes = net(x[:1]).shape[-1]
     seen = wrong(net, *given.forget).mean()
     return seen, (weights_as(y, given.forget.y, classes) * wrong(net, x, y)).sum()

@@ -108,8 +108,8 @@ def choose_probes(
 def hold_out(n_test: int, planted: Planted, *, count: int, key: Key) -> Ints:
     """Choose the test examples that are set aside for methods, and are no probes.
 
-    Test examples that are instances of the behaviour are chosen as well, unless there are fewer than
-    2·`MIN_PROBES`: then they all stay probes.
+    Instances of the behaviour and ordinary examples are chosen alike; where there are fewer than 2·`MIN_PROBES` of
+    either, they all stay probes.
 
     Args:
         n_test: Number of test examples.
@@ -121,9 +121,11 @@ def hold_out(n_test: int, planted: Planted, *, count: int, key: Key) -> Ints:
         Rows of the test data, sorted.
     """
     rows = np.arange(n_test)
-    unseen = planted.unseen
-    if unseen is not None and unseen.rows is not None and len(unseen.rows) < 2 * MIN_PROBES:
-        rows = np.setdiff1d(rows, unseen.rows)
+    found = planted.unseen
+    unseen = rows[:0] if found is None or found.rows is None else found.rows
+    for group in (unseen, np.setdiff1d(rows, unseen)):
+        if len(group) < 2 * MIN_PROBES:
+            rows = np.setdiff1d(rows, group)
     count = min(count, n_test // 5, len(rows))
     return np.sort(generator(key, "validation").choice(rows, count, replace=False))
 

@@ -37,13 +37,7 @@ class Best(NamedTuple):
 
 
 def stage_of(row: Row) -> str:
-    """Key of the stage and budget of a row, "default" without a budget, "" for what is no method.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> stage_of(SimpleNamespace(kind="method", stage="equal_cost", budget=0.1))
-        'equal_cost 0.1'
-    """
+    """Key of the stage and budget of a row, such as "equal_cost 0.1"; "default" without, "" for what is no method."""
     if row.kind != "method":
         return ""
     return "default" if row.budget is None else f"{row.stage} {row.budget:g}"

@@ -130,7 +130,9 @@ def refusal(learner: LearnerSpec, method: str, *, validation: int) -> str:
         return f"needs gradients, and of the learner {learner.label} only the outputs are known"
     declared = _declared(method)
     if trains(method) == "etd" and not learner.tied:
-        return f"needs models trained with example-tied dropout: {without_tied_variant(learner)}"
+        return ": ".join(
+            filter(None, ("needs models trained with example-tied dropout", without_tied_variant(learner)))
+        )
     if validation == 0 and declared is not None and "validation" in declared.needs:
         return (
             "needs held-out examples, and none are set aside (`probes.validation` is 0, or there is no test data)"

@@ -98,10 +98,10 @@ class DenseStack:
         on = None if mask is None else mask.split([shape[2] for shape in self._shapes[:-2:2]], dim=-1)
         hidden = [x.flatten(2)]
         for layer in range(depth):
-            z = torch.baddbmm(self._biases[layer], hidden[-1], self._weights[layer], out=room[2 * layer]).relu_()
+            z = _add_product(room[2 * layer], self._biases[layer], hidden[-1], self._weights[layer]).relu_()
             hidden.append(z if on is None else z.mul_(on[layer]))
         self._hidden[slot] = hidden
-        return torch.baddbmm(self._biases[depth], self._weights[depth], hidden[-1].mT, out=room[-2])
+        return _add_product(room[-2], self._biases[depth], self._weights[depth], hidden[-1].mT)
 
     def softmax(self, logits: Tensor, *, slot: str = "") -> Tensor:
         """Probabilities of the logits of that slot, in memory of their own."""
@@ -116,19 +116,20 @@ class DenseStack:
         """
         depth, hidden, room = self._depth, self._hidden[slot], self._room(slot, delta.shape[2])
         ones = self._ones(delta.shape[2])
-        self._weight_speeds[depth].baddbmm_(delta, hidden[-1], beta=keep, alpha=share)
+        speeds, bias_speeds = self._weight_speeds, self._bias_speeds
+        _add_product(speeds[depth], speeds[depth], delta, hidden[-1], keep, share)
         # A sum is a product with ones: it is scaled and added in the same operation.
-        self._bias_speeds[depth].baddbmm_(delta, ones.mT, beta=keep, alpha=share)
+        _add_product(bias_speeds[depth], bias_speeds[depth], delta, ones.mT, keep, share)
         if lowest == depth:
             return
-        back = torch.bmm(delta.mT, self._weights[depth], out=room[2 * depth - 1])
+        back = _product(room[2 * depth - 1], delta.mT, self._weights[depth])
         for layer in range(depth - 1, lowest - 1, -1):
             # The derivative of relu in one operation, in place.
             delta = torch.ops.aten.threshold_backward.grad_input(back, hidden[layer + 1], 0, grad_input=back)
             if layer > lowest:
-                back = torch.bmm(delta, self._weights[layer].mT, out=room[2 * layer - 1])
-            self._weight_speeds[layer].baddbmm_(hidden[layer].mT, delta, beta=keep, alpha=share)
-            self._bias_speeds[layer].baddbmm_(ones, delta, beta=keep, alpha=share)
+                back = _product(room[2 * layer - 1], delta, self._weights[layer].mT)
+            _add_product(speeds[layer], speeds[layer], hidden[layer].mT, delta, keep, share)
+            _add_product(bias_speeds[layer], bias_speeds[layer], ones, delta, keep, share)
 
     def _ones(self, batch: int) -> Tensor:
         if batch not in self._rows_of_ones:
@@ -149,6 +150,31 @@ class DenseStack:
             found[f"{layer}.weight"] = weight.mT if layer < self._depth else weight
             found[f"{layer}.bias"] = bias.view(len(bias), -1)
         return {name: found[name] for name in self._names}
+
+
+def _add_product(
+    out: Tensor, onto: Tensor, left: Tensor, right: Tensor, beta: float = 1.0, alpha: float = 1.0
+) -> Tensor:
+    """out ← beta·onto + alpha·left·right of every model, with the same bits in a stack of any height.
+
+    On some processors the product of one model's matrix and one column goes to a routine for vectors, which sums
+    in another order than that for matrices of a stack: such a product is computed twice, as a stack of two. Its
+    factors are views, since where a number lies in memory may decide the order as well.
+    """
+    if len(out) > 1 or min(out.shape[1:]) > 1:
+        return torch.baddbmm(onto, left, right, beta=beta, alpha=alpha, out=out)
+    twice = torch.baddbmm(_two(onto), _two(left), _two(right), beta=beta, alpha=alpha)
+    return out.copy_(twice[:1])
+
+
+def _product(out: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    if len(out) > 1 or min(out.shape[1:]) > 1:
+        return torch.bmm(left, right, out=out)
+    return out.copy_(torch.bmm(_two(left), _two(right))[:1])
+
+
+def _two(one: Tensor) -> Tensor:
+    return one.expand(2, -1, -1)
 
 
 def dense_steps(params: Params, *, depth: int, recipe: Recipe) -> tuple[Step, Callable[[], Params]]:
