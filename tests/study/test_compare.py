@@ -197,7 +197,7 @@ def test_memory_that_runs_out_in_a_method_is_no_bug_of_its_author(tmp_path):
         "def greedy(*, epochs: float = 0.5) -> Method:\n"
         '    """Need more than there is."""\n'
         "    def step(net, aux, batches, i, key):\n"
-        '        raise RuntimeError("DefaultCPUAllocator: can\'t allocate memory: you tried to allocate 9 bytes.")\n'
+        '        raise RuntimeError("DefaultCPUAllocator: can\'t allocate memory: tried 9 bytes.")\n'
         "    return Method(step, epochs, 0.1)\n"
     )
     with pytest.raises(WorkerError, match="(?s)memory ran out over it: .*The other task is done"):

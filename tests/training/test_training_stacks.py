@@ -46,7 +46,7 @@ def test_the_result_is_the_same_to_the_bit_in_chunks_of_any_size(by_hand, depth,
 
 @pytest.mark.parametrize("last", [0, 1])
 def test_one_model_alone_is_the_same_to_the_bit_as_in_a_stack(last):
-    """Sums over a batch, and a last batch of one example, are products with a vector: one model's may go elsewhere."""
+    """Sums over a batch, and a last batch of one example, are products with a vector."""
     recipe = {"lr": 0.1, "epochs": 2, "batch_size": 64}
     learner = build(specify("mlp", (64,), 10, config={"width": 64}, recipe=recipe))
     rng = np.random.default_rng(3)

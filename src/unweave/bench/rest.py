@@ -38,8 +38,8 @@ def time_methods(*, quick: bool) -> dict[str, Any]:
     count = len(work.x)
     rows, keys = [np.arange(count)] * _STACK, work.keys(_STACK)
     # A validation set of examples that were trained on after all: what is timed does not depend on that.
-    parts = {"forget": slice(_FORGET), "retain": slice(_FORGET, None), "validation": slice(80)}
-    sets = {name: Examples(work.x[part], work.y[part]) for name, part in parts.items()}
+    parts = (slice(_FORGET), slice(_FORGET, None), slice(80))
+    forget, retain, validation = (Examples(work.x[part], work.y[part]) for part in parts)
     training = Training(work.x, work.y, np.arange(count), keys, np.arange(_FORGET))
     found: dict[str, float] = {}
     with one_thread():
@@ -53,7 +53,16 @@ def time_methods(*, quick: bool) -> dict[str, Any]:
 
                 def edit(size: int = size, stacked: State = stacked, method: Method = built) -> object:
                     known = training._replace(keys=keys[:size])
-                    return run(method, work.learner, stacked, **sets, keys=keys[:size], training=known)
+                    return run(
+                        method,
+                        work.learner,
+                        stacked,
+                        forget=forget,
+                        retain=retain,
+                        validation=validation,
+                        training=known,
+                        keys=keys[:size],
+                    )
 
                 spent[size] = min(seconds(edit) for _ in range(1 if quick else 3))
             found[entry.name] = spent[_STACK] / spent[1]

@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot, softmax
 
 from unweave._errors import SpecError
 from unweave.learners.contract import State
-from unweave.methods.contract import Aux, Batch, Examples, Given, Method, Net, forget_then_retain, method
+from unweave.methods.contract import Aux, Batch, Given, Method, Net, forget_then_retain, method
 from unweave.methods.gradient import draw_wrong_labels
 from unweave.methods.losses import cross_entropy
 

@@ -37,7 +37,7 @@ class Best(NamedTuple):
 
 
 def stage_of(row: Row) -> str:
-    """Key of the stage and budget of a row, such as "equal_cost 0.1"; "default" without, "" for what is no method."""
+    """Key of the stage and budget of a row: "equal_cost 0.1"; "default" without a budget, "" for no method."""
     if row.kind != "method":
         return ""
     return "default" if row.budget is None else f"{row.stage} {row.budget:g}"

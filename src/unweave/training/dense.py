@@ -155,7 +155,7 @@ class DenseStack:
 def _add_product(
     out: Tensor, onto: Tensor, left: Tensor, right: Tensor, beta: float = 1.0, alpha: float = 1.0
 ) -> Tensor:
-    """out ← beta·onto + alpha·left·right of every model, with the same bits in a stack of any height.
+    """Out ← beta·onto + alpha·left·right of every model, with the same bits in a stack of any height.
 
     On some processors the product of one model's matrix and one column goes to a routine for vectors, which sums
     in another order than that for matrices of a stack: such a product is computed twice, as a stack of two. Its
