@@ -196,7 +196,9 @@ Passes = Callable[[Plan], Sequence[Pass]]
 class Rewind(NamedTuple):
     """Which epoch each model goes back to when all steps are taken: that of the smallest score.
 
-    Of equal scores the first counts; the model as it was before the first step is no candidate.
+    Of equal scores the first counts; the model as it was before the first step is no candidate. Stages in a row
+    that hold one and the same object choose once, after the last of them, among the epochs of all of them: each
+    stage starts from what the one before left, and `score` is told what was measured after the very last epoch.
 
     Attributes:
         measure: `(net, aux, given) → measured`, after each epoch: any tree of tensors about the model.

@@ -19,7 +19,7 @@ from unweave.methods.budgets import Sizes, Within, fit, passes_of
 from unweave.methods.contract import NO_VALIDATION, SETS, Batch, Examples, Given, Method, Moment, Net, plan_for
 from unweave.methods.rise import Rises, fixed_sample, looks
 from unweave.methods.steps import stepper
-from unweave.methods.until import Epochs, Holds, Request, asker
+from unweave.methods.until import Epochs, Holds, Request, asker, noted
 from unweave.training.engine import fastest_chunk, join, part, take
 from unweave.training.engine import stack as side_by_side
 from unweave.training.lift import lift
@@ -159,11 +159,16 @@ def _run_stages(
 ) -> _Ran:
     total = _Ran(original, 0, 0)
     rises = None if rise is None else Rises(learner, original, fixed_sample(request.retain), rise)
-    for number, stage in enumerate(method.stages()):
+    stages = method.stages()
+    places = noted(stages, stacked=learner.stacked)
+    for number, (stage, epochs) in enumerate(zip(stages, places, strict=True)):
         own = keys if number == 0 else [derive(key, "stage", number) for key in keys]
         history = () if stage.history is None or training is None else _history(stage, learner, training)
-        ran = _run(stage, learner, original, total.state, request, own, history, rises)
-        total = _Ran(ran.state, total.steps + ran.steps, total.examples + ran.examples)
+        ran = _run(stage, learner, original, total.state, request, own, history, rises, epochs)
+        # One choice among the epochs of all stages that share it, after the last of them.
+        last = not any(later is epochs for later in places[number + 1 :])
+        state = epochs.best(ran.state) if epochs is not None and last else ran.state
+        total = _Ran(state, total.steps + ran.steps, total.examples + ran.examples)
         if rises is not None and rises.met.all():
             break
     if rises is None:
@@ -182,6 +187,7 @@ def _run(
     keys: Sequence[Key],
     history: Any,
     rises: Rises | None,
+    epochs: Epochs | None,
 ) -> _Ran:
     """One stage of a method; models that are at the wanted rise already take no part in what it costs."""
     device = request.retain.x.device
@@ -205,8 +211,8 @@ def _run(
     step_keys = fold_in(noise, torch.arange(len(passes), device=device)[:, None])
     one_shot = 0 if method.prepare_cost is None else method.prepare_cost(sizes.forget, sizes.retain)
     ask = asker(learner, request, original, history)
-    holds, epochs = Holds(method, ask), Epochs(method, ask, stacked=learner.stacked)
-    ends = epochs.ends(plan, len(passes))
+    holds = Holds(method, ask)
+    ends = frozenset[int]() if epochs is None else epochs.ends(plan, len(passes))
     examples, steps = one_shot * _going(keys, rises), 0
 
     def look() -> None:
@@ -225,13 +231,13 @@ def _run(
         examples += (method.made + sum(batch.y.shape[1] for batch in batches.values())) * going
         stack.advance(i, batches, step_keys[i])
         steps += 1
-        if steps in ends:
-            epochs.note(holds.final(stack.now()), stack.aux())
+        if epochs is not None and steps in ends:
+            epochs.note(holds.final(stack.now()), stack.aux(), ask)
         if steps in seen:
             look()
     if steps not in seen and steps > 0:  # it stopped between two looks
         look()
-    return _Ran(epochs.best(holds.final(stack.now())), steps, examples)
+    return _Ran(holds.final(stack.now()), steps, examples)
 
 
 def _going(keys: Sequence[Key], rises: Rises | None, holds: Holds | None = None) -> int:

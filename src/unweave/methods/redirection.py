@@ -10,15 +10,25 @@ from torch import Tensor
 
 from unweave._errors import SpecError
 from unweave.learners.contract import State
-from unweave.methods.contract import Aux, Batch, Given, Method, Net, forget_pass, joint_pass, method
+from unweave.methods.contract import (
+    Aux,
+    Batch,
+    Examples,
+    Given,
+    Method,
+    Net,
+    Rewind,
+    forget_pass,
+    joint_pass,
+    method,
+)
 from unweave.methods.losses import cross_entropy
+from unweave.methods.meta import chain
 from unweave.methods.preference import negative_preference
 
 _AT_ONCE = 256
-
-
 _OF_S = 42
-"""The key by which all of S is given its units, as in the official code."""
+"""The key by which all of S is given its units."""
 
 
 def shared_mask(net: Net) -> Tensor:
@@ -64,7 +74,7 @@ def _parts(x: Tensor, y: Tensor) -> Any:
     needs={"original", "forget", "retain"},
     authors_aim="unlearning",
     cite="schoepf2025rem",
-    equation="REM(ETD): NPO on S without units of memorisation, then redirect + remove on D",
+    equation="REM(ETD): in rounds, NPO on S without units of memorisation, then redirect + remove on D",
     space={"beta": (0.01, 10.0), "gamma": (0.0, 0.5), "lr": (0.01, 1.0), "epochs": (0.05, 1.0)},
     identity={"epochs": 0.0, "flush_epochs": 0.0},
     trains="etd",
@@ -75,28 +85,31 @@ def rem_etd(
     gamma: float = 0.2,
     flush_epochs: float = 2.5,
     epochs: float = 1 / 4,
+    every: float = 1 / 40,
     lr: float = 0.2,
 ) -> Method:
     """Lead S into units of memorisation that all of S shares, and out of those that are used.
 
-    Stage 1, on S alone and with the units of all examples only: −(2/β)·log σ(β·r) with r = CE_θ − CE_o, until at
-    most γ of S gets the label it was trained on, or `flush_epochs` are over. Stage 2, on all of D: each example of
-    D∖S with its own units of memorisation, and all of S with one mask: redirect = (2/β)·log σ(β·r), which makes
-    labels as likely as under the original or more so, and on S also remove = −(2/β)·log σ(β·r) without units of
-    memorisation. In use these units are off, as they always are in such a net. CE_o is the original's with the
-    units of stage 2, in both stages. Loss of a step of stage 2: (sum over D of redirect + sum over S of
-    remove)/|D|, estimated by a batch of S and one of D∖S.
+    Rounds of two stages. Flush, on S alone and with the units of all examples only: −(2/β)·log σ(β·r) with
+    r = CE_θ − CE_o, until at most γ of S gets the label it was trained on, or `flush_epochs` are over. Repair, on
+    all of D for `every` of the recipe's epochs: each example of D∖S with its own units of memorisation, and all of
+    S with one mask: redirect = (2/β)·log σ(β·r), which makes labels as likely as under the original or more so,
+    and on S also remove = −(2/β)·log σ(β·r) without units of memorisation. In use these units are off, as they
+    always are in such a net. CE_o is the original's with the units of the repair, in both stages. Loss of a step of
+    repair: (sum over D of redirect + sum over S of remove)/|D|, estimated by a batch of S and one of D∖S. What
+    remains is the model after the repair epoch with the largest acc(D∖S)·(1 − max(acc(S), γ)), with the labels
+    trained on and in use.
 
     The learner must have example-tied dropout, so this method has models of its own (`trains`); on a net without
-    it nothing can be redirected, and redirect and remove cancel on S. Defaults: β = 1, γ = .2, a cap of 100 epochs
-    over S for 41 of training, 10 epochs over D at a fifth of the rate, p_mem as the learner was trained (Schoepf
-    et al. 2025, arXiv 2505.17730, official code). The slope of redirect is 2σ(−β·r): as in that code, examples
-    that lost much in stage 1 are repaired slowly. Deviations: stage 1 comes once, where that code goes back to it
-    after every epoch of stage 2 that left more than γ of S; no checkpoint is chosen, where that code keeps the
-    epoch with the largest acc(D∖S)·(1 − max(acc(S), γ)); momentum starts anew between the stages.
+    it nothing can be redirected, and redirect and remove cancel on S. Defaults: β = 1, γ = .2, rounds of one epoch
+    of 40, each with a flush of at most 100 epochs over S, in all 10 epochs over D at a fifth of the rate for 41 of
+    training, p_mem as the learner was trained (Schoepf et al. 2025, arXiv 2505.17730, official code). The slope
+    of redirect is 2σ(−β·r): as in that code, examples that lost much in the flush are repaired slowly.
+    Deviations: momentum starts anew with each stage, where that code keeps it; a repair is at least one epoch,
+    also where `every` is a smaller share of the recipe.
 
     Raises:
-        SpecError: if `beta` is not above 0 or `gamma` not a share.
+        SpecError: if `beta` or `every` is not above 0 or `gamma` not a share.
     """
     if not beta > 0:
         raise SpecError(
@@ -104,27 +117,45 @@ def rem_etd(
         )
     if not 0 <= gamma <= 1:
         raise SpecError(f"`methods`: rem_etd.gamma is {gamma}; expected a share of S, 0 to 1.")
+    if not 0 < every <= 1:
+        raise SpecError(f"`methods`: rem_etd.every is {every}; expected a share of the epochs, above 0 and at most 1.")
+
+    def before_of(own: Net, given: Given) -> tuple[Tensor, Tensor]:
+        mask = shared_mask(own)
+        return mask, _losses(lambda x: with_units(own, x, mask), *given.forget)
+
+    def ready_to_flush(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
+        del key  # whose units are whose was drawn when the model was trained
+        return State(net.params, net.buffers), before_of(Net(net.learner, given.original, train=False), given)
 
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
-        del key  # whose units are whose was drawn when the model was trained
+        del key
         own = Net(net.learner, given.original, train=False)
-        mask = shared_mask(own)
         forget, retain = given.forget, given.retain
         share = torch.tensor(len(forget.y) / (len(forget.y) + len(retain.y)), device=forget.x.device)
-        before_forget = _losses(lambda x: with_units(own, x, mask), forget.x, forget.y)
         before_retain = _losses(lambda x: with_units(own, x, None), retain.x, retain.y)
-        return State(net.params, net.buffers), (mask, before_forget, before_retain, share)
+        return State(net.params, net.buffers), (*before_of(own, given), before_retain, share)
 
     def flush(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
         del i, key
         x, y, position = batches["forget"]
         return negative_preference(cross_entropy(_in_use(net, x), y), aux[1][position], beta=beta).mean()
 
+    def known(net: Net, examples: Examples) -> Tensor:
+        right = torch.cat([_in_use(net, x).argmax(-1) == y for x, y in _parts(*examples)])
+        return right.to(torch.float32).mean()
+
     def flushed(net: Net, aux: Aux, given: Given) -> Tensor:
         del aux
-        forget = given.forget
-        right = torch.cat([_in_use(net, x).argmax(-1) == y for x, y in _parts(forget.x, forget.y)])
-        return right.to(torch.float32).mean() <= gamma
+        return known(net, given.forget) <= gamma
+
+    def measure(net: Net, aux: Aux, given: Given) -> Tensor:
+        del aux
+        return known(net, given.retain) * (1 - known(net, given.forget).clamp(min=gamma))
+
+    def score(then: Tensor, last: Tensor) -> Tensor:
+        del last
+        return -then
 
     def redirect(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
         del i, key
@@ -137,5 +168,8 @@ def rem_etd(
         kept = -negative_preference(now, before_retain[retain.position], beta=beta)
         return share * (led + removed).mean() + (1 - share) * kept.mean()
 
-    second = Method(redirect, epochs, lr, prepare=prepare, passes=joint_pass)
-    return Method(flush, flush_epochs, lr, prepare=prepare, passes=forget_pass, until=flushed, then=second)
+    rounds = max(1, round(epochs / every))
+    choice = Rewind(measure, score)  # one for all rounds
+    repair = Method(redirect, epochs / rounds, lr, prepare=prepare, passes=joint_pass, rewind=choice)
+    first = Method(flush, flush_epochs, lr, prepare=ready_to_flush, passes=forget_pass, until=flushed)
+    return chain(*[first, repair] * rounds)

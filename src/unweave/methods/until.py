@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from unweave.learners.contract import Learner, State
-from unweave.methods.contract import Aux, Examples, Given, Method, Net, Plan
+from unweave.methods.contract import Aux, Examples, Given, Method, Net, Plan, Rewind
 from unweave.training.lift import lift
 
 
@@ -77,31 +77,28 @@ class Holds:
 
 
 class Epochs:
-    """The models after each epoch, for methods that go back to one of them."""
+    """The models after each epoch, for stages that go back to one of them."""
 
-    def __init__(self, method: Method, ask: Ask, *, stacked: bool) -> None:
-        self._rewind, self._ask, self._stacked = method.rewind, ask, stacked
+    def __init__(self, rewind: Rewind, *, stacked: bool) -> None:
+        self._rewind, self._stacked = rewind, stacked
         self._states: list[State] = []
         self._measured: list[Any] = []
 
     def ends(self, plan: Plan, steps: int) -> frozenset[int]:
-        """Steps taken when an epoch ends; none for a method that does not go back."""
-        if self._rewind is None:
-            return frozenset()
+        """Steps taken when an epoch of a stage ends."""
         if self._rewind.ends is None:
             each = max(1, steps // plan.epochs)
             return frozenset(range(each, steps + 1, each))
         return frozenset(self._rewind.ends(plan))
 
-    def note(self, state: State, aux: Aux) -> None:
+    def note(self, state: State, aux: Aux, ask: Ask) -> None:
         """Keep the models as they are now, and what is measured of them."""
-        assert self._rewind is not None
         self._states.append(state)
-        self._measured.append(self._ask(self._rewind.measure, state, aux))
+        self._measured.append(ask(self._rewind.measure, state, aux))
 
     def best(self, state: State) -> State:
         """Each model as after the epoch of its smallest score, or as it is now."""
-        if self._rewind is None or not self._states:
+        if not self._states:
             return state
         score = lift(self._rewind.score, stacked=self._stacked)
         scores = [score(measured, self._measured[-1]) for measured in self._measured]
@@ -109,6 +106,20 @@ class Epochs:
         for later, value in zip(self._states[1:], scores[1:], strict=True):
             best, lowest = where(value < lowest, later, best), torch.minimum(value, lowest)
         return best
+
+
+def noted(stages: Sequence[Method], *, stacked: bool) -> list[Epochs | None]:
+    """Where each stage notes its epochs: stages that hold one and the same `Rewind` note them in one place."""
+    places: list[tuple[Rewind, Epochs]] = []
+    found: list[Epochs | None] = []
+    for rewind in (stage.rewind for stage in stages):
+        if rewind is None:
+            found.append(None)
+            continue
+        if not any(own is rewind for own, _ in places):
+            places.append((rewind, Epochs(rewind, stacked=stacked)))
+        found.append(next(place for own, place in places if own is rewind))
+    return found
 
 
 def where(which: Tensor, one: State, other: State) -> State:
