@@ -12,6 +12,8 @@ from unweave.learners.contract import State
 from unweave.learners.nets import build
 from unweave.learners.noise import key_tensor
 from unweave.methods import METHODS, Batch, Examples, Method, Net
+from unweave.methods.contract import Rewind
+from unweave.methods.meta import chain
 from unweave.methods.preference import negative_preference
 from unweave.methods.redirection import shared_mask, with_units
 from unweave.training.engine import unstack
@@ -54,14 +56,15 @@ def tied_images(contract):
 @pytest.mark.parametrize("which", ["tied", "tied_images"])
 def test_the_contract_of_methods_holds_on_tied_nets(which, contract, request):
     toy = request.getfixturevalue(which)
-    contract.check_stacking(of(), toy)
-    contract.check_reproducible(of(), toy)
-    contract.check_input_untouched(of(), toy)
+    few = of(epochs=2 / 40, flush_epochs=5 / 40)
+    contract.check_stacking(few, toy)
+    contract.check_reproducible(few, toy)
+    contract.check_input_untouched(few, toy)
     contract.check_identity(of(epochs=0.0, flush_epochs=0.0), toy)
-    contract.check_changed(of(), toy)
-    contract.check_cost(of(), toy)
-    contract.check_finite(of(), toy)
-    assert torch.equal(toy.edit(of()).state.buffers["etd.key"], toy.originals.buffers["etd.key"])
+    contract.check_changed(few, toy)
+    contract.check_cost(few, toy)
+    contract.check_finite(few, toy)
+    assert torch.equal(toy.edit(few).state.buffers["etd.key"], toy.originals.buffers["etd.key"])
 
 
 # ---- the loss ----
@@ -93,7 +96,7 @@ def losses_by_hand(toy, k: int, net: Net, beta: float) -> tuple[float, float]:
 def found_losses(toy, k: int, net: Net, method: Method) -> tuple[float, float]:
     original = Net(toy.learner, unstack(toy.originals)[k], train=False)
     key, found = key_tensor([3])[0], []
-    for stage in method.stages():
+    for stage in method.stages()[:2]:
         _, aux = stage.prepare(original, toy.given(original), key)
         batches = {
             name: Batch(*part, torch.arange(len(part.y)))
@@ -167,7 +170,7 @@ def check_led_away(toy, build) -> None:
 
 def without(what: str) -> Method:
     """REM without one of its terms: everything else as it is."""
-    method = of(epochs=1.0)()
+    method = of(epochs=1.0, every=1.0)()
     second = method.then
     assert second is not None and second.step is not None and second.prepare is not None
 
@@ -183,11 +186,12 @@ def without(what: str) -> Method:
         return loss - aux[3] * negative_preference(now, aux[1][position], beta=1.0).mean()
 
     step = kept_and_led if what == "removal" else second.step
-    return method._replace(then=second._replace(prepare=prepare, step=step))
+    return method._replace(then=second._replace(prepare=prepare, step=step, rewind=None))
 
 
 def test_rem_leads_s_into_units_that_are_off_in_use(tied):
-    check_led_away(tied, of(epochs=1.0))
+    method = of(epochs=1.0, every=1.0)()
+    check_led_away(tied, lambda: method._replace(then=method.then._replace(rewind=None)))
 
 
 @pytest.mark.parametrize(("what", "said"), [("redirection", "not redirected"), ("removal", "not removed")])
@@ -196,11 +200,53 @@ def test_each_term_is_needed(what, said, tied):
         check_led_away(tied, lambda: without(what))
 
 
+# ---- rounds, and the choice among them ----
+
+
+def test_each_repair_comes_after_a_flush_and_all_share_one_choice():
+    stages = of(epochs=3 / 40)().stages()
+    assert [stage.until is not None for stage in stages] == [True, False] * 3
+    assert [stage.epochs for stage in stages[1::2]] == pytest.approx([1 / 40] * 3)
+    assert len({id(stage.rewind) for stage in stages[1::2]}) == 1 and stages[1].rewind is not None
+    assert len(of(epochs=0.0)().stages()) == 2
+
+
+def first_bias(net: Net, aux: object, given: object) -> torch.Tensor:
+    return net.params["1.bias"][0]
+
+
+def test_stages_with_one_and_the_same_rewind_choose_once_among_all_their_epochs(tied):
+    stages = [
+        stage._replace(then=None, rewind=None) for stage in of(epochs=4 / 40, flush_epochs=1 / 40)().stages()
+    ]
+    after = [tied.edit(lambda n=n: chain(*stages[: 2 * n])).state.params["1.bias"][:, 0] for n in range(1, 5)]
+    for sign in (1, -1):
+        choice = Rewind(first_bias, lambda then, last, sign=sign: sign * then)
+        shared = [s._replace(rewind=choice) if place % 2 else s for place, s in enumerate(stages)]
+        found = tied.edit(lambda shared=shared: chain(*shared)).state.params["1.bias"][:, 0]
+        assert torch.equal(found, sign * (sign * torch.stack(after)).amin(0))
+    assert (torch.stack(after).amin(0) < torch.stack(after).amax(0)).all()
+
+
+def test_the_choice_is_of_what_is_kept_times_what_is_gone(tied):
+    rewind = of()().then.rewind
+    net = Net(tied.learner, unstack(tied.originals)[0], train=False)
+    x, y = tied.retain
+    kept = float((net(x).argmax(-1) == y).float().mean())
+    given = tied.given(net)
+    assert float(rewind.measure(net, (), given)) == pytest.approx(0.0)  # all of S is known
+    gone = given._replace(forget=Examples(given.forget.x, (given.forget.y + 1) % 3))
+    assert float(rewind.measure(net, (), gone)) == pytest.approx(0.8 * kept)
+    assert rewind.score(torch.tensor(0.7), torch.tensor(0.0)) < rewind.score(torch.tensor(0.6), torch.tensor(0.0))
+
+
 def test_parameters_are_checked():
     with pytest.raises(SpecError, match="beta is 0"):
         of(beta=0.0)()
     with pytest.raises(SpecError, match="gamma is 2"):
         of(gamma=2.0)()
+    with pytest.raises(SpecError, match="every is 0"):
+        of(every=0.0)()
 
 
 def test_models_of_its_own_are_declared():

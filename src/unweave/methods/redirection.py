@@ -95,8 +95,8 @@ def rem_etd(
     all of D for `every` of the recipe's epochs: each example of D∖S with its own units of memorisation, and all of
     S with one mask: redirect = (2/β)·log σ(β·r), which makes labels as likely as under the original or more so,
     and on S also remove = −(2/β)·log σ(β·r) without units of memorisation. In use these units are off, as they
-    always are in such a net. CE_o is the original's with the units of the repair, in both stages. Loss of a step of
-    repair: (sum over D of redirect + sum over S of remove)/|D|, estimated by a batch of S and one of D∖S. What
+    always are in such a net. CE_o is the original's with the units of the repair, in both stages. Loss of a step
+    of repair: (sum over D of redirect + sum over S of remove)/|D|, estimated by a batch of S and one of D∖S. What
     remains is the model after the repair epoch with the largest acc(D∖S)·(1 − max(acc(S), γ)), with the labels
     trained on and in use.
 
@@ -118,7 +118,9 @@ def rem_etd(
     if not 0 <= gamma <= 1:
         raise SpecError(f"`methods`: rem_etd.gamma is {gamma}; expected a share of S, 0 to 1.")
     if not 0 < every <= 1:
-        raise SpecError(f"`methods`: rem_etd.every is {every}; expected a share of the epochs, above 0 and at most 1.")
+        raise SpecError(
+            f"`methods`: rem_etd.every is {every}; expected a share of the epochs, above 0 and at most 1."
+        )
 
     def before_of(own: Net, given: Given) -> tuple[Tensor, Tensor]:
         mask = shared_mask(own)
