@@ -125,7 +125,7 @@ def run(
         _run_stages(method, learner, part(original, some), request, keys[some], _part_of(training, some), rise)
         for some in parts
     ]
-    state, steps = join([one.state for one in ran]), max(one.steps for one in ran)
+    state, steps = join([one.state for one in ran]), max(int(one.steps.max()) for one in ran)
     _check_finite(state, steps)
     ratio = sum(one.examples for one in ran) / len(keys) / (learner.recipe.epochs * len(retain.y))
     edited = Edited(state, ratio, steps, size)
@@ -136,10 +136,10 @@ def run(
 
 
 class _Ran(NamedTuple):
-    """What stages made of a stack; `examples` and `reached` are sums over its models."""
+    """What stages made of a stack, with the steps of each model; `examples` and `reached` are sums over models."""
 
     state: State
-    steps: int
+    steps: Tensor
     examples: int
     reached: int = 0
 
@@ -157,7 +157,7 @@ def _run_stages(
     training: Training | None,
     rise: float | None,
 ) -> _Ran:
-    total = _Ran(original, 0, 0)
+    total = _Ran(original, torch.zeros(len(keys), dtype=torch.int64), 0)
     rises = None if rise is None else Rises(learner, original, fixed_sample(request.retain), rise)
     stages = method.stages()
     places = noted(stages, stacked=learner.stacked)
@@ -213,7 +213,8 @@ def _run(
     ask = asker(learner, request, original, history)
     holds = Holds(method, ask)
     ends = frozenset[int]() if epochs is None else epochs.ends(plan, len(passes))
-    examples, steps = one_shot * _going(keys, rises), 0
+    steps, taken = 0, torch.zeros(len(keys), dtype=torch.int64)
+    examples = one_shot * int(_going(keys, rises).sum())
 
     def look() -> None:
         if rises is not None:
@@ -223,27 +224,27 @@ def _run(
         if i % per_epoch == 0 and holds.all_met(stack.now, stack.aux):
             break
         going = _going(keys, rises, holds)
-        if going == 0:
+        if not going.any():
             break
         batches = {
             name: _batch(sources[name], orders[name].next(device)) for name in sources if name in SETS[which]
         }
-        examples += (method.made + sum(batch.y.shape[1] for batch in batches.values())) * going
+        examples += (method.made + sum(batch.y.shape[1] for batch in batches.values())) * int(going.sum())
         stack.advance(i, batches, step_keys[i])
-        steps += 1
+        steps, taken = steps + 1, taken + going
         if epochs is not None and steps in ends:
             epochs.note(holds.final(stack.now()), stack.aux(), ask)
         if steps in seen:
             look()
     if steps not in seen and steps > 0:  # it stopped between two looks
         look()
-    return _Ran(holds.final(stack.now()), steps, examples)
+    return _Ran(holds.final(stack.now()), taken, examples)
 
 
-def _going(keys: Sequence[Key], rises: Rises | None, holds: Holds | None = None) -> int:
-    """How many models still take steps."""
+def _going(keys: Sequence[Key], rises: Rises | None, holds: Holds | None = None) -> Tensor:
+    """Which models still take steps [K]."""
     met = [one.met for one in (rises, holds) if one is not None and one.met is not None]
-    return len(keys) - int(torch.stack(met).any(0).sum()) if met else len(keys)
+    return ~torch.stack(met).any(0).cpu() if met else torch.ones(len(keys), dtype=torch.bool)
 
 
 def _batch(source: Examples, index: Tensor) -> Batch:
