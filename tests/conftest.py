@@ -1,10 +1,28 @@
 """What all tests share: which files are scripts and not tests, and data that may be absent."""
 
+import ast
+
 import pytest
 from hypothesis import HealthCheck, settings
+from jaxtyping import _import_hook
 
-from unweave import UserError
-from unweave.data.named import VARIABLE, find
+
+class _Outermost(_import_hook.JaxtypingTransformer):
+    """Types are checked at run time where functions of modules and classes are called, and in these alone.
+
+    A check of a function within a function is compiled anew whenever the outer one runs, which takes most of the
+    time of tests of methods: those are left to the static type checker.
+    """
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:  # noqa: N802
+        within = any(isinstance(parent, ast.FunctionDef) for parent in self._parents)
+        return node if within else super().visit_FunctionDef(node)
+
+
+_import_hook.JaxtypingTransformer = _Outermost
+
+from unweave import UserError  # noqa: E402 - its modules are imported by that hook
+from unweave.data.named import VARIABLE, find  # noqa: E402
 
 collect_ignore = ["calibration/calibrate.py", "calibration/null_trials.py"]
 
