@@ -1,0 +1,156 @@
+"""Self- and cross-influence of all examples at once, from models that were each trained on a random part of D."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unweave._errors import UserError
+from unweave._random import Key, generator
+
+Floats = NDArray[np.float64]
+Inside = NDArray[np.bool_]
+
+
+class Influences(NamedTuple):
+    """Estimates of influence and how sure they are; NaN where an example was in all models, or in none.
+
+    Attributes:
+        value: Influence, in the unit of what was measured; for correctness or a probability −1…1.
+        standard_error: Of each value, ≥ 0.
+    """
+
+    value: Floats
+    standard_error: Floats
+
+
+def subsets(n: int, models: int, *, share: float, key: Key, clusters: NDArray[np.int64] | None = None) -> Inside:
+    """Choose at random on which part of D each model is trained.
+
+    Args:
+        n: |D|.
+        models: How many.
+        share: m/n, the part of D that each model sees, in (0, 1).
+        key: Determines which.
+        clusters: A number per example [n]; examples of one number, such as copies of each other, are in or out
+            together. None = each example for itself.
+
+    Returns:
+        Whether example i is in the training set of model k [models, n]. Each set has round(share·n) examples, or a
+        few less where clusters do not add up to that.
+
+    Raises:
+        UserError: if no or all examples would be in.
+
+    Example:
+        >>> subsets(4, 2, share=0.5, key=0).sum(1).tolist()
+        [2, 2]
+    """
+    size = round(share * n)
+    if not 0 < size < n:
+        raise UserError(f"A share of {share:g} of {n} examples is {size}; expected some, and not all.")
+    inside = np.zeros((models, n), dtype=np.bool_)
+    unit = np.arange(n) if clusters is None else np.unique(clusters, return_inverse=True)[1].reshape(n)
+    sizes = np.bincount(unit)
+    for k in range(models):
+        order = generator(key, "subset", k).permutation(len(sizes))
+        inside[k] = np.isin(unit, _fitting(order, sizes, size))
+    return inside
+
+
+def _fitting(order: NDArray[np.int64], sizes: NDArray[np.int64], room: int) -> NDArray[np.int64]:
+    """Units in their order, without those that would be too many."""
+    if (sizes == 1).all():
+        return order[:room]
+    taken: list[int] = []
+    for one in order.tolist():
+        if sizes[one] <= room:
+            taken.append(one)
+            room -= int(sizes[one])
+        if room == 0:
+            break
+    return np.array(taken, dtype=np.int64)
+
+
+def self_influence(inside: Inside, value: Floats) -> Influences:
+    """Memorization of every example: what a model does better on it for having been trained on it.
+
+    mem(i) = mean of value_k(i) over models with i in their training set − the same over models without it. With
+    value = 1 where the label is predicted, it is P[h(x_i) = y_i | i in] − P[h(x_i) = y_i | i out]. The estimand is
+    that of training sets of the size of these, and not of all of D.
+
+    Args:
+        inside: Whether example i is in the training set of model k [t, n].
+        value: What model k makes of example i: 0/1 for correctness (hard), the probability of its label (soft), or
+            its mean accuracy over tokens (counterfactual memorization of a sequence) [t, n], in [0, 1].
+
+    Returns:
+        Values and standard errors [n]; near 0 = not memorized, 1 = known by heart.
+
+    Source: Feldman (2020, arXiv 1906.05271) eq. 1; Feldman & Zhang (2020, arXiv 2008.03703) algorithm 1; Zhang et
+        al. (2023, arXiv 2112.12938) for sequences. Deviation: standard errors, which they do not give.
+
+    Example:
+        >>> inside = np.array([[True], [True], [False], [False]])
+        >>> self_influence(inside, np.array([[1.0], [1.0], [0.0], [1.0]])).value.item()
+        0.5
+    """
+    sides = [_moments(one, one * value, one * value**2) for one in (inside, ~inside)]
+    return _difference(*sides)
+
+
+def cross_influence(inside: Inside, value: Floats) -> Influences:
+    """Influence of every example on every probe: the same as memorization, with the value on the probe.
+
+    infl(i→j) = mean of value_k(j) over models with i − the same over models without i.
+
+    Args:
+        inside: Whether example i is in the training set of model k [t, n].
+        value: What model k makes of probe j [t, p], in [0, 1].
+
+    Returns:
+        Values and standard errors [n, p]; positive = i helps j to be predicted, negative = it is in the way.
+
+    Source: Feldman & Zhang (2020, arXiv 2008.03703) section 2.
+
+    Example:
+        >>> inside = np.array([[True, False], [False, True]])
+        >>> cross_influence(inside, np.array([[1.0], [0.0]])).value.ravel().tolist()
+        [1.0, -1.0]
+    """
+    sides = []
+    for one in (inside, ~inside):
+        weight = one.astype(np.float64).T
+        count = one.sum(0)[:, None]
+        sides.append(_Side(count, weight @ value, weight @ value**2))
+    return _difference(*sides)
+
+
+class _Side(NamedTuple):
+    count: NDArray[np.int64]
+    total: Floats
+    squares: Floats
+
+
+def _moments(inside: Inside, value: Floats, squares: Floats) -> _Side:
+    return _Side(inside.sum(0), value.sum(0), squares.sum(0))
+
+
+def _difference(seen: _Side, unseen: _Side) -> Influences:
+    """Difference of two means of numbers in [0, 1], with its standard error.
+
+    Variances are those with half an observation more at each end of the range: twenty models that are all right
+    leave room for one that is wrong, where the plain variance is 0.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = seen.total / seen.count - unseen.total / unseen.count
+        error = np.sqrt(_variance_of_mean(seen) + _variance_of_mean(unseen))
+    known = (seen.count > 0) & (unseen.count > 0)
+    return Influences(np.where(known, value, np.nan), np.where(known, error, np.nan))
+
+
+def _variance_of_mean(side: _Side) -> Floats:
+    mean = (side.total + 0.5) / (side.count + 1)
+    return np.maximum((side.squares + 0.5) / (side.count + 1) - mean**2, 0) / side.count
