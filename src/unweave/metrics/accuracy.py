@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave._errors import UserError
+from unweave._logits import label_margins
 
 
 def rate(predictions: NDArray[np.integer], target: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -98,9 +99,4 @@ def margins(logits: NDArray[np.float64], labels: NDArray[np.integer]) -> NDArray
         raise UserError(f"Expected labels in 0..{logits.shape[2] - 1}, got {labels.min()}..{labels.max()}.")
     if not np.isfinite(logits).all():
         raise UserError("Expected finite logits, got NaN or infinity: leave out the models that diverged.")
-    own = labels[None, :, None]
-    label_logit = np.take_along_axis(logits, own, axis=2)
-    others = logits.copy()
-    np.put_along_axis(others, own, -np.inf, axis=2)
-    highest = others.max(axis=2, keepdims=True)
-    return (label_logit - highest)[..., 0] - np.log(np.exp(others - highest).sum(axis=2))
+    return label_margins(logits, labels)

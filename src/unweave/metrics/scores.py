@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave._errors import UserError
+from unweave._logits import check_logits, log_softmax, modified_entropy, own
 
 Floats = NDArray[np.float64]
 
@@ -32,8 +33,8 @@ def confidences(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Fl
     >>> confidences(np.log([[[0.9, 0.1], [0.2, 0.8]]]), np.array([0, 1])).round(3)
     array([[0.9, 0.8]])
     """
-    _check(logits, labels)
-    return np.exp(_log_softmax(logits))[:, np.arange(len(labels)), labels]
+    check_logits(logits, labels)
+    return np.exp(own(log_softmax(logits), labels))
 
 
 def modified_entropies(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Floats:
@@ -60,13 +61,8 @@ def modified_entropies(logits: NDArray[np.floating], labels: NDArray[np.integer]
     >>> modified_entropies(np.log([[[0.5, 0.5], [0.5, 0.5]]]), np.array([0, 1])).round(4)
     array([[0.6931, 0.6931]])
     """
-    _check(logits, labels)
-    log_p = _log_softmax(logits)
-    rest = _log_of_the_others(log_p)
-    rows = np.arange(len(labels))
-    terms = np.exp(log_p) * rest
-    own = np.exp(rest[:, rows, labels]) * log_p[:, rows, labels]
-    return -own - (terms.sum(-1) - terms[:, rows, labels])
+    check_logits(logits, labels)
+    return modified_entropy(log_softmax(logits), labels)
 
 
 def jensen_shannon(p_logits: NDArray[np.floating], q_logits: NDArray[np.floating]) -> Floats:
@@ -92,7 +88,7 @@ def jensen_shannon(p_logits: NDArray[np.floating], q_logits: NDArray[np.floating
     """
     if p_logits.shape != q_logits.shape or p_logits.ndim < 1:
         raise UserError(f"Expected logits of one shape [..., classes], got {p_logits.shape} and {q_logits.shape}.")
-    log_p, log_q = _log_softmax(p_logits), _log_softmax(q_logits)
+    log_p, log_q = log_softmax(p_logits), log_softmax(q_logits)
     log_m = np.logaddexp(log_p, log_q) - np.log(2)
     return np.maximum((_kl(log_p, log_m) + _kl(log_q, log_m)) / 2, 0.0)
 
@@ -127,29 +123,6 @@ def zrf(logits: NDArray[np.floating], ignorant: NDArray[np.floating]) -> Floats:
             f"one example, got {logits.shape} and {ignorant.shape}."
         )
     return 1 - jensen_shannon(logits, np.broadcast_to(ignorant, logits.shape)).mean(1)
-
-
-def _check(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> None:
-    if logits.ndim != 3 or labels.shape != logits.shape[1:2]:
-        raise UserError(
-            f"Expected logits [models, examples, classes] and as many labels as examples, got {logits.shape} and "
-            f"{labels.shape}."
-        )
-    if labels.size and not (0 <= labels.min() and labels.max() < logits.shape[2]):
-        raise UserError(f"Expected labels in 0…{logits.shape[2] - 1}, got {labels.min()}…{labels.max()}.")
-
-
-def _log_softmax(logits: NDArray[np.floating]) -> Floats:
-    z = logits.astype(np.float64)
-    z = z - z.max(-1, keepdims=True)
-    return z - np.log(np.exp(z).sum(-1, keepdims=True))
-
-
-def _log_of_the_others(log_p: Floats) -> Floats:
-    """log(1 − p_c) for each class c, as the logarithm of the sum of all others."""
-    classes = log_p.shape[-1]
-    parts = [np.logaddexp.reduce(np.delete(log_p, c, axis=-1), axis=-1) for c in range(classes)]
-    return np.minimum(np.stack(parts, axis=-1), 0.0)
 
 
 def _kl(log_p: Floats, log_q: Floats) -> Floats:
