@@ -106,6 +106,50 @@ def _default(value: object) -> str:
     return "not given" if value is None or value in ("", ()) else str(value)
 
 
+def metrics_page() -> str:
+    """`docs/metrics.md`: every metric and attack, of which aim and where it may be asked, and its docstring."""
+    from unweave._gate import AIMS, WHAT
+    from unweave.attacks import ATTACKS
+    from unweave.metrics import METRICS
+    from unweave.study import catalogue
+
+    lines = [
+        "# Metrics and attacks",
+        "",
+        "Made from the code by `python docs/build.py`. Every metric and every attack says of which aim it may be",
+        "asked, and on which probe groups; `unweave.study.applicable(name, aim, on=group)` answers `allowed`, or",
+        "`refused` with the reason, and `forced` where it is run all the same. Where nothing is said of the",
+        "group, it is S, where the field asks. What is good is mostly the value of the aim's reference, A(D∖S) for",
+        "untraining and A(D∖B) for unlearning, which has to be there: neither 0 nor chance is a goal on S, since",
+        "a model that never saw S may still predict it. How values become verdicts with intervals:",
+        "[measures.md](measures.md). Scores of attacks are higher where an example is more likely a member,",
+        "always; what cannot be measured is NaN in arrays.",
+        "",
+        "| needs | what that is |",
+        "|---|---|",
+        *(f"| {need} | {what} |" for need, what in WHAT.items()),
+    ]
+    for title, registry in (("Metrics", METRICS), ("Attacks", ATTACKS)):
+        listed = {one["name"]: one for one in catalogue(registry.kind + "s")}
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            "| name | for untraining | for unlearning | needs | good | unit, bounds | source |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for name, one in listed.items():
+            asked = [one[f"for {aim}"] for aim in AIMS]
+            of = f"{one['unit']}, {one['bounds']}"
+            cells = [*asked, ", ".join(one["needs"]), one["good"], of, one["source"]]
+            lines.append(f"| [{name}](#{name}) | {' | '.join(cells)} |")
+        for entry in registry:
+            what = f"{entry.declared.what} " if entry.declared.what else ""
+            lines += ["", f"### {entry.name}", "", f"{what}`{entry.factory.__module__}.{entry.factory.__name__}`:"]
+            lines += ["", inspect.getdoc(entry.factory) or ""]
+    return "\n".join(lines) + "\n"
+
+
 def schema_page() -> str:
     """`docs/result.schema.json`."""
     from unweave.records import json_schema
@@ -113,7 +157,12 @@ def schema_page() -> str:
     return json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
-PAGES = {"methods.md": methods_page, "behaviours.md": behaviours_page, "result.schema.json": schema_page}
+PAGES = {
+    "methods.md": methods_page,
+    "metrics.md": metrics_page,
+    "behaviours.md": behaviours_page,
+    "result.schema.json": schema_page,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

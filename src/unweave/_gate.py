@@ -69,6 +69,7 @@ class Measurement:
         bounds: Lowest and highest possible value.
         cite: Key of the source; empty for a rule of this package.
         not_on: For each aim the groups on which it may not be asked, with the reason.
+        what: What it asks, where a function has several names; empty = the first line of its docstring.
     """
 
     aims: Mapping[Aim, str]
@@ -78,6 +79,7 @@ class Measurement:
     bounds: tuple[float, float]
     cite: str
     not_on: Mapping[Aim, Mapping[Group, str]] = field(default_factory=dict)
+    what: str = ""
 
     def allowed_on(self, aim: Aim) -> tuple[Group, ...]:
         """The groups on which it may be asked of an aim, in their order; none where the aim is refused."""
@@ -117,6 +119,7 @@ def register(
     bounds: tuple[float, float],
     cite: str,
     not_on: Mapping[Aim, Mapping[Group, str]] | None = None,
+    what: str = "",
 ) -> Callable[[Function], Function]:
     """Register a function under a name with what it declares; one function may have several names.
 
@@ -127,7 +130,7 @@ def register(
         raise ValueError(f"`{name}` has to say of each of {', '.join(AIMS)} whether it may be asked.")
     if not bounds[0] < bounds[1]:
         raise ValueError(f"`{name}` has bounds {bounds}; expected the lower one first.")
-    declared = Measurement(dict(aims), frozenset(needs), better, unit, bounds, cite, dict(not_on or {}))
+    declared = Measurement(dict(aims), frozenset(needs), better, unit, bounds, cite, dict(not_on or {}), what)
 
     def add(function: Function) -> Function:
         registry.add(name, function, declared)

@@ -7,8 +7,11 @@ import pytest
 
 from unweave.study import CASES, assemble, case_to_tree, read_spec
 
+MEASUREMENT = {"for untraining", "for unlearning", "needs", "good", "unit", "bounds", "source"}
 KINDS = {
     "methods": {"family", "authors' aim", "needs", "defaults", "source"},
+    "metrics": MEASUREMENT,
+    "attacks": MEASUREMENT,
     "behaviours": {
         "members",
         "planted label",
@@ -24,12 +27,21 @@ KINDS = {
 
 
 def _registry(kind):
+    from unweave.attacks import ATTACKS
     from unweave.data import SOURCES
     from unweave.learners import LEARNERS
     from unweave.methods import METHODS
+    from unweave.metrics import METRICS
     from unweave.problem import BEHAVIOURS
 
-    return {"methods": METHODS, "behaviours": BEHAVIOURS, "learners": LEARNERS, "data": SOURCES}[kind]
+    return {
+        "methods": METHODS,
+        "metrics": METRICS,
+        "attacks": ATTACKS,
+        "behaviours": BEHAVIOURS,
+        "learners": LEARNERS,
+        "data": SOURCES,
+    }[kind]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -41,6 +53,13 @@ def test_every_registered_thing_is_listed_with_what_it_declares(invoke, tmp_path
     for one in entries:
         assert KINDS[kind] <= set(one) and one["what"].strip() and one["name"] in done.stdout
         assert one["what"].split()[0] in done.stdout
+
+
+def test_a_refusal_is_listed_with_its_reason(invoke):
+    shown = " ".join(invoke("list", "attacks").stdout.split())
+    assert "Membership inference on S says nothing about unlearning" in shown
+    shown = " ".join(invoke("list", "metrics").stdout.split())
+    assert "refused: A(D∖S) is the reference of untraining and only a competitor for unlearning" in shown
 
 
 def test_equations_are_printed_as_they_are(invoke):

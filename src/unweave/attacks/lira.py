@@ -141,7 +141,7 @@ def log_tail(phi: Floats, outside: Law, *, student: bool = False) -> Floats:
 @attack(
     name="lira_online",
     aims=MEMBERSHIP,
-    needs={"logits", "labels", "shadows"},
+    needs={"logits", "labels", "reference", "shadows"},
     better="reference",
     unit="nats",
     bounds=UNBOUNDED,
@@ -197,7 +197,7 @@ def lira_online(
 @attack(
     name="lira_offline",
     aims=MEMBERSHIP,
-    needs={"logits", "labels", "shadows"},
+    needs={"logits", "labels", "reference", "shadows"},
     better="reference",
     unit="nats",
     bounds=(0.0, np.inf),

@@ -74,7 +74,7 @@ def _best(row: Floats, member: NDArray[np.bool_]) -> float:
 @attack(
     name="population",
     aims=MEMBERSHIP,
-    needs={"logits", "labels", "population"},
+    needs={"logits", "labels", "reference", "population"},
     better="reference",
     unit="that of the signal",
     bounds=UNBOUNDED,

@@ -16,7 +16,7 @@ Blocks = NDArray[np.integer]
 @attack(
     name="rmia",
     aims=MEMBERSHIP,
-    needs={"logits", "labels", "shadows", "population"},
+    needs={"logits", "labels", "reference", "shadows", "population"},
     better="reference",
     unit="share of the population",
     bounds=(0.0, 1.0),

@@ -18,7 +18,7 @@ _signal = partial(attack, aims=MEMBERSHIP, better="reference", not_on=NOT_ON)
 
 @_signal(
     name="scaled_confidence",
-    needs={"logits", "labels"},
+    needs={"logits", "labels", "reference"},
     unit="nats",
     bounds=UNBOUNDED,
     cite="carlini2022lira",
@@ -50,7 +50,13 @@ def scaled_confidence_score(logits: NDArray[np.floating], labels: NDArray[np.int
     return label_margins(logits, labels)
 
 
-@_signal(name="loss", needs={"logits", "labels"}, unit="nats", bounds=(-np.inf, 0.0), cite="yeom2018privacy")
+@_signal(
+    name="loss",
+    needs={"logits", "labels", "reference"},
+    unit="nats",
+    bounds=(-np.inf, 0.0),
+    cite="yeom2018privacy",
+)
 def loss_score(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Floats:
     """Negative cross-entropy of the label, log p_y.
 
@@ -75,7 +81,9 @@ def loss_score(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Flo
     return own(log_softmax(logits), labels)
 
 
-@_signal(name="entropy", needs={"logits"}, unit="nats", bounds=(-np.inf, 0.0), cite="salem2019mlleaks")
+@_signal(
+    name="entropy", needs={"logits", "reference"}, unit="nats", bounds=(-np.inf, 0.0), cite="salem2019mlleaks"
+)
 def entropy_score(logits: NDArray[np.floating]) -> Floats:
     """Negative entropy of the prediction, Σ_c p_c·log p_c: knows of no label.
 
@@ -99,7 +107,7 @@ def entropy_score(logits: NDArray[np.floating]) -> Floats:
 
 @_signal(
     name="modified_entropy",
-    needs={"logits", "labels"},
+    needs={"logits", "labels", "reference"},
     unit="nats",
     bounds=(-np.inf, 0.0),
     cite="song2021systematic",
@@ -129,7 +137,13 @@ def modified_entropy_score(logits: NDArray[np.floating], labels: NDArray[np.inte
     return -modified_entropy(log_softmax(logits), labels)
 
 
-@_signal(name="correctness", needs={"logits", "labels"}, unit="0 or 1", bounds=(0.0, 1.0), cite="yeom2018privacy")
+@_signal(
+    name="correctness",
+    needs={"logits", "labels", "reference"},
+    unit="0 or 1",
+    bounds=(0.0, 1.0),
+    cite="yeom2018privacy",
+)
 def correctness_score(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Floats:
     """Whether the label is predicted: the gap attack, which knows predicted classes only.
 

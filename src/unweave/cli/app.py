@@ -156,12 +156,12 @@ def cases(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="methods, behaviours, learners or data.")],
+    what: Annotated[str, typer.Argument(help="methods, metrics, attacks, behaviours, learners or data.")],
     plugin: Plugin = None,
     json: Json = None,
     debug: Debug = False,
 ) -> None:
-    """List methods, behaviours, learners or data, with source and needs."""
+    """List methods, metrics, attacks, behaviours, learners or data, with source and needs."""
     with reported(debug):
         from unweave.cli.listing import run_list
 

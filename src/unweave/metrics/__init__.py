@@ -3,6 +3,8 @@
 from unweave.metrics.accuracy import leave_out_means as leave_out_means
 from unweave.metrics.accuracy import margins as margins
 from unweave.metrics.accuracy import rate as rate
+from unweave.metrics.contract import METRICS as METRICS
+from unweave.metrics.contract import metric as metric
 from unweave.metrics.distances import PairDistances as PairDistances
 from unweave.metrics.distances import admissible_pairs as admissible_pairs
 from unweave.metrics.distances import pair_distances as pair_distances

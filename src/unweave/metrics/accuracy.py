@@ -6,9 +6,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave._errors import UserError
+from unweave._gate import BOTH, UNBOUNDED
 from unweave._logits import label_margins
+from unweave.metrics.contract import ON_THE_BEHAVIOUR, metric
 
 
+@metric(
+    name="behaviour_rate",
+    aims=BOTH,
+    needs={"logits", "planted labels", "reference"},
+    better="reference",
+    unit="share of the group",
+    bounds=(0.0, 1.0),
+    cite="gu2017badnets",
+    not_on=ON_THE_BEHAVIOUR,
+    what="Share of probes whose output shows the behaviour: the planted label is predicted.",
+)
+@metric(
+    name="accuracy",
+    aims=BOTH,
+    needs={"logits", "clean labels", "reference"},
+    better="reference",
+    unit="share of the group",
+    bounds=(0.0, 1.0),
+    cite="",
+    what="Share of probes whose clean label is predicted; on S neither 0 nor chance is the goal.",
+)
 def rate(predictions: NDArray[np.integer], target: NDArray[np.integer]) -> NDArray[np.float64]:
     """Share of probes on which each model answers the target.
 
@@ -26,6 +49,8 @@ def rate(predictions: NDArray[np.integer], target: NDArray[np.integer]) -> NDArr
 
     Raises:
         UserError: the shapes do not fit, or there is no probe.
+
+    Source: plain shares; with planted labels the attack success rate of Gu et al. 2017 (arXiv 1708.06733).
 
     >>> rate(np.array([[0, 1], [1, 1]]), np.array([0, 1]))
     array([1. , 0.5])
@@ -69,6 +94,15 @@ def leave_out_means(values: NDArray[np.float64], weights: NDArray[np.float64]) -
     return weights @ values / held
 
 
+@metric(
+    name="margins",
+    aims=BOTH,
+    needs={"logits", "labels", "reference"},
+    better="reference",
+    unit="nats",
+    bounds=UNBOUNDED,
+    cite="carlini2022lira",
+)
 def margins(logits: NDArray[np.float64], labels: NDArray[np.integer]) -> NDArray[np.float64]:
     """Log-odds margin of the label, φ = z_y − logsumexp_{k≠y} z_k, which does not saturate.
 

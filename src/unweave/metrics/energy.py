@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave._errors import UserError
+from unweave._gate import BOTH, UNBOUNDED
+from unweave.metrics.contract import OF_UNLEARNING, OF_UNTRAINING, ON_ORDINARY, metric
 from unweave.metrics.distances import admissible_pairs, pair_distances
 
 
@@ -161,6 +163,37 @@ def mean_shift(
     )
 
 
+@metric(
+    name="damage",
+    aims=BOTH,
+    needs={"logits", "reference"},
+    better="lower",
+    unit="that of the outputs",
+    bounds=UNBOUNDED,
+    cite="szekely2013energy",
+    not_on=ON_ORDINARY,
+    what="Energy distance E² to the aim's reference on examples without the behaviour.",
+)
+@metric(
+    name="energy_to_unlearned",
+    aims=OF_UNLEARNING,
+    needs={"logits", "unlearned"},
+    better="lower",
+    unit="that of the outputs",
+    bounds=UNBOUNDED,
+    cite="szekely2013energy",
+    what="Energy distance E² to A(D∖B).",
+)
+@metric(
+    name="energy_to_untrained",
+    aims=OF_UNTRAINING,
+    needs={"logits", "untrained"},
+    better="lower",
+    unit="that of the outputs",
+    bounds=UNBOUNDED,
+    cite="szekely2013energy",
+    what="Energy distance E² to A(D∖S).",
+)
 def energy_distance(
     p: NDArray[np.floating],
     q: NDArray[np.floating],
@@ -195,6 +228,26 @@ def energy_distance(
     return _from_outputs(p, q, blocks_p, blocks_q, squared=False)
 
 
+@metric(
+    name="mean_shift_to_unlearned",
+    aims=OF_UNLEARNING,
+    needs={"logits", "unlearned"},
+    better="lower",
+    unit="that of the outputs, squared",
+    bounds=UNBOUNDED,
+    cite="gretton2012kernel",
+    what="Squared distance V² of the mean predictions to A(D∖B).",
+)
+@metric(
+    name="mean_shift_to_untrained",
+    aims=OF_UNTRAINING,
+    needs={"logits", "untrained"},
+    better="lower",
+    unit="that of the outputs, squared",
+    bounds=UNBOUNDED,
+    cite="gretton2012kernel",
+    what="Squared distance V² of the mean predictions to A(D∖S).",
+)
 def mean_shift_distance(
     p: NDArray[np.floating],
     q: NDArray[np.floating],
@@ -219,7 +272,7 @@ def mean_shift_distance(
     Raises:
         UserError: the shapes do not fit, outputs are not finite, or a sample has fewer than 2 models.
 
-    Source: as `mean_shift`.
+    Source: as `mean_shift`: Gretton et al. 2012, eq. (3).
 
     >>> p = np.array([[[0.0]], [[1.0]]])
     >>> mean_shift_distance(p, p + 2)
@@ -251,6 +304,15 @@ def energy_by_probe(
     return 2 * cross - within_p - within_q
 
 
+@metric(
+    name="worst_off",
+    aims=BOTH,
+    needs={"logits", "reference"},
+    better="lower",
+    unit="that of the distance",
+    bounds=UNBOUNDED,
+    cite="georgiev2024attribute",
+)
 def worst_off(by_probe: NDArray[np.float64], *, percentile: float = 95.0) -> float:
     """Percentile over probes of a per-probe distance: how the worst-off probes fare.
 

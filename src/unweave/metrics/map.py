@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave._errors import UserError
+from unweave._gate import BOTH, UNBOUNDED
 from unweave._types import Estimate, Measured, NotMeasured
+from unweave.metrics.contract import metric
 
 GAP_IN_STANDARD_ERRORS = 4.0
 HEIGHT_FLOOR = 0.02
@@ -41,6 +43,15 @@ def gap_is_clear(gap: float, se: float) -> bool:
     return gap > GAP_IN_STANDARD_ERRORS * se
 
 
+@metric(
+    name="generality",
+    aims=BOTH,
+    needs={"logits", "untrained", "unlearned"},
+    better="reference",
+    unit="gaps between the references",
+    bounds=UNBOUNDED,
+    cite="",
+)
 def generality(
     to_untrained: NDArray[np.float64], to_unlearned: NDArray[np.float64], *, gap: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -70,6 +81,15 @@ def generality(
     return (to_untrained - to_unlearned + gap) / (2 * gap)
 
 
+@metric(
+    name="off_line_squared",
+    aims=BOTH,
+    needs={"logits", "untrained", "unlearned"},
+    better="none",
+    unit="gaps between the references, squared",
+    bounds=UNBOUNDED,
+    cite="",
+)
 def off_line_squared(
     to_untrained: NDArray[np.float64], to_unlearned: NDArray[np.float64], *, gap: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -164,6 +184,15 @@ def weights_are_sharp(se: NDArray[np.float64]) -> bool:
     return bool((se < WEIGHT_SE_CEILING).all())
 
 
+@metric(
+    name="affine_weights",
+    aims=BOTH,
+    needs={"logits", "original", "untrained", "unlearned"},
+    better="reference",
+    unit="none",
+    bounds=UNBOUNDED,
+    cite="",
+)
 def affine_weights(
     *,
     to_untrained: NDArray[np.float64],

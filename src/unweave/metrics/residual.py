@@ -11,8 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave._errors import UserError
+from unweave._gate import BOTH, UNBOUNDED
+from unweave.metrics.contract import metric
 
 
+@metric(
+    name="excess",
+    aims=BOTH,
+    needs={"logits", "original", "reference"},
+    better="lower",
+    unit="that of the outputs",
+    bounds=UNBOUNDED,
+    cite="fieller1954interval",
+)
 def excess(method: NDArray[np.float64], original: NDArray[np.float64], *, margin: float) -> NDArray[np.float64]:
     """Excess T over the margin: below 0 the method is within a share `margin` of the original's distance.
 
@@ -31,7 +42,7 @@ def excess(method: NDArray[np.float64], original: NDArray[np.float64], *, margin
     Raises:
         UserError: the margin lies outside 0..1.
 
-    Source: Fieller's linear contrast, as non-inferiority tests of ratios use it.
+    Source: Fieller's linear contrast (1954), as non-inferiority tests of ratios use it.
 
     >>> excess(np.array([0.25]), np.array([2.0]), margin=0.125)
     array([0.])

@@ -6,11 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave._errors import UserError
+from unweave._gate import BOTH
 from unweave._logits import check_logits, log_softmax, modified_entropy, own
+from unweave.metrics.contract import metric
 
 Floats = NDArray[np.float64]
 
 
+@metric(
+    name="confidences",
+    aims=BOTH,
+    needs={"logits", "labels", "reference"},
+    better="reference",
+    unit="probability",
+    bounds=(0.0, 1.0),
+    cite="yeom2018privacy",
+)
 def confidences(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Floats:
     """Probability that each model gives the label of each example.
 
@@ -37,6 +48,15 @@ def confidences(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Fl
     return np.exp(own(log_softmax(logits), labels))
 
 
+@metric(
+    name="modified_entropies",
+    aims=BOTH,
+    needs={"logits", "labels", "reference"},
+    better="reference",
+    unit="nats",
+    bounds=(0.0, np.inf),
+    cite="song2021systematic",
+)
 def modified_entropies(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Floats:
     """Entropy of a prediction that knows which class is right.
 
@@ -65,6 +85,15 @@ def modified_entropies(logits: NDArray[np.floating], labels: NDArray[np.integer]
     return modified_entropy(log_softmax(logits), labels)
 
 
+@metric(
+    name="jensen_shannon",
+    aims=BOTH,
+    needs={"logits", "reference"},
+    better="lower",
+    unit="nats",
+    bounds=(0.0, float(np.log(2))),
+    cite="lin1991divergence",
+)
 def jensen_shannon(p_logits: NDArray[np.floating], q_logits: NDArray[np.floating]) -> Floats:
     """Jensen–Shannon divergence of the predictions of two models on each example.
 
@@ -93,6 +122,15 @@ def jensen_shannon(p_logits: NDArray[np.floating], q_logits: NDArray[np.floating
     return np.maximum((_kl(log_p, log_m) + _kl(log_q, log_m)) / 2, 0.0)
 
 
+@metric(
+    name="zrf",
+    aims=BOTH,
+    needs={"logits", "start"},
+    better="none",
+    unit="1 − nats",
+    bounds=(1 - float(np.log(2)), 1.0),
+    cite="chundawat2023badteacher",
+)
 def zrf(logits: NDArray[np.floating], ignorant: NDArray[np.floating]) -> Floats:
     """Zero retrain forgetting: how like a net that never learned anything each model is on S.
 

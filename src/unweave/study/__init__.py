@@ -1,5 +1,6 @@
 """Study: the only room that composes the others: plan, check, run, judge."""
 
+from unweave.study.applicability import applicable as applicable
 from unweave.study.assemble import Assembly as Assembly
 from unweave.study.assemble import assemble as assemble
 from unweave.study.cases import CASE_NOTES as CASE_NOTES

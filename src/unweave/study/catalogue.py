@@ -1,4 +1,4 @@
-"""What there is to choose from, as plain lists: methods, behaviours, learners, data."""
+"""What there is to choose from, as plain lists: methods, metrics, attacks, behaviours, learners, data."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from unweave._errors import SpecError, UnknownNameError
+from unweave._gate import AIMS, ALLOWED, WHAT, Aim, Measurement
+from unweave._registry import Registry
 from unweave.study.plugins import plugins_of
 
 Listing = list[dict[str, Any]]
@@ -16,7 +18,7 @@ def catalogue(what: str, *, plugins: Sequence[Path] = ()) -> Listing:
     """One kind of thing as a list of dictionaries with `name`, `what` and what it declares.
 
     Args:
-        what: `methods`, `behaviours`, `learners` or `data`.
+        what: `methods`, `metrics`, `attacks`, `behaviours`, `learners` or `data`.
         plugins: Files of the user's own that register methods, which are listed as well.
 
     Raises:
@@ -54,6 +56,65 @@ def _methods() -> Listing:
         }
         for entry in METHODS
     ]
+
+
+_GOOD = {
+    "higher": "higher",
+    "lower": "lower",
+    "reference": "that of the aim's reference",
+    "none": "none: shown, never judged",
+}
+
+
+def _metrics() -> Listing:
+    from unweave.metrics import METRICS
+
+    return _measurements(METRICS)
+
+
+def _attacks() -> Listing:
+    from unweave.attacks import ATTACKS
+
+    return _measurements(ATTACKS)
+
+
+def _measurements(registry: Registry[Measurement]) -> Listing:
+    return [
+        {
+            "name": entry.name,
+            "what": entry.declared.what or entry.summary,
+            **{f"for {aim}": asked_of(entry.declared, aim) for aim in AIMS},
+            "needs": [need for need in WHAT if need in entry.declared.needs],
+            "good": _GOOD[entry.declared.better],
+            "unit": entry.declared.unit,
+            "bounds": " … ".join(_bound(bound) for bound in entry.declared.bounds),
+            "source": entry.declared.cite or "–",
+        }
+        for entry in registry
+    ]
+
+
+def asked_of(declared: Measurement, aim: Aim) -> str:
+    """Where a measurement may be asked of an aim, and why not elsewhere, in one line.
+
+    Example:
+        >>> from unweave.metrics import METRICS
+        >>> asked_of(METRICS.get("accuracy").declared, "untraining")
+        'everywhere'
+    """
+    if declared.aims[aim] != ALLOWED:
+        return f"refused: {declared.aims[aim]}"
+    reasons: dict[str, list[str]] = {}
+    for group, reason in declared.not_on.get(aim, {}).items():
+        reasons.setdefault(reason, []).append(group)
+    if not reasons:
+        return "everywhere"
+    refused = " ".join(f"Refused on {', '.join(groups)}: {reason}" for reason, groups in reasons.items())
+    return f"{', '.join(declared.allowed_on(aim))}. {refused}"
+
+
+def _bound(value: float) -> str:
+    return {float("inf"): "∞", float("-inf"): "−∞"}.get(value, f"{value:.4g}".replace("-", "−"))
 
 
 def _behaviours() -> Listing:
@@ -107,6 +168,8 @@ def _data() -> Listing:
 
 _LISTINGS: dict[str, Callable[[], Listing]] = {
     "methods": _methods,
+    "metrics": _metrics,
+    "attacks": _attacks,
     "behaviours": _behaviours,
     "learners": _learners,
     "data": _data,
