@@ -111,7 +111,7 @@ def metrics_page() -> str:
     from unweave._gate import AIMS, WHAT
     from unweave.attacks import ATTACKS
     from unweave.metrics import METRICS
-    from unweave.study import catalogue
+    from unweave.study.catalogue import catalogue
 
     lines = [
         "# Metrics and attacks",
@@ -119,9 +119,9 @@ def metrics_page() -> str:
         "Made from the code by `python docs/build.py`. Every metric and every attack says of which aim it may be",
         "asked, and on which probe groups; `unweave.study.applicable(name, aim, on=group)` answers `allowed`, or",
         "`refused` with the reason, and `forced` where it is run all the same. Where nothing is said of the",
-        "group, it is S, where the field asks. What is good is mostly the value of the aim's reference, A(D∖S) for",
-        "untraining and A(D∖B) for unlearning, which has to be there: neither 0 nor chance is a goal on S, since",
-        "a model that never saw S may still predict it. How values become verdicts with intervals:",
+        "group, it is S, where the field asks. What is good is mostly the value of the aim's reference, A(D∖S)",
+        "for untraining and A(D∖B) for unlearning, which has to be there: neither 0 nor chance is a goal on S,",
+        "since a model that never saw S may still predict it. How values become verdicts with intervals:",
         "[measures.md](measures.md). Scores of attacks are higher where an example is more likely a member,",
         "always; what cannot be measured is NaN in arrays.",
         "",

@@ -120,6 +120,14 @@ def test_what_does_not_fit_is_refused(score):
         (np.zeros((2, 3)), np.array([0, 1])),
         (np.zeros((1, 2, 3)), np.array([0])),
         (np.zeros((1, 2, 3)), np.array([0, 3])),
+        (np.zeros((1, 2, 1)), np.array([0, 0])),
+        (np.full((1, 2, 3), np.nan), np.array([0, 1])),
     ]:
         with pytest.raises(UserError, match="Expected"):
             score(logits, labels)
+
+
+def test_what_has_no_classes_or_diverged_has_no_entropy():
+    for logits in (np.zeros((2, 3)), np.zeros((1, 2, 1)), np.full((1, 2, 3), np.inf)):
+        with pytest.raises(UserError, match="Expected"):
+            entropy_score(logits)

@@ -89,7 +89,7 @@ def log_likelihood_ratio(phi: Floats, inside: Law, outside: Law) -> Floats:
     Returns:
         [targets, n] in nats; higher = more likely a member; NaN where a law is.
 
-    Source: Carlini et al. (2022), arXiv 2112.03570, equation 4.
+    Source: Carlini et al. (2022), arXiv 2112.03570, algorithm 1, the ratio in its last line.
 
     Example:
         >>> one = np.ones(1)

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from unweave._errors import UserError
 from unweave._gate import UNBOUNDED
 from unweave._logits import check_logits, label_margins, log_softmax, modified_entropy, own
 from unweave.attacks.contract import MEMBERSHIP, NOT_ON, attack
@@ -34,10 +35,10 @@ def scaled_confidence_score(logits: NDArray[np.floating], labels: NDArray[np.int
         labels: Label of each example as it was trained on [n].
 
     Returns:
-        [models, n] in nats; higher = more likely a member. +∞ nowhere, for finite logits.
+        [models, n] in nats, finite; higher = more likely a member.
 
     Raises:
-        UserError: the shapes do not fit, or a label is no class.
+        UserError: the shapes do not fit, a label is no class, or a logit is not finite.
 
     Source: Carlini et al. (2022), arXiv 2112.03570, section V (the stable form of the official code).
         Deviation: float64 logits throughout, where the code takes logarithms of probabilities.
@@ -46,7 +47,7 @@ def scaled_confidence_score(logits: NDArray[np.floating], labels: NDArray[np.int
         >>> scaled_confidence_score(np.array([[[2.0, 0.0, 0.0]]]), np.array([0])).round(4)
         array([[1.3069]])
     """
-    check_logits(logits, labels)
+    _check(logits, labels)
     return label_margins(logits, labels)
 
 
@@ -68,7 +69,7 @@ def loss_score(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Flo
         [models, n] in nats, ≤ 0; higher = more likely a member.
 
     Raises:
-        UserError: the shapes do not fit, or a label is no class.
+        UserError: the shapes do not fit, a label is no class, or a logit is not finite.
 
     Source: Yeom et al. (2018), arXiv 1709.01604, adversary 2 (threshold on the loss). Deviation: the sign,
         so that high means member.
@@ -77,7 +78,7 @@ def loss_score(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Flo
         >>> loss_score(np.log([[[0.9, 0.1]]]), np.array([1])).round(4)
         array([[-2.3026]])
     """
-    check_logits(logits, labels)
+    _check(logits, labels)
     return own(log_softmax(logits), labels)
 
 
@@ -93,6 +94,9 @@ def entropy_score(logits: NDArray[np.floating]) -> Floats:
     Returns:
         [models, n] in nats, −log(classes)…0; higher = more likely a member.
 
+    Raises:
+        UserError: the shapes do not fit, or a logit is not finite.
+
     Source: Salem et al. (2019), arXiv 1806.01246, adversary 3 (threshold on the entropy); Song and Mittal
         (2021), arXiv 2003.10595. Deviation: the sign, so that high means member.
 
@@ -100,6 +104,7 @@ def entropy_score(logits: NDArray[np.floating]) -> Floats:
         >>> entropy_score(np.zeros((1, 1, 2))).round(4)
         array([[-0.6931]])
     """
+    _check(logits, np.zeros(logits.shape[1:2], dtype=np.int64))
     log_p = log_softmax(logits)
     p = np.exp(log_p)
     return np.where(p > 0, p * np.where(p > 0, log_p, 0.0), 0.0).sum(-1)
@@ -123,7 +128,7 @@ def modified_entropy_score(logits: NDArray[np.floating], labels: NDArray[np.inte
         [models, n] in nats, ≤ 0; higher = more likely a member.
 
     Raises:
-        UserError: the shapes do not fit, or a label is no class.
+        UserError: the shapes do not fit, a label is no class, or a logit is not finite.
 
     Source: Song and Mittal (2021), arXiv 2003.10595, equation of the modified prediction entropy.
         Deviation: the sign. Public code that indexes `[:, labels]` gives a row the labels of all others;
@@ -133,7 +138,7 @@ def modified_entropy_score(logits: NDArray[np.floating], labels: NDArray[np.inte
         >>> modified_entropy_score(np.log([[[0.5, 0.5]]]), np.array([0])).round(4)
         array([[-0.6931]])
     """
-    check_logits(logits, labels)
+    _check(logits, labels)
     return -modified_entropy(log_softmax(logits), labels)
 
 
@@ -155,7 +160,7 @@ def correctness_score(logits: NDArray[np.floating], labels: NDArray[np.integer])
         [models, n], 0 or 1; 1 = more likely a member.
 
     Raises:
-        UserError: the shapes do not fit, or a label is no class.
+        UserError: the shapes do not fit, a label is no class, or a logit is not finite.
 
     Source: Yeom et al. (2018), arXiv 1709.01604, adversary 1 (bounded loss).
 
@@ -163,5 +168,13 @@ def correctness_score(logits: NDArray[np.floating], labels: NDArray[np.integer])
         >>> correctness_score(np.array([[[2.0, 0.0], [2.0, 0.0]]]), np.array([0, 1]))
         array([[1., 0.]])
     """
-    check_logits(logits, labels)
+    _check(logits, labels)
     return (logits.argmax(-1) == labels).astype(np.float64)
+
+
+def _check(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> None:
+    check_logits(logits, labels)
+    if logits.shape[2] < 2:
+        raise UserError(f"Expected logits of 2 or more classes, got {logits.shape[2]}.")
+    if not np.isfinite(logits).all():
+        raise UserError("Expected finite logits, got NaN or infinity: leave out the models that diverged.")

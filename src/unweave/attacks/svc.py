@@ -58,7 +58,7 @@ class Compared(NamedTuple):
     better="reference",
     unit="share of the group",
     bounds=(0.0, 1.0),
-    cite="jia2023sparsity",
+    cite="jia2023sparse",
     not_on=NOT_ON_ORDINARY,
 )
 def svc_efficacy(
