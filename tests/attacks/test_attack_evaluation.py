@@ -90,9 +90,17 @@ def test_tpr_is_that_of_the_best_allowed_cut(seed, fpr):
             assert value == pytest.approx(naive_tpr(row, member, fpr))
 
 
+def test_a_rate_that_floating_point_rounds_down_is_still_reached():
+    """.29 · 100 = 28.999… in floating point; 29 of 100 non-members may lie above the cut all the same."""
+    assert int(0.29 * 100) == 28
+    member = np.arange(300) < 200
+    scores = np.random.default_rng(1).normal(0, 1, (1, 300))
+    assert tpr_at_fpr(scores, member, fpr=0.29)[0] == naive_tpr(scores[0], member, 0.29)
+
+
 @pytest.mark.parametrize(("others", "known"), [(999, False), (1000, True)])
 def test_a_rate_that_the_non_members_cannot_resolve_is_not_measured(others, known):
-    """999 non-members do not resolve .001; 1000 do, although .001 · 1000 < 1 in floating point."""
+    """999 non-members do not resolve .001; 1000 do."""
     member = np.arange(others + 5) < 5
     scores = np.random.default_rng(0).normal(0, 1, (2, others + 5)) + 9 * member
     assert np.isfinite(tpr_at_fpr(scores, member, fpr=0.001)).all() == known

@@ -121,6 +121,15 @@ def test_the_plug_in_tail_is_too_short_and_student_s_is_right(m, real):
     assert (log_tail(new, law, student=True) > -math.log(0.001)).mean() == pytest.approx(0.001, abs=0.0006)
 
 
+def test_student_s_tail_is_that_of_a_new_number():
+    """t_{m−1} of (φ − μ)/(s·√(1 + 1/m)), as scipy has it."""
+    rng = np.random.default_rng(0)
+    phi, new = rng.normal(0, 1, (5, 7)), rng.normal(0, 3, (4, 7))
+    expected = -t.logsf((new - phi.mean(0)) / (phi.std(0, ddof=1) * math.sqrt(1.2)), 4)
+    found = log_tail(new, shadow_law(phi, np.ones((5, 7), dtype=bool)), student=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
 def test_the_tail_does_not_round():
     """1 − P[Z > φ] is 1 in float64 from 8.3 standard deviations on; −log P goes on, as scipy's logsf does."""
     law = Law(np.zeros(1), np.ones(1), np.array([9]), np.array([8]))

@@ -64,6 +64,13 @@ def test_as_one_would_write_it_down(offline, gamma):
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
+def test_a_ratio_that_is_equal_does_not_exceed():
+    """An example like every z, in every model: no z is exceeded."""
+    log_p = np.full((3, 1), math.log(0.5))
+    found = run(log_p, np.zeros((3, 1), dtype=bool), np.full((3, 5), math.log(0.5)), 1, offline=0.3)
+    assert found.tolist() == [[0.0]]
+
+
 def test_an_example_knows_of_no_other():
     log_p, inside, population = world(1, models=12, n=8, z=30, effect=1.0)
     some = [6, 1]

@@ -150,7 +150,7 @@ def _by_model(scores: Floats, member: Member, of_one: Callable[[Floats, Floats],
 
 
 def _whole(count: float) -> int:
-    # .001 · 1000 is a little below 1 in floating point.
+    # .29 · 100 is a little below 29 in floating point.
     return int(np.floor(count + 1e-9))
 
 
