@@ -66,8 +66,8 @@ def rmia(
 
     Source: Zarifzadeh et al. (2024), arXiv 2312.03262, RMIA with the population average for p(x).
         Deviations: offline, the official code averages over a fixed number of shadow models, of which those
-        trained with x count as 0; here the mean is over those without x. The population z keeps a = the
-        given one, as in that code.
+        trained with x count as 0; here the mean is over those without x. The population is
+        inflated by the same a, as in that code.
 
     Example:
         >>> p = np.log(np.array([[0.5]]))
