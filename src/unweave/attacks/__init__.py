@@ -1,1 +1,1 @@
-"""Room: attacks. Pure functions from arrays to scores per example; a higher score is always more likely a member."""
+"""Room: attacks. Pure functions from arrays to scores per example; higher is always more likely a member."""
