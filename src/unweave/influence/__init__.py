@@ -3,4 +3,3 @@
 from unweave.influence.subsampled import Influences as Influences
 from unweave.influence.subsampled import cross_influence as cross_influence
 from unweave.influence.subsampled import self_influence as self_influence
-from unweave.influence.subsampled import subsets as subsets
