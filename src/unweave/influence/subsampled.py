@@ -103,3 +103,30 @@ def _difference(seen: _Side, unseen: _Side) -> Influences:
 def _variance_of_mean(side: _Side) -> Floats:
     mean = (side.total + 0.5) / (side.models + 1)
     return np.maximum((side.squares + 0.5) / (side.models + 1) - mean**2, 0) / side.models
+
+
+def mean_leave_outs(inside: Inside, value: Floats) -> Floats:
+    """Mean memorization of a set of examples, with all models and without each: what a jackknife is made of.
+
+    Args:
+        inside: As in `self_influence`, the columns of the set alone [t, s].
+        value: As there [t, s].
+
+    Returns:
+        [1 + t]: the mean over the set of mem(i) of all models, then of all but model k. Examples that are in or out
+        of all models are left out; NaN where that leaves none.
+
+    Example:
+        >>> inside = np.array([[True], [True], [False], [False]])
+        >>> mean_leave_outs(inside, np.array([[1.0], [0.0], [0.0], [0.0]])).tolist()
+        [0.5, 0.0, 1.0, 0.5, 0.5]
+    """
+    means: list[Floats] = []
+    for one in (inside, ~inside):
+        total, models = (one * value).sum(0), one.sum(0)
+        left = models - one
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means.append(np.vstack([total / models, (total - one * value) / left]))
+    found = means[0] - means[1]
+    known = np.isfinite(found).all(0)
+    return found[:, known].mean(1) if known.any() else np.full(len(found), np.nan)
