@@ -11,8 +11,7 @@ from unweave._errors import UserError
 def entanglement(forget: NDArray[np.float64], retain: NDArray[np.float64]) -> float:
     """Spread of the features of S and of D∖S about their centres, over the distance between these centres.
 
-    ES = [mean_R‖φ − μ_R‖² + mean_S‖φ − μ_S‖²] / ½(‖μ_R − μ‖² + ‖μ_S − μ‖²), with μ the mean of the two centres'
-    samples taken together.
+    ES = [mean_R‖φ − μ_R‖² + mean_S‖φ − μ_S‖²] / ½(‖μ_R − μ‖² + ‖μ_S − μ‖²), with μ the mean over both sets.
 
     Args:
         forget: Features of S of one model [s, d].

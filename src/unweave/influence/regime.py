@@ -54,26 +54,34 @@ def level(found: Range, threshold: float) -> Level:
     """Whether a number is at least a threshold in absolute value: by its interval, else undecided.
 
     Example:
-        >>> level(Range(0.4, 0.3, 0.5), 0.25), level(Range(0.0, -0.1, 0.1), 0.25), level(Range(0.3, 0.2, 0.4), 0.25)
-        ('high', 'low', 'undecided')
+        >>> level(Range(0.4, 0.3, 0.5), 0.25), level(Range(0.3, 0.2, 0.4), 0.25)
+        ('high', 'undecided')
     """
     if found.low >= threshold or found.high <= -threshold:
         return "high"
     return "low" if -threshold < found.low and found.high < threshold else "undecided"
 
 
-def regime_of(memorization: Range, joint: Mapping[str, Range]) -> Regime:
+def regime_of(memorization: Range, on_forget: Range, joint: Mapping[str, Range]) -> Regime:
     """The regime of a request.
+
+    S counts as known by heart if its examples are so one by one, or all of them together: copies of each other have
+    next to no memorization, since each is predicted from the others.
 
     Args:
         memorization: Mean memorization of S.
-        joint: infl(S→G), the change of accuracy on each group G other than S when S is left out together.
+        on_forget: infl(S→S), the change of accuracy on S itself when S is left out together.
+        joint: infl(S→G), the same on each group G other than S.
 
     Example:
-        >>> regime_of(Range(0.6, 0.5, 0.7), {"test": Range(0.0, -0.01, 0.01)}).name
+        >>> nothing = Range(0.0, -0.01, 0.01)
+        >>> regime_of(Range(0.6, 0.5, 0.7), Range(0.6, 0.5, 0.7), {"test": nothing}).name
+        'S alone'
+        >>> regime_of(nothing, Range(0.9, 0.8, 1.0), {"test": nothing}).name  # ten copies of one example
         'S alone'
     """
-    own = level(memorization, HIGH_SELF)
+    both = [level(found, HIGH_SELF) for found in (memorization, on_forget)]
+    own: Level = "high" if "high" in both else "undecided" if "undecided" in both else "low"
     levels = {name: level(found, HIGH_CROSS) for name, found in joint.items()}
     groups = tuple(name for name, one in levels.items() if one == "high")
     unsure = [name for name, one in levels.items() if one == "undecided"]
@@ -85,9 +93,7 @@ def regime_of(memorization: Range, joint: Mapping[str, Range]) -> Regime:
         ("low", "high"): "others alone",
     }
     name = named.get((own, cross), "undecided")
-    unclear = [
-        *(["whether S is known by heart"] if own == "undecided" else []),
-        *(f"its influence on {g}" for g in unsure),
-    ]
+    unclear = ["whether S is known by heart"] if own == "undecided" else []
+    unclear += [f"its influence on {group}" for group in unsure]
     text = _TEXTS[name].format(groups=", ".join(groups), open="; ".join(unclear))
     return Regime(own, cross, groups, name, text)

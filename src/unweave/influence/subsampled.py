@@ -113,8 +113,8 @@ def mean_leave_outs(inside: Inside, value: Floats) -> Floats:
         value: As there [t, s].
 
     Returns:
-        [1 + t]: the mean over the set of mem(i) of all models, then of all but model k. Examples that are in or out
-        of all models are left out; NaN where that leaves none.
+        [1 + t]: the mean over the set of mem(i) of all models, then of all but model k. Examples that all but one
+        model were trained with, or without, are left out; NaN where that leaves none.
 
     Example:
         >>> inside = np.array([[True], [True], [False], [False]])
