@@ -36,6 +36,7 @@ _STAGES = {
     "train": "training references",
     "methods": "running methods",
     "measure": "measuring",
+    "subsets": "training on parts",
 }
 
 
@@ -81,7 +82,7 @@ def run_compare(
     check_out(folder)
     if json is not None:
         check_file(json)
-    with _progress(quiet) as (tell, say):
+    with progress(quiet) as (tell, say):
         study = run_spec(wanted, on_progress=tell, on_message=say)
     study.save(folder)
     if json is not None:
@@ -114,7 +115,8 @@ def _check(spec: Spec) -> None:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Generator[tuple[Tell, Message]]:
+def progress(quiet: bool) -> Generator[tuple[Tell, Message]]:
+    """Bars for the stages of a run, where there is a terminal to show them."""
     columns = (
         TextColumn("{task.description:<20}"),
         BarColumn(),

@@ -18,8 +18,8 @@ def entanglement(forget: NDArray[np.float64], retain: NDArray[np.float64]) -> fl
         retain: Features of D∖S [r, d].
 
     Returns:
-        Above 0; low = S is a cluster of its own, high = S lies among the rest and is hard to tell from it. Infinite
-        where both centres are the same.
+        Above 0; low = S is a cluster of its own, high = S lies among the rest. Infinite where both centres are the
+        same.
 
     Raises:
         UserError: if either is empty.

@@ -65,8 +65,8 @@ def level(found: Range, threshold: float) -> Level:
 def regime_of(memorization: Range, on_forget: Range, joint: Mapping[str, Range]) -> Regime:
     """The regime of a request.
 
-    S counts as known by heart if its examples are so one by one, or all of them together: copies of each other have
-    next to no memorization, since each is predicted from the others.
+    S counts as known by heart if its examples are so one by one, or all of them together: copies of each other
+    have next to no memorization, since each is predicted from the others.
 
     Args:
         memorization: Mean memorization of S.

@@ -71,6 +71,19 @@ def train_world(case: dict[str, Any], where: Where, world: WorldName, away: Away
     return ensure_outputs(objects, assembly.setting, assembly.worlds[world])[1]
 
 
+@task
+def train_block(
+    case: dict[str, Any], where: Where, models: int, share: float, block: list[int], away: Away | None = None
+) -> int:
+    """Train a block of models on random parts of D and store their answers; returns how many were trained."""
+    from unweave.references.subsampled import Asked, SubsetPlan, ensure_block
+
+    assembly, objects = _arrive(case, where, away)
+    plan = SubsetPlan(models, share, assembly.case.seed)
+    asked = Asked(assembly.probes.x, assembly.probes.trained)
+    return ensure_block(objects, assembly.setting, plan, asked, range(*block))
+
+
 def method_fields(assembly: Assembly, choice: MethodChoice) -> dict[str, Any]:
     """What identifies the outputs of a method on every original."""
     originals = outputs_fields(assembly.setting, assembly.worlds["original"])
