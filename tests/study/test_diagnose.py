@@ -1,0 +1,112 @@
+"""`diagnose`: its numbers are those of the models, its regimes those planted, and nothing is trained twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from unweave import Case, LearnerChoice, ReferenceChoice, UserError
+from unweave._types import Estimate, NotMeasured
+from unweave.problem import BehaviourChoice, DataChoice, ForgetChoice, ProbeChoice
+from unweave.problem.uses import USES
+from unweave.records.diagnosis import diagnosis_from_json, diagnosis_to_json
+from unweave.references import Store
+from unweave.references.ensure import ensure_outputs
+from unweave.study import assemble
+from unweave.study.diagnose import diagnose
+
+MISLABELLED = Case(
+    name="wrong labels",
+    data=DataChoice(limit=400),
+    behaviour=BehaviourChoice("mislabel", size=60),
+    forget=ForgetChoice(count=30),
+    learner=LearnerChoice(epochs=30),
+    references=ReferenceChoice(models=6),
+    probes=ProbeChoice(limit=60),
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def found(store):
+    return diagnose(MISLABELLED, use="mislabelled", models=40, store=store, workers=1)
+
+
+def test_wrong_labels_are_known_by_heart(found):
+    assert found.self_level == "high" and found.regime in ("S alone", "S and others", "undecided")
+    assert found.memorized.mean.low > 0.25 and found.memorized.models == 40
+    assert found.aim == "untraining" and "wrong labels" in found.why
+    assert all(0.8 <= one.influence <= 1 and one.probe == "itself" for one in found.most_memorized[:3])
+
+
+def test_joint_influence_is_the_difference_of_accuracies(found, store):
+    assembly = assemble(MISLABELLED)
+    right = {}
+    for name in ("original", "untrained"):
+        logits = ensure_outputs(Store(store), assembly.setting, assembly.worlds[name])[0].logits
+        right[name] = logits.argmax(2) == assembly.probes.trained
+    for group in found.groups:
+        where = assembly.probes.groups[group.name]
+        own = {name: values[:, where].mean(1) for name, values in right.items()}
+        assert group.joint.value == pytest.approx(own["original"].mean() - own["untrained"].mean())
+        error = np.sqrt(sum(v.var(ddof=1) / len(v) for v in own.values()))
+        if error > 0:
+            assert (group.joint.high - group.joint.low) / error == pytest.approx(2 * 2.571, rel=1e-3)  # t of 5 df
+    forget = next(group for group in found.groups if group.name == "forget")
+    assert forget.joint.low > 0.25 and forget.unlearned.value < 0.1
+
+
+def test_it_survives_json_and_nothing_is_trained_twice(found, store):
+    assert diagnosis_from_json(diagnosis_to_json(found)) == found
+    again = diagnose(MISLABELLED, use="mislabelled", models=40, store=store, workers=1)
+    assert again.cost["models_trained"] == 0 and found.cost["models_trained"] == 40 + 18
+    assert replace(again, cost=found.cost) == found
+
+
+def test_what_everyone_knows_is_a_no_op_to_untrain(tmp_path):
+    """S is a few ordinary examples: without them a model does as well."""
+    ids = tuple(int(one) for one in assemble(MISLABELLED).data.train.ids[:30])
+    case = replace(
+        MISLABELLED,
+        name="ordinary",
+        behaviour=BehaviourChoice("unknown"),
+        forget=ForgetChoice(ids=ids),
+        data=DataChoice(),
+        learner=LearnerChoice(epochs=15),
+    )
+    found = diagnose(case, models=40, store=tmp_path, workers=1)
+    assert found.regime == "no-op" and "no-op" in found.headline
+    assert any("leaving the model as it is" in one for one in found.advice)
+    assert found.aim is None and found.behaviour is None
+    assert all(isinstance(group.behaviour, NotMeasured) for group in found.groups)
+    assert any("not declared" in one for one in found.advice)
+    assert isinstance(found.entanglement, Estimate)
+
+
+def test_bad_input_is_one_message(tmp_path):
+    for change, message in (
+        ({"use": "privcy"}, "Unknown use 'privcy'. Expected one of: privacy"),
+        ({"models": 3}, "`models` is 3; expected at least 20"),
+        ({"share": 1.0}, "`share` is 1.0; expected a part of D"),
+    ):
+        with pytest.raises(UserError, match=message):
+            diagnose(MISLABELLED, store=tmp_path, **change)
+    outside = replace(
+        MISLABELLED, behaviour=BehaviourChoice("trigger"), forget=ForgetChoice(count=5, outside=True)
+    )
+    with pytest.raises(UserError, match="untraining is a no-op by definition"):
+        diagnose(outside, store=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_use_names_an_aim_and_why():
+    assert {use.aim for use in USES.values()} == {"untraining", "unlearning"}
+    assert USES["privacy"].aim == USES["mislabelled"].aim == "untraining"
+    assert USES["backdoor"].aim == USES["style"].aim == "unlearning"
+    assert all(use.why for use in USES.values())
