@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 
 import numpy as np
 import pytest
@@ -42,7 +43,8 @@ def test_wrong_labels_are_known_by_heart(found):
     assert found.self_level == "high" and found.regime in ("S alone", "S and others", "undecided")
     assert found.memorized.mean.low > 0.25 and found.memorized.models == 40
     assert found.aim == "untraining" and "wrong labels" in found.why
-    assert all(0.8 <= one.influence <= 1 and one.probe == "itself" for one in found.most_memorized[:3])
+    assert all(0.8 <= one.influence <= 1 and one.probe is None for one in found.most_memorized[:3])
+    assert all(one.example.image.startswith("data:image/png") for one in found.most_memorized)
 
 
 def test_joint_influence_is_the_difference_of_accuracies(found, store):
@@ -110,3 +112,36 @@ def test_every_use_names_an_aim_and_why():
     assert USES["privacy"].aim == USES["mislabelled"].aim == "untraining"
     assert USES["backdoor"].aim == USES["style"].aim == "unlearning"
     assert all(use.why for use in USES.values())
+
+
+def test_the_plane_leaves_out_what_an_example_does_to_itself(found):
+    """Of wrong labels that are probes themselves the line through them would rise with memorization."""
+    dots = [dot for dot in found.plane if dot.part == "undiscovered"]
+    assert len(dots) == 30 and sum(dot.part == "forget" for dot in found.plane) == 30
+    known, unknown = ([dot.others for dot in dots if (dot.own > 0.5) == side] for side in (True, False))
+    assert abs(np.mean(known) - np.mean(unknown)) < 0.05
+    assert np.mean(known) < 1 / np.sqrt(60)  # what one probe that is always changed would give
+
+
+def test_the_page_stands_alone_and_shows_the_numbers(found):
+    from unweave.report.diagnosis import diagnosis_page
+
+    page = diagnosis_page(replace(found, headline="<script>alert(1)</script>"))
+    assert "<script" not in page and "&lt;script&gt;" in page
+    assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
+    assert page.count("<circle") >= len(found.plane) and page.count('<img src="data:image/png') >= 12
+    assert f"{found.memorized.mean.value:.2f} [" in page and "default-src 'none'" in page
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_terminal_says_the_same(found, width):
+    from rich.console import Console
+
+    from unweave.report.diagnosis import print_diagnosis
+
+    console = Console(width=width, record=True, file=StringIO())
+    print_diagnosis(console, found)
+    text = console.export_text()
+    assert all(len(line) <= width for line in text.splitlines())
+    joined = " ".join(text.split())
+    assert "memorization" in joined and "Aim: untraining" in joined

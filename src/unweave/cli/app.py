@@ -147,6 +147,9 @@ def diagnose(
         int, typer.Option(help="Models trained on random parts of D, for influence.", metavar="N")
     ] = 500,
     share: Annotated[float, typer.Option(help="Part of D that each of these sees.", metavar="P")] = 0.7,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for results; default: runs/<time>.", metavar="DIR")
+    ] = None,
     store: Annotated[
         Path | None, typer.Option(help="Folder of trained models; default: .unweave/store.", metavar="DIR")
     ] = None,
@@ -174,6 +177,7 @@ def diagnose(
             use=use,
             models=models,
             share=share,
+            out=out,
             store=store,
             workers=workers,
             seed=seed,

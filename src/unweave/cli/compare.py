@@ -77,7 +77,7 @@ def run_compare(
     fair = Fair(*(new or old for new, old in ((equal_cost, wanted.fair.cost), (equal_rise, wanted.fair.rise))))
     wanted = replace(wanted, fair=fair, device=device or wanted.device, engine=engine or wanted.engine)
     wanted = replace(wanted, plugins=tuple(plugins))
-    folder = wanted.out or _new_folder()
+    folder = wanted.out or new_folder()
     _check(wanted)
     check_out(folder)
     if json is not None:
@@ -97,7 +97,7 @@ def run_compare(
     console.print(f"\nPage: {(folder / 'report.html').absolute().as_uri()}", soft_wrap=True)
 
 
-def _new_folder() -> Path:
+def new_folder() -> Path:
     """`runs/<time>`, numbered where two runs begin in the same second: no result replaces another."""
     stamp = datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
     candidates = (Path("runs") / (f"{stamp}-{number}" if number else stamp) for number in count())

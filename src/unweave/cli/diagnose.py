@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from unweave.cli.compare import progress
+from unweave.cli.compare import new_folder, progress
 from unweave.cli.files import check_file, write_file
 from unweave.records.diagnosis import diagnosis_to_json
-from unweave.report.diagnosis import print_diagnosis
-from unweave.study import read_spec
+from unweave.report.diagnosis import diagnosis_page, print_diagnosis
+from unweave.study import check_out, read_spec
 from unweave.study.diagnose import Wanted, prepare, run_diagnose
 
 
@@ -23,6 +23,7 @@ def run_diagnosis(
     use: str | None,
     models: int,
     share: float,
+    out: Path | None,
     store: Path | None,
     workers: int | None,
     seed: int | None,
@@ -40,11 +41,18 @@ def run_diagnosis(
     wanted = replace(wanted, store=store or wanted.store, trust_code=tuple(trust_code))
     asked = Wanted(models, share, use)
     prepare(wanted, asked)
+    folder = out or wanted.out or new_folder()
+    check_out(folder)
     if json is not None:
         check_file(json)
     with progress(quiet) as (tell, say):
         found = run_diagnose(wanted, asked, on_progress=tell, on_message=say)
+    write_file(folder / "diagnosis.json", diagnosis_to_json(found))
+    write_file(folder / "diagnosis.html", diagnosis_page(found))
     if json is not None:
         write_file(json, diagnosis_to_json(found))
-    if not quiet:
-        print_diagnosis(Console(), found)
+    if quiet:
+        return
+    console = Console()
+    print_diagnosis(console, found)
+    console.print(f"\nPage: {(folder / 'diagnosis.html').absolute().as_uri()}", soft_wrap=True)

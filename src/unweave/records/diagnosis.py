@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
@@ -54,13 +54,40 @@ class GroupChange:
 
 
 @dataclass(frozen=True)
-class Influential:
-    """An example of S, or a pair of an example of S and a probe, with its influence and standard error."""
+class Shown:
+    """An example as a person sees it: its id, the label trained on, a picture or the values of its row."""
 
-    example: Json
-    probe: str
+    id: str
+    label: str
+    image: str = ""
+    values: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Influential:
+    """An example of S with its memorization, or with its influence on a probe, and the standard error.
+
+    `group`: the probe's group; `probe`: None where it is the example itself.
+    """
+
+    example: Shown
+    group: str
+    probe: Shown | None
     influence: float
     standard_error: float
+
+
+@dataclass(frozen=True)
+class Dot:
+    """An example of D in the plane of self- and cross-influence.
+
+    `own`: its memorization; `others`: root mean square of its influence on the probes outside of S, without what
+    chance alone would give; `part`: forget, undiscovered or ordinary.
+    """
+
+    own: float
+    others: float
+    part: Literal["forget", "undiscovered", "ordinary"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +117,7 @@ class Diagnosis:
     advice: tuple[str, ...]
     most_memorized: tuple[Influential, ...]
     most_influential: tuple[Influential, ...]
+    plane: tuple[Dot, ...]
     warnings: tuple[str, ...]
     cost: dict[str, float]
     provenance: dict[str, Json]

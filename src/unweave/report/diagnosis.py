@@ -1,14 +1,18 @@
-"""A diagnosis in a terminal: what untraining changes, how sure that is, and what to do."""
+"""A diagnosis in a terminal and as a page: what untraining changes, how sure that is, and what to do."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from unweave._types import Estimate, Measured
 from unweave.records.diagnosis import Diagnosis, Influential
-from unweave.report.numbers import DASH, estimate_text
+from unweave.report.numbers import DASH, estimate_text, number_text
+from unweave.report.page import page_file, page_policy, page_template
 from unweave.report.terminal import plain
+from unweave.report.toml import toml_text
 
 _NAMES = {
     "forget": "S",
@@ -92,8 +96,8 @@ def aim_words(found: Diagnosis) -> str:
 
 def influence_text(one: Influential) -> str:
     """An example or pair with its influence and standard error."""
-    to = "" if one.probe == "itself" else f" → {one.probe}"
-    return f"{one.example}{to} {one.influence:.2f} ± {one.standard_error:.2f}"
+    to = "" if one.probe is None else f" → {_NAMES.get(one.group, one.group)} {one.probe.id}"
+    return f"{one.example.id}{to}: {number_text(one.influence)} ± {number_text(one.standard_error)}"
 
 
 def _percent(value: Measured) -> str:
@@ -109,3 +113,58 @@ def _table(console: Console, title: str) -> Table:
     table.pad_edge = False
     table.show_header = title.startswith("Accuracy")
     return table
+
+
+# ---- the page ----
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 820.0, 24.0, 400.0
+_PARTS = (("ordinary", "rest of D (a part of it)"), ("undiscovered", "B∖S"), ("forget", "S"))
+
+
+def diagnosis_page(found: Diagnosis) -> str:
+    """A diagnosis as one HTML page that makes no request and runs no script."""
+    from markupsafe import Markup
+
+    style = page_file("page.css")
+    return page_template("diagnosis.html.j2")(
+        found=found,
+        aim=aim_words(found),
+        memorized=memorized_rows(found),
+        heads=GROUP_HEADS,
+        groups=group_rows(found),
+        names=_NAMES,
+        plane=_plane(found),
+        definition=toml_text(found.case),
+        policy=Markup(page_policy([], style)),
+        style=Markup(style),
+    )
+
+
+def _plane(found: Diagnosis) -> dict[str, Any]:
+    """Where everything stands in the picture: ordinary examples first, so that S is drawn over them."""
+    xs = [0.0, 1.0, *(dot.own for dot in found.plane)]
+    ys = [0.0, 0.02, *(dot.others for dot in found.plane)]
+
+    def x(value: float) -> float:
+        return round(_LEFT + (value - min(xs)) / (max(xs) - min(xs)) * (_RIGHT - _LEFT), 1)
+
+    def y(value: float) -> float:
+        return round(_BOTTOM - value / max(ys) * (_BOTTOM - _TOP), 1)
+
+    present = {dot.part for dot in found.plane}
+    order = [part for part, _ in _PARTS]
+    dots = sorted(found.plane, key=lambda dot: order.index(dot.part))
+    step = next(one for one in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if max(ys) / one <= 6)
+    ups = [step * k for k in range(int(max(ys) / step) + 1)]
+    return {
+        "width": _RIGHT + 20,
+        "height": _BOTTOM + 42,
+        "left": _LEFT,
+        "right": _RIGHT,
+        "top": _TOP,
+        "bottom": _BOTTOM,
+        "across": [{"at": x(value), "text": number_text(value)} for value in (0.0, 0.25, 0.5, 0.75, 1.0)],
+        "up": [{"at": y(value), "text": number_text(value, 3 if step < 0.01 else 2)} for value in ups],
+        "dots": [{"x": x(dot.own), "y": y(dot.others), "part": dot.part} for dot in dots],
+        "legend": [(part, name) for part, name in _PARTS if part in present],
+    }

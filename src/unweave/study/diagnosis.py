@@ -21,12 +21,22 @@ from unweave.influence import (
 from unweave.metrics import leave_out_means
 from unweave.problem import MIN_PROBES
 from unweave.problem.uses import USES
-from unweave.records.diagnosis import DIAGNOSIS_SCHEMA, Diagnosis, GroupChange, Influential, Memorized
+from unweave.records.diagnosis import (
+    DIAGNOSIS_SCHEMA,
+    Diagnosis,
+    Dot,
+    GroupChange,
+    Influential,
+    Memorized,
+    Shown,
+)
 from unweave.stats import interval, jackknife, leave_outs
 from unweave.study.assemble import Assembly
+from unweave.study.examples import image_of, label_name, values_of
 from unweave.study.spec import case_to_tree
 
 _SHOWN = 12
+_DOTS = 1000
 _SURE = 4.0  # standard errors
 Floats = NDArray[np.float64]
 
@@ -106,6 +116,7 @@ def judge_request(
         advice=_advice(regime, aim, groups, known=known),
         most_memorized=_most_memorized(assembly, parts, correct),
         most_influential=_most_influential(assembly, parts, correct),
+        plane=_plane(assembly, parts, correct),
         warnings=_warnings(assembly, memorized, groups),
         cost=cost,
         provenance=provenance,
@@ -205,8 +216,18 @@ def _most_memorized(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_]
     rows = assembly.forget
     found = self_influence(parts.inside[:, rows], correct[:, rows].astype(np.float64))
     order = np.argsort(-np.nan_to_num(found.value, nan=-2.0), kind="stable")[:_SHOWN]
-    ids = assembly.setting.ids[rows]
-    return tuple(_shown(ids[i], "itself", found.value[i], found.standard_error[i]) for i in order)
+    return tuple(
+        Influential(
+            _of_data(assembly, int(rows[i])), "forget", None, float(found.value[i]), float(found.standard_error[i])
+        )
+        for i in order
+        if np.isfinite(found.value[i])
+    )
+
+
+def _others(assembly: Assembly) -> NDArray[np.int64]:
+    """Probes outside of S."""
+    return np.concatenate([where for name, where in assembly.probes.groups.items() if name != "forget"])
 
 
 def _most_influential(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_]) -> tuple[Influential, ...]:
@@ -214,33 +235,65 @@ def _most_influential(assembly: Assembly, parts: Parts, correct: NDArray[np.bool
 
     Of many thousand pairs the largest values are those that chance favours most: fewer errors would list noise.
     """
-    rows, n = assembly.forget, parts.inside.shape[1]
-    names = np.full(len(assembly.probes.x), "", dtype=object)
-    for name, where in assembly.probes.groups.items():
-        names[where] = [f"{name}: {self_id}" for self_id in _probe_ids(assembly, name, where)]
-    others = np.flatnonzero([not name.startswith("forget") for name in names])
+    rows, n, others = assembly.forget, parts.inside.shape[1], _others(assembly)
     found = cross_influence(parts.inside[:, rows], correct[:, n + others].astype(np.float64))
     sure = np.nan_to_num(np.abs(found.value) - _SURE * found.standard_error, nan=-1.0)
     order = np.argsort(-sure, axis=None, kind="stable")[:_SHOWN]
     pairs = [np.unravel_index(one, sure.shape) for one in order if sure.flat[one] > 0]
-    ids = assembly.setting.ids[rows]
     return tuple(
-        _shown(ids[i], str(names[others[j]]), found.value[i, j], found.standard_error[i, j]) for i, j in pairs
+        Influential(
+            _of_data(assembly, int(rows[i])),
+            *_of_probes(assembly, int(others[j])),
+            float(found.value[i, j]),
+            float(found.standard_error[i, j]),
+        )
+        for i, j in pairs
     )
 
 
-def _probe_ids(assembly: Assembly, name: str, where: NDArray[np.int64]) -> list[str]:
-    rows = assembly.probes.rows[where]
-    if name == "test":
-        return [str(one) for one in assembly.data.test.ids[rows]]
-    if name == "unseen":
-        return [f"instance {one}" for one in rows]
-    return [str(one) for one in assembly.setting.ids[rows]]
+def _plane(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_]) -> tuple[Dot, ...]:
+    """All of B and a part of the rest of D, at most a thousand, by what they do to themselves and to others."""
+    members = np.union1d(assembly.planted.members, assembly.forget)
+    rest = np.setdiff1d(assembly.worlds["original"].rows, members)
+    rows = np.concatenate([members, rest[:: max(1, len(rest) // _DOTS)]])
+    n, inside = parts.inside.shape[1], parts.inside[:, rows]
+    own = self_influence(inside, correct[:, rows].astype(np.float64)).value
+    others, probes = _others(assembly), assembly.probes
+    found = cross_influence(inside, correct[:, n + others].astype(np.float64))
+    # An example may be a probe as well: what it does to itself is not what it does to others.
+    of_data = [probes.groups[name] for name in ("undiscovered", "retain") if name in probes.groups]
+    itself = (rows[:, None] == probes.rows[others]) & np.isin(others, np.concatenate([*of_data, others[:0]]))
+    square = np.where(itself, 0.0, found.value**2 - found.standard_error**2).sum(1) / (~itself).sum(1)
+    forget, undiscovered = np.isin(rows, assembly.forget), np.isin(rows, assembly.planted.members)
+    return tuple(
+        Dot(float(x), float(np.sqrt(max(y, 0.0))), "forget" if s else "undiscovered" if b else "ordinary")
+        for x, y, s, b in zip(own, square, forget, undiscovered, strict=True)
+        if np.isfinite(x) and np.isfinite(y)
+    )
 
 
-def _shown(example: Any, probe: str, value: Any, error: Any) -> Influential:
-    own = int(example) if isinstance(example, np.integer) else str(example)
-    return Influential(own, probe, float(value), float(error))
+def _of_data(assembly: Assembly, row: int) -> Shown:
+    setting, train = assembly.setting, assembly.data.train
+    planted = row >= len(train) or not np.array_equal(train.x[row], setting.x[row], equal_nan=True)
+    label = label_name(assembly, int(setting.y[row]))
+    return _shown(str(setting.ids[row]), label, setting.x[row], {} if planted else train.columns, row)
+
+
+def _of_probes(assembly: Assembly, place: int) -> tuple[str, Shown]:
+    """A probe and its group."""
+    probes = assembly.probes
+    group = next(name for name, where in probes.groups.items() if place in where)
+    row, label = int(probes.rows[place]), label_name(assembly, int(probes.trained[place]))
+    if group in ("undiscovered", "retain"):
+        return group, _of_data(assembly, row)
+    name = str(assembly.data.test.ids[row]) if group == "test" else f"instance {row}"
+    columns = assembly.data.test.columns if group == "test" else {}
+    return group, _shown(name, label, probes.x[place], columns, row)
+
+
+def _shown(name: str, label: str, x: NDArray[np.float32], columns: Any, row: int) -> Shown:
+    image = image_of(x)
+    return Shown(name, label, image, {} if image else values_of(columns, row, x))
 
 
 def _headline(assembly: Assembly, regime: Regime) -> str:
@@ -260,7 +313,7 @@ def _advice(regime: Regime, aim: str | None, groups: tuple[GroupChange, ...], *,
         said.append(f"Without S, {left.untrained.value:.0%} of B∖S still get the label of the behaviour.")
     if not known:
         said.append("The behaviour is not declared, so nothing about unlearning is measured.")
-    said.append("`unweave compare` with this case says which methods come near, and at what cost.")
+    said.append("unweave compare with this case says which methods come near, and at what cost.")
     return tuple(said)
 
 
