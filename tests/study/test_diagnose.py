@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from io import StringIO
 
@@ -66,7 +67,12 @@ def test_joint_influence_is_the_difference_of_accuracies(found, store):
 
 def test_it_survives_json_and_nothing_is_trained_twice(found, store):
     assert diagnosis_from_json(diagnosis_to_json(found)) == found
-    again = diagnose(MISLABELLED, use="mislabelled", models=40, store=store, workers=1)
+    said: list[str] = []
+    again = diagnose(MISLABELLED, use="mislabelled", models=40, store=store, workers=1, on_message=said.append)
+    assert not said
+    more = diagnose(MISLABELLED, models=140, store=store, workers=1, on_message=said.append)
+    assert more.cost["models_trained"] == 140  # a block of 100 in place of one of 40, and one of 40
+    assert re.fullmatch(r"To be trained: the work of 98 models, about [\d.]+ (s|min) with 1 worker\.", said[0])
     assert again.cost["models_trained"] == 0 and found.cost["models_trained"] == 40 + 18
     assert replace(again, cost=found.cost) == found
 

@@ -17,11 +17,12 @@ from unweave._errors import SpecError, UserError
 from unweave.execute import Task
 from unweave.problem import Case
 from unweave.records.diagnosis import Diagnosis
-from unweave.references import Store, key_of, lease
+from unweave.references import Store, key_of, lease, model_fields, opaque_fields, outputs_fields
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.compare import DEFAULT_STORE, Message, Progress, train_worlds
 from unweave.study.diagnosis import Parts, judge_request
-from unweave.study.engines import engine_at_work
+from unweave.study.engines import cores, engine_at_work
+from unweave.study.forecast import forecast_text, seconds_per_model
 from unweave.study.holdings import keep_ids, made_anew, needed
 from unweave.study.manifest import check_unchanged
 from unweave.study.own_code import trusted_files
@@ -105,6 +106,8 @@ def run_diagnose(
     with ExitStack() as held:
         held.enter_context(lease(store.root, needed([assembly], nothing) | {key_of(one) for one in fields}))
         check_unchanged(store, assembly)
+        if (work := _work(store, assembly, plan, asked)) > 0:
+            show(forecast_text(work, seconds_per_model(assembly), spec.workers or cores()))
         engine = held.enter_context(engine_at_work(spec, store, [assembly], nothing, note))
         keep_ids(store, [assembly])
         trained, total = train_worlds(store, [assembly], engine.train, tell)
@@ -133,6 +136,21 @@ def run_diagnose(
         "seconds": time.perf_counter() - clock,
     }
     return judge_request(assembly, parts, wanted.use, cost=cost, provenance=provenance)
+
+
+def _work(store: Store, assembly: Assembly, plan: Any, asked: Any) -> float:
+    """What is to be trained, in models of all of D."""
+    from unweave.references.subsampled import block_fields, blocks
+
+    work = 0.0
+    for world in assembly.worlds.values():
+        if not store.has(key_of(outputs_fields(assembly.setting, world))):
+            of_each = opaque_fields if assembly.setting.learner.opaque else model_fields
+            work += sum(not store.has(key_of(one)) for one in of_each(assembly.setting, world))
+    for block in blocks(plan):
+        if not store.has(key_of(block_fields(assembly.setting, plan, asked, block))):
+            work += plan.share * len(block)
+    return work
 
 
 def prepare(spec: Spec, wanted: Wanted) -> Assembly:
