@@ -128,7 +128,7 @@ def forgetting_events(correct: Flags) -> Forgetting:
         ([[1, 0]], [[False, True]])
     """
     _checked(correct)
-    return Forgetting((correct[:-1] & ~correct[1:]).sum(0), ~correct.any(0))
+    return Forgetting((correct[:-1] & ~correct[1:]).sum(0), np.logical_not(correct.any(0)))
 
 
 def forgetting_score(correct: Flags) -> Floats:

@@ -84,8 +84,9 @@ def holdout_retraining(
     if len(keys) != models:
         raise UserError(f"Holdout retraining of {models} models needs one key for each, got {len(keys)}.")
     # A method is given a forget set in any case; fine-tuning takes no batch of it.
-    sets = {"forget": Examples(held_out.x[:1], held_out.y[:1]), "retain": held_out}
-    after = run(finetune(epochs=epochs, lr=lr), learner, stacked, **sets, keys=keys, chunk=chunk).state
+    unread = Examples(held_out.x[:1], held_out.y[:1])
+    method = finetune(epochs=epochs, lr=lr)
+    after = run(method, learner, stacked, forget=unread, retain=held_out, keys=keys, chunk=chunk).state
     size = max(1, _AT_ONCE // (models * learner.spec.classes))
     parts = [
         symmetric_divergence(logits(learner, stacked, some), logits(learner, after, some))
