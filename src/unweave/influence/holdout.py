@@ -63,7 +63,7 @@ def holdout_retraining(
         held_out: Examples like those of D that no model was trained on, with their labels.
         keys: One key per model: the order of the held-out examples.
         epochs: Passes over the held-out data, as a multiple of the recipe's epochs.
-        lr: Learning rate, as a multiple of the recipe's.
+        lr: Learning rate, as a multiple of the recipe's; it stays the same throughout.
         chunk: Models per stack; None = what is fastest here.
 
     Returns:
