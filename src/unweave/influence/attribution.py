@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unweave._errors import UserError
-from unweave._random import Key
+from unweave._random import Key, derive
 from unweave.influence.events import after_epochs
 from unweave.influence.gradients import Layer, layers, lengths, nets, of_loss, products, reductions
 from unweave.learners.contract import Learner, State
@@ -142,7 +142,7 @@ def tracin(
     count = 0
     for state, rate in zip(given.states, given.rates, strict=True):
         for count, net in enumerate(nets(learner, state), 1):  # noqa: B007 - how many there were
-            reduced = reductions(net, len(probes.y), key)
+            reduced = reductions(net, len(probes.y), derive(key, count))
             of_probes = layers(net, *of_loss(net, probes), reduced)
             x, u = of_loss(net, train)
             size = max(1, _COLUMNS // max(1, _width(net)))
@@ -202,7 +202,7 @@ def datainf(
     own = torch.zeros(len(train.y), dtype=torch.float64, device=train.x.device)
     count = 0
     for count, net in enumerate(nets(learner, stacked), 1):  # noqa: B007 - how many there were
-        reduced = reductions(net, len(train.y) + len(probes.y), key)
+        reduced = reductions(net, len(train.y) + len(probes.y), derive(key, count))
         of_train = layers(net, *of_loss(net, train), reduced)
         of_probes = layers(net, *of_loss(net, probes), reduced)
         sizes = _sizes(net)

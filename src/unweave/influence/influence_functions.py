@@ -101,12 +101,17 @@ def _solver(net: Net, x: Tensor, *, damping: float, iterations: int) -> tuple[Ca
     of_examples = len(x) * width if net.learner.dense is not None else total
     if total <= _SMALL:
         unit = torch.eye(total, dtype=torch.float64, device=x.device)
-        together = max(1, _AT_ONCE // of_examples)
-        matrix = torch.cat([vmap(product)(some) for some in unit.split(together)]) + damping * unit
-        factor = torch.linalg.cholesky((matrix + matrix.mT) / 2)
+        matrix = torch.cat([_each(net, product, some) for some in unit.split(max(1, _AT_ONCE // of_examples))])
+        factor = torch.linalg.cholesky((matrix + matrix.mT) / 2 + damping * unit)
         return lambda rows: torch.cholesky_solve(rows.mT, factor).mT, _AT_ONCE // total
 
-    def one(b: Tensor) -> Tensor:
+    def solved(b: Tensor) -> Tensor:
         return conjugate_gradients(lambda v: product(v) + damping * v, b, steps=iterations)
 
-    return vmap(one), max(1, min(_AT_ONCE // of_examples, _AT_ONCE // (iterations * total)))
+    at_once = max(1, min(_AT_ONCE // of_examples, _AT_ONCE // (iterations * total)))
+    return lambda rows: _each(net, solved, rows), at_once
+
+
+def _each(net: Net, of: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """A function of every row: at once for plain nets; not all that others do can be done under `vmap`."""
+    return vmap(of)(rows) if net.learner.dense is not None else torch.stack([of(row) for row in rows])
