@@ -338,6 +338,9 @@ def test_influence_functions_of_images(images):
 def test_influence_functions_refuse_a_singular_matrix(relu):
     with pytest.raises(UserError, match="at least one of the first two above 0"):
         influence_functions(relu.learner, relu.stacked, relu.train, relu.probes, damping=0.0)
+    lost = State({name: torch.full_like(value, torch.nan) for name, value in relu.stacked.params.items()}, {})
+    with pytest.raises(UserError, match="the model is not finite"):
+        influence_functions(relu.learner, lost, relu.train, relu.probes)
 
 
 # ---- TRAK ----

@@ -15,6 +15,7 @@ from scipy.special import softmax
 from unweave._errors import UserError
 from unweave.influence.events import (
     Recorded,
+    after_epochs,
     el2n,
     forgetting_events,
     forgetting_score,
@@ -162,6 +163,17 @@ def test_sets_of_several_sizes_end_their_epochs_where_they_end():
     for k in range(2):
         alone = recorded(learner, x, y, rows=rows[k : k + 1], keys=[5 + k])
         np.testing.assert_array_equal(found.probability[:, k], alone.probability[:, 0])
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_looking_on_changes_no_bit_of_the_models(stacked):
+    learner, x, y = toy(stacked)
+    given = {"rows": [np.arange(30)] * 3, "keys": [5, 6, 7], "chunk": 2}
+    seen = []
+    found = after_epochs(learner, x, y, **given, look=lambda epoch, begin, state: seen.append((epoch, begin)))
+    torch.testing.assert_close(found.params, many(learner, x, y, **given).params, rtol=0, atol=0)
+    begins = [0, 2] if stacked else [0, 1, 2]
+    assert seen == [(epoch, begin) for begin in begins for epoch in range(4)]
 
 
 def test_entropy_of_a_sure_prediction_is_0_and_no_nan():

@@ -77,7 +77,8 @@ def checkpoints(
         chunk: Models per stack; None = what is fastest here.
 
     Returns:
-        Checkpoints in the order of training, each with the rate of the last step before it.
+        Checkpoints in the order of training, each with the rate of the last step before it. Under a schedule that
+        ends at 0 the last ones count for next to nothing.
 
     Raises:
         UserError: if there are no epochs, or one is not of the recipe.

@@ -53,7 +53,8 @@ def influence_functions(
         Means over models, in nats; positive = helps.
 
     Raises:
-        UserError: if damping is below 0, or 0 without weight decay, or iterations are below 1.
+        UserError: if damping is below 0, or 0 without weight decay, or too small for the matrix to be solved, or
+            iterations are below 1.
 
     Source: Koh & Liang (2017, arXiv 1703.04730) equation 2, with the sign of a removal: −(1/n)·I_up,loss.
         Deviations: the Gauss-Newton matrix, which has no negative eigenvalue, for the one of second derivatives of
@@ -102,7 +103,12 @@ def _solver(net: Net, x: Tensor, *, damping: float, iterations: int) -> tuple[Ca
     if total <= _SMALL:
         unit = torch.eye(total, dtype=torch.float64, device=x.device)
         matrix = torch.cat([_each(net, product, some) for some in unit.split(max(1, _AT_ONCE // of_examples))])
-        factor = torch.linalg.cholesky((matrix + matrix.mT) / 2 + damping * unit)
+        factor, failed = torch.linalg.cholesky_ex((matrix + matrix.mT) / 2 + damping * unit)
+        if failed:
+            raise UserError(
+                f"Influence functions with {damping:g} added to the diagonal: the matrix is not positive definite, "
+                "or the model is not finite. Raise `damping`."
+            )
         return lambda rows: torch.cholesky_solve(rows.mT, factor).mT, _AT_ONCE // total
 
     def solved(b: Tensor) -> Tensor:
