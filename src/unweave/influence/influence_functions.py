@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,13 +12,15 @@ from torch.func import vmap
 
 from unweave._errors import UserError
 from unweave.influence.attribution import Attributions
-from unweave.influence.gradients import nets, numbers, of_loss, parts
+from unweave.influence.gradients import in_use, nets, numbers, of_loss, parts
 from unweave.learners.contract import Learner, State
 from unweave.methods import Examples, Net
 from unweave.methods.curvature import conjugate_gradients, gauss_newton
 from unweave.methods.per_example import flatten
 
-_SMALL = 2048  # parameters up to which the Gauss-Newton matrix is written down
+# Parameters up to which the Gauss-Newton matrix is written down; it pays for more where it is solved for every
+# training example, until it takes a quarter of a gibibyte.
+_SMALL, _SMALL_WITH_OWN = 2048, 5792
 _AT_ONCE = 2**25  # numbers in memory of what is solved for at once
 
 
@@ -46,7 +49,8 @@ def influence_functions(
         probes: Probes with their labels [p].
         damping: ≥ 0, beside the weight decay; the sum of both is above 0.
         iterations: Steps of conjugate gradients, ≥ 1, for each probe, each as costly as two gradients of all
-            training examples; too few act like more damping. Nets of up to 2048 parameters are solved exactly.
+            training examples; too few act like more damping. Nets of up to 2048 parameters are solved exactly,
+            and of up to 5792 with `own`.
         own: Whether self-influence is wanted, for which there is one solve per training example; else it is NaN.
 
     Returns:
@@ -82,7 +86,9 @@ def influence_functions(
     count = 0
     for count, net in enumerate(nets(learner, stacked), 1):  # noqa: B007 - how many there were
         x, u = of_loss(net, train)
-        solve, size = _solver(net, x, damping=decay + damping, iterations=iterations)
+        exact = numbers(net) <= (_SMALL_WITH_OWN if own else _SMALL)
+        solver = _exactly if exact else partial(_by_conjugate_gradients, iterations=iterations)
+        solve, size = solver(net, x, damping=decay + damping)
         pull = decay * flatten(net.params)
         for some, gradients in parts(net, *of_loss(net, probes), most=size):
             solved = solve(gradients)
@@ -94,22 +100,32 @@ def influence_functions(
     return Attributions((score / count).cpu().numpy(), found)
 
 
-def _solver(net: Net, x: Tensor, *, damping: float, iterations: int) -> tuple[Callable[[Tensor], Tensor], int]:
-    """B [b, p] → each row times (H + damping·I)⁻¹, and how many rows may be solved for at once."""
+Solver = tuple[Callable[[Tensor], Tensor], int]
+"""B [b, p] → each row times (H + damping·I)⁻¹, and how many rows may be solved for at once."""
+
+
+def _exactly(net: Net, x: Tensor, *, damping: float) -> Solver:
+    """By Cholesky's factor of H = (1/n)·Σ_i Σ_c p_ic·g_ic·g_icᵀ, with g_ic = ∂CE/∂θ were c the label of x_i."""
+    total, p = numbers(net), in_use(net, x).softmax(1)
+    matrix = damping * torch.eye(total, dtype=torch.float64, device=x.device)
+    for label in torch.eye(p.shape[1], dtype=p.dtype, device=p.device):
+        root = (p @ label).div(len(x)).sqrt()[:, None]
+        for _, rows in parts(net, x, root * (p - label)):
+            matrix.addmm_(rows.mT, rows)
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    if failed:
+        raise UserError(
+            f"Influence functions: with {damping:g} added to its diagonal the matrix is not positive definite, or "
+            "the model is not finite. Raise `damping`."
+        )
+    return lambda rows: torch.cholesky_solve(rows.mT, factor).mT, max(1, _AT_ONCE // total)
+
+
+def _by_conjugate_gradients(net: Net, x: Tensor, *, damping: float, iterations: int) -> Solver:
     product, total = gauss_newton(net, x), numbers(net)
     # What a product holds of every example for every row; a net that is not plain takes examples in parts.
     width = max(value.shape[0] + value[0].numel() for value in net.params.values())
     of_examples = len(x) * width if net.learner.dense is not None else total
-    if total <= _SMALL:
-        unit = torch.eye(total, dtype=torch.float64, device=x.device)
-        matrix = torch.cat([_each(net, product, some) for some in unit.split(max(1, _AT_ONCE // of_examples))])
-        factor, failed = torch.linalg.cholesky_ex((matrix + matrix.mT) / 2 + damping * unit)
-        if failed:
-            raise UserError(
-                f"Influence functions with {damping:g} added to the diagonal: the matrix is not positive definite, "
-                "or the model is not finite. Raise `damping`."
-            )
-        return lambda rows: torch.cholesky_solve(rows.mT, factor).mT, _AT_ONCE // total
 
     def solved(b: Tensor) -> Tensor:
         return conjugate_gradients(lambda v: product(v) + damping * v, b, steps=iterations)
