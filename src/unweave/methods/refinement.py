@@ -20,6 +20,7 @@ from unweave.methods.budgets import Within
 from unweave.methods.contract import METHODS, Declared, Examples, Method
 from unweave.methods.loop import Edited
 from unweave.methods.meta import Several, declared_of, in_a_row, random_scores, run_assigned
+from unweave.training.engine import unstack
 from unweave.training.outputs import logits
 from unweave.training.replay import Training
 
@@ -173,13 +174,12 @@ def embedding_scores(learner: Learner, original: State, forget: Examples, retain
     not of an example.
     """
     total = np.zeros(len(forget.y))
-    count = len(next(iter(original.params.values())))
-    for k in range(count):  # one model at a time: features of all of D for a whole stack may not fit
-        state = State(*({name: value[k] for name, value in part.items()} for part in original))
+    models = unstack(original)
+    for state in models:  # one at a time: features of all of D for a whole stack may not fit
         kept, asked = (_features(learner, state, one.x) for one in (retain, forget))
         centre = kept.mean(0)
         total += ((asked - centre).norm(dim=1) / (kept - centre).norm(dim=1).mean()).cpu().numpy()
-    return total / count
+    return total / len(models)
 
 
 def _features(learner: Learner, state: State, x: Tensor) -> Tensor:
