@@ -1,4 +1,4 @@
-"""RUM: what each stage sees, in which order, from which model; scores by hand; and the names of methods for parts."""
+"""RUM: what each stage sees, in which order, from which model; scores by hand; names of methods for parts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from unweave.methods.refinement import SCORES, labels, names_parts
 from unweave.training.engine import unstack
 
 HARD = np.array([7, 1, 8, 2, 9, 0, 3, 4, 6, 5])
-"""How hard each of the ten examples of S is said to be: low = {1, 3, 5, 6}, medium = {7, 8, 9}, high = {0, 2, 4}."""
+"""How hard each example of S is said to be."""
 LOW, MEDIUM, HIGH = [1, 3, 5, 6], [7, 8, 9], [0, 2, 4]
 
 
@@ -86,7 +86,9 @@ def built(*names: str) -> list[Method]:
     return [METHODS.get(name).build() for name in names]
 
 
-@pytest.mark.parametrize("names", [("scrub",) * 3, ("noop", "finetune", "salun"), ("npo", "delete", "random_label")])
+@pytest.mark.parametrize(
+    "names", [("scrub",) * 3, ("noop", "finetune", "salun"), ("npo", "delete", "random_label")]
+)
 def test_it_is_the_plain_loop_over_the_parts_to_the_bit(toy, contract, names):
     assert contract.same_bits(refined(toy, built(*names)).state, naive(toy, built(*names)))
 
@@ -138,7 +140,7 @@ def test_one_part_is_the_method_on_all_of_s_to_the_bit(toy, contract, name):
 
 
 def test_one_method_for_all_parts_is_that_method_in_each(toy, contract):
-    """RUM^F; the parts have 4, 3 and 3 examples, and 36, 33 and 30 are retained: 99/90 of the epochs of one run."""
+    """RUM^F: the parts have 4, 3 and 3 examples, and beside each 36, 33 and 30 are retained, in place of 30."""
     assert contract.same_bits(refined(toy, *built("finetune")).state, refined(toy, built(*["finetune"] * 3)).state)
     once = toy.edit(METHODS.get("finetune").build)
     assert refined(toy, *built("finetune")).gradient_ratio == pytest.approx(once.gradient_ratio * 99 / 30)
@@ -353,13 +355,13 @@ def test_where_one_method_is_wanted_several_are_refused():
 
 
 def test_what_does_not_fit_is_refused(toy):
-    for given, said in (
+    for wrong, said in (
         ({"by": HARD[:4]}, "scores of shape"),
         ({"by": [float("nan")] * 10}, "no finite number"),
         ({"by": "memory"}, "Unknown score"),
     ):
         with pytest.raises(UserError, match=said):
-            refined(toy, *built("npo"), **given)
+            refined(toy, *built("npo"), **wrong)
     with pytest.raises(SpecError, match="3 methods were assigned to 2 parts"):
         refined(toy, built("npo", "npo", "npo"), parts=2)
     with pytest.raises(SpecError, match="cannot be divided"):

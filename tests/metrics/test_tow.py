@@ -138,7 +138,7 @@ def test_leave_outs_are_the_mean_over_what_is_left_in(models, references):
 
 
 def test_the_scatter_of_the_references_is_in_the_leave_outs():
-    """With the mean of all references in each leave-out nothing would change where only a reference is left out."""
+    """With one mean of the references for all leave-outs nothing would change where a reference is left out."""
     design = leave_outs({"models": np.arange(3), "references": np.arange(3, 6)})
     models, references = rates([0.5] * 3, [1] * 3, [1] * 3), rates([0.1, 0.5, 0.9], [1] * 3, [1] * 3)
     weights = design.weights

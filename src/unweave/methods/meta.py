@@ -63,7 +63,7 @@ class Several(Entry[Declared]):
 
 @dataclass(frozen=True)
 class Chain(Several):
-    """Several registered methods in a row: `ssd then finetune`; where one stands twice the second is `finetune#2`."""
+    """Several registered methods in a row: `ssd then finetune`; a second `finetune` has `finetune#2.lr`."""
 
     @property
     def summary(self) -> str:
@@ -187,9 +187,9 @@ def run_assigned(
 
     Source: Zhao et al. (2024), arXiv 2406.01257, section 6; what is retained is that of the released
     main_forget.py for parts by memorisation (`--sequential`). Deviations: S is given and divided into parts of
-    equal size, where the code takes the highest, middle and lowest of all of D for S. The code leaves parts still
-    to come out of what is retained where parts are by embedding; and its order `low, mid, high`, on the confidence,
-    has parts that were handled back in what the next step retains. Here the rule is the same for all scores.
+    equal size, where the code takes the highest, middle and lowest of all of D for S. Where parts are by
+    embedding the code leaves those still to come out of what is retained; by confidence, in the order of its
+    main_rum_proxy.py, parts that were handled are retained by the next step. Here one rule holds for all scores.
     """
     if not methods:
         raise SpecError("No method was assigned to any part of S; expected one per part.")

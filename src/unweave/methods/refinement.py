@@ -223,8 +223,8 @@ def rum(
 
     One method for all parts is refinement alone (RUM^F); `by="shuffled"` is its control by random parts of the
     same sizes; `parts=1` is the method on all of S, to the bit. A method takes as many epochs on a part as on all
-    of S, so that three parts cost up to three runs: a fair control of that is `npo then npo then npo`. All K models
-    share one division of S.
+    of S, so that three parts cost up to three runs: a fair control of that is `npo then npo then npo`. All K
+    models share one division of S.
 
     Args:
         methods: One for all parts, or one per part, lowest scores first, as `run` takes them.

@@ -203,7 +203,7 @@ def _assigned(given: dict[str, Any]) -> dict[str, Any]:
         known = ", ".join(("by", "parts", "each", *_PARTS))
         raise SpecError(f"Unknown key `{unknown[0]}` of `assign` in `methods`. Known here: {known}.")
     named = [part for part in _PARTS if part in given]
-    parts = given.get("parts", len(named) or len(_PARTS))
+    parts = given.get("parts", len(_PARTS) if "each" in given or not named else len(named))
     if isinstance(parts, bool) or not isinstance(parts, int) or not 2 <= parts <= _MOST_PARTS:
         raise SpecError(
             f"`methods`: `assign` has parts = {shown(parts)}; expected a number from 2 to {_MOST_PARTS}."
