@@ -168,10 +168,10 @@ def embedding_scores(learner: Learner, original: State, forget: Examples, retain
     Returns:
         [n] ≥ 0, in mean distances of D∖S; low: near the centroid.
 
-    Source: Zhao et al. (2024), arXiv 2406.01257; the released cluster.py sorts all of D by the distance to its
-    centroid, and the nearest group is its low one. Deviations: the centroid is that of D∖S, and distances
-    are relative, so that all K models count alike; the entanglement of the paper is a number of a set and
-    not of an example.
+    Source: Zhao et al. (2024), arXiv 2406.01257; the released code sorts all of D by the distance to its centroid
+    and takes a near group for low entanglement and the farthest for high (the 4th and last of 15). Deviations: the
+    centroid is that of D∖S, and distances are relative, so that all K models count alike. The entanglement of
+    the paper is a number of a set and not of an example, and need not go up with this distance.
     """
     total = np.zeros(len(forget.y))
     models = unstack(original)
