@@ -10,12 +10,13 @@ from scipy.stats import spearmanr
 
 from unweave._errors import UserError
 from unweave._types import Estimate, NotMeasured
-from unweave.influence import linear_datamodeling_score, subsets
+from unweave.influence import linear_datamodeling_score
+from unweave.references.subsampled import subsets
 
 
 def drawn(seed: int = 0, t: int = 25, n: int = 12, p: int = 9):
     rng = np.random.default_rng(seed)
-    inside, score = subsets(n, t, share=0.5, key=seed), rng.normal(size=(n, p))
+    inside, score = subsets(n, range(t), share=0.5, key=seed), rng.normal(size=(n, p))
     return score, inside, inside @ score + rng.normal(0, 0.5, (t, p))
 
 
