@@ -141,7 +141,7 @@ def check_parts(toy, seen) -> None:
     x, rest = toy.forget.x[:, 0], toy.retain.x[:, 0].tolist()
     expected = [(low, [*middle, *high]), (middle, [*high]), (high, [])]
     for (forget, retain), (part, later) in zip(seen, expected, strict=True):
-        assert forget == x[part].tolist()
+        assert forget == x[np.sort(part)].tolist()
         assert sorted(retain) == sorted([*x[later].tolist(), *rest])
 
 
@@ -173,9 +173,9 @@ def test_steps_start_from_one_another_and_cost_their_sum(toy, contract):
     names = ["noop", "finetune", "salun"]
     whole = assigned(toy, [METHODS.get(name).build() for name in names])
     state, examples = toy.originals, 0.0
-    parts = [torch.from_numpy(part) for part in thirds(SCORES)]
+    parts = [torch.from_numpy(np.sort(part)) for part in thirds(SCORES)]
     for number, name in enumerate(names):
-        later = torch.cat([*parts[number + 1 :], parts[0][:0]])
+        later = torch.cat([*parts[number + 1 :], parts[0][:0]]).sort().values
         x, y = (torch.cat([a[later], b]) for a, b in zip(toy.forget, toy.retain, strict=True))
         edited = run(
             METHODS.get(name).build(),
@@ -183,7 +183,7 @@ def test_steps_start_from_one_another_and_cost_their_sum(toy, contract):
             state,
             forget=Examples(*(one[parts[number]] for one in toy.forget)),
             retain=Examples(x, y),
-            keys=[derive(key, "part", number) for key in toy.keys],
+            keys=[derive(key, "part", number) if number else key for key in toy.keys],
         )
         state, examples = edited.state, examples + edited.gradient_ratio * 3 * len(y)
     assert contract.same_bits(whole.state, state)
@@ -193,8 +193,8 @@ def test_steps_start_from_one_another_and_cost_their_sum(toy, contract):
 
 def test_one_part_is_the_method_on_all_of_s(toy, contract):
     one = assigned(toy, [METHODS.get("delete").build()], scores=list(range(10)))
-    plain = toy._replace(keys=[derive(key, "part", 0) for key in toy.keys]).edit(METHODS.get("delete").build)
-    assert contract.gap(one.state, plain.state) <= 1e-6
+    plain = toy.edit(METHODS.get("delete").build)
+    assert contract.same_bits(one.state, plain.state)
 
 
 def test_the_control_by_random_parts_is_another_division(toy, contract):

@@ -12,7 +12,8 @@ VENUES = ("booktitle", "journal", "publisher", "school", "eprint")
 
 
 def test_every_cited_source_has_an_entry_and_every_entry_a_method():
-    assert {entry.declared.cite for entry in METHODS if entry.declared.cite} == set(sources())
+    several = METHODS.get("noop / noop by confidence").declared.cite  # of what has no entry of its own
+    assert {entry.declared.cite for entry in METHODS if entry.declared.cite} | {several} == set(sources())
 
 
 @pytest.mark.parametrize("key", sources())

@@ -84,6 +84,15 @@ METHODS = st.lists(
             {"name": st.sampled_from(["scrub", "ssd", "finetune", "noop", "x", 3])},
             optional={key: st.sampled_from([0.5, 1, 0, *ANYTHING]) for key in ("lr", "epochs", "alpha", "beta")},
         ),
+        st.fixed_dictionaries(
+            {"name": st.just("assign"), "by": st.sampled_from(["confidence", "shuffled", "x", *ANYTHING])},
+            optional={
+                key: st.sampled_from(
+                    ["noop", "scrub", {"name": "scrub", "lr": 0.5}, "ssd then noop", 2, *ANYTHING]
+                )
+                for key in ("each", "low", "medium", "high", "parts", "x")
+            },
+        ),
     ),
     max_size=3,
 )

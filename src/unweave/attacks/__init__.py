@@ -1,4 +1,4 @@
-"""Room: attacks. Pure functions from arrays to scores per example; higher always means more likely a member."""
+"""Room: attacks. Pure functions from arrays to scores per example; higher is always more likely a member."""
 
 from unweave.attacks.contract import ATTACKS as ATTACKS
 from unweave.attacks.contract import attack as attack

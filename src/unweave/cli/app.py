@@ -133,6 +133,61 @@ def compare(
 
 
 @app.command()
+def diagnose(
+    spec: Annotated[Path | None, typer.Argument(help="TOML file of one case.", metavar="[SPEC.toml]")] = None,
+    case: Annotated[str | None, typer.Option(help="Registered case instead of a spec.", metavar="NAME")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a key, as in compare.", metavar="KEY=VALUE")
+    ] = None,
+    use: Annotated[
+        str | None,
+        typer.Option(help="What the request is for: privacy, mislabelled, backdoor, …", metavar="USE"),
+    ] = None,
+    models: Annotated[
+        int, typer.Option(help="Models trained on random parts of D, for influence.", metavar="N")
+    ] = 500,
+    share: Annotated[float, typer.Option(help="Part of D that each of these sees.", metavar="P")] = 0.7,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for results; default: runs/<time>.", metavar="DIR")
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Folder of trained models; default: .unweave/store.", metavar="DIR")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes; default: one per core.", metavar="N")
+    ] = None,
+    allow_unknown: AllowUnknown = False,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", metavar="N")] = None,
+    trust_code: TrustCode = None,
+    json: Json = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Say what a request would change: what is known by heart of S, and what S does to others.
+
+    Without a spec or case: the default case digits-mislabel.
+    """
+    with reported(debug):
+        from unweave.cli.diagnose import run_diagnosis
+
+        run_diagnosis(
+            spec=spec,
+            case=case,
+            settings=_settings(setting, allow_unknown=allow_unknown),
+            use=use,
+            models=models,
+            share=share,
+            out=out,
+            store=store,
+            workers=workers,
+            seed=seed,
+            trust_code=trust_code or [],
+            json=json,
+            quiet=quiet,
+        )
+
+
+@app.command()
 def cases(
     name: Annotated[str | None, typer.Argument(help="A case, or a file SPEC.toml: show it as a spec.")] = None,
     members: Annotated[

@@ -36,6 +36,7 @@ _STAGES = {
     "train": "training references",
     "methods": "running methods",
     "measure": "measuring",
+    "subsets": "training on parts",
 }
 
 
@@ -76,12 +77,12 @@ def run_compare(
     fair = Fair(*(new or old for new, old in ((equal_cost, wanted.fair.cost), (equal_rise, wanted.fair.rise))))
     wanted = replace(wanted, fair=fair, device=device or wanted.device, engine=engine or wanted.engine)
     wanted = replace(wanted, plugins=tuple(plugins))
-    folder = wanted.out or _new_folder()
+    folder = wanted.out or new_folder()
     _check(wanted)
     check_out(folder)
     if json is not None:
         check_file(json)
-    with _progress(quiet) as (tell, say):
+    with progress(quiet) as (tell, say):
         study = run_spec(wanted, on_progress=tell, on_message=say)
     study.save(folder)
     if json is not None:
@@ -96,7 +97,7 @@ def run_compare(
     console.print(f"\nPage: {(folder / 'report.html').absolute().as_uri()}", soft_wrap=True)
 
 
-def _new_folder() -> Path:
+def new_folder() -> Path:
     """`runs/<time>`, numbered where two runs begin in the same second: no result replaces another."""
     stamp = datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
     candidates = (Path("runs") / (f"{stamp}-{number}" if number else stamp) for number in count())
@@ -114,7 +115,8 @@ def _check(spec: Spec) -> None:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Generator[tuple[Tell, Message]]:
+def progress(quiet: bool) -> Generator[tuple[Tell, Message]]:
+    """Bars for the stages of a run, where there is a terminal to show them."""
     columns = (
         TextColumn("{task.description:<20}"),
         BarColumn(),

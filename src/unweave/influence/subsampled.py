@@ -7,9 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unweave._errors import UserError
-from unweave._random import Key, generator
-
 Floats = NDArray[np.float64]
 Inside = NDArray[np.bool_]
 
@@ -24,54 +21,6 @@ class Influences(NamedTuple):
 
     value: Floats
     standard_error: Floats
-
-
-def subsets(n: int, models: int, *, share: float, key: Key, clusters: NDArray[np.int64] | None = None) -> Inside:
-    """Choose at random on which part of D each model is trained.
-
-    Args:
-        n: |D|.
-        models: How many.
-        share: m/n, the part of D that each model sees, in (0, 1).
-        key: Determines which.
-        clusters: A number per example [n]; examples of one number, such as copies of each other, are in or out
-            together. None = each example for itself.
-
-    Returns:
-        Whether example i is in the training set of model k [models, n]. Each set has round(share·n) examples, or a
-        few less where clusters do not add up to that.
-
-    Raises:
-        UserError: if no or all examples would be in.
-
-    Example:
-        >>> subsets(4, 2, share=0.5, key=0).sum(1).tolist()
-        [2, 2]
-    """
-    size = round(share * n)
-    if not 0 < size < n:
-        raise UserError(f"A share of {share:g} of {n} examples is {size}; expected some, and not all.")
-    inside = np.zeros((models, n), dtype=np.bool_)
-    unit = np.arange(n) if clusters is None else np.unique(clusters, return_inverse=True)[1].reshape(n)
-    sizes = np.bincount(unit)
-    for k in range(models):
-        order = generator(key, "subset", k).permutation(len(sizes))
-        inside[k] = np.isin(unit, _fitting(order, sizes, size))
-    return inside
-
-
-def _fitting(order: NDArray[np.int64], sizes: NDArray[np.int64], room: int) -> NDArray[np.int64]:
-    """Units in their order, without those that would be too many."""
-    if (sizes == 1).all():
-        return order[:room]
-    taken: list[int] = []
-    for one in order.tolist():
-        if sizes[one] <= room:
-            taken.append(one)
-            room -= int(sizes[one])
-        if room == 0:
-            break
-    return np.array(taken, dtype=np.int64)
 
 
 def self_influence(inside: Inside, value: Floats) -> Influences:
@@ -129,7 +78,7 @@ def cross_influence(inside: Inside, value: Floats) -> Influences:
 
 
 class _Side(NamedTuple):
-    count: NDArray[np.int64]
+    models: NDArray[np.int64]
     total: Floats
     squares: Floats
 
@@ -145,12 +94,39 @@ def _difference(seen: _Side, unseen: _Side) -> Influences:
     leave room for one that is wrong, where the plain variance is 0.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        value = seen.total / seen.count - unseen.total / unseen.count
+        value = seen.total / seen.models - unseen.total / unseen.models
         error = np.sqrt(_variance_of_mean(seen) + _variance_of_mean(unseen))
-    known = (seen.count > 0) & (unseen.count > 0)
+    known = (seen.models > 0) & (unseen.models > 0)
     return Influences(np.where(known, value, np.nan), np.where(known, error, np.nan))
 
 
 def _variance_of_mean(side: _Side) -> Floats:
-    mean = (side.total + 0.5) / (side.count + 1)
-    return np.maximum((side.squares + 0.5) / (side.count + 1) - mean**2, 0) / side.count
+    mean = (side.total + 0.5) / (side.models + 1)
+    return np.maximum((side.squares + 0.5) / (side.models + 1) - mean**2, 0) / side.models
+
+
+def mean_leave_outs(inside: Inside, value: Floats) -> Floats:
+    """Mean memorization of a set of examples, with all models and without each: what a jackknife is made of.
+
+    Args:
+        inside: As in `self_influence`, the columns of the set alone [t, s].
+        value: As there [t, s].
+
+    Returns:
+        [1 + t]: the mean over the set of mem(i) of all models, then of all but model k. Examples that all but one
+        model were trained with, or without, are left out; NaN where that leaves none.
+
+    Example:
+        >>> inside = np.array([[True], [True], [False], [False]])
+        >>> mean_leave_outs(inside, np.array([[1.0], [0.0], [0.0], [0.0]])).tolist()
+        [0.5, 0.0, 1.0, 0.5, 0.5]
+    """
+    means: list[Floats] = []
+    for one in (inside, ~inside):
+        total, models = (one * value).sum(0), one.sum(0)
+        left = models - one
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means.append(np.vstack([total / models, (total - one * value) / left]))
+    found = means[0] - means[1]
+    known = np.isfinite(found).all(0)
+    return found[:, known].mean(1) if known.any() else np.full(len(found), np.nan)

@@ -25,6 +25,10 @@ from unweave.methods.meta import chain as chain
 from unweave.methods.meta import random_scores as random_scores
 from unweave.methods.meta import run_assigned as run_assigned
 from unweave.methods.meta import thirds as thirds
+from unweave.methods.refinement import Assignment as Assignment
+from unweave.methods.refinement import confidence_scores as confidence_scores
+from unweave.methods.refinement import embedding_scores as embedding_scores
+from unweave.methods.refinement import rum as rum
 
 # A method is registered when its file is imported: every file of this folder is.
 for _module in pkgutil.iter_modules(__path__, f"{__name__}."):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,25 +37,17 @@ def chain(*methods: Method) -> Method:
 
 
 @dataclass(frozen=True)
-class Chain(Entry[Declared]):
-    """Several registered methods in a row under one name: `ssd then finetune`.
-
-    A parameter is that of a part: `ssd.alpha`; where a method stands twice its second place is `finetune#2.lr`.
-    """
+class Several(Entry[Declared]):
+    """Several registered methods under one name; a parameter is that of a part: `ssd.alpha`."""
 
     parts: tuple[tuple[str, Entry[Declared]], ...] = ()
-
-    @property
-    def summary(self) -> str:
-        """What the parts are."""
-        return f"First {', then '.join(entry.name for _, entry in self.parts)}."
 
     def defaults(self) -> dict[str, Any]:
         """The parameters of all parts with their defaults."""
         return {f"{part}.{name}": v for part, entry in self.parts for name, v in entry.defaults().items()}
 
-    def build(self, **given: Any) -> Method:
-        """The parts, each with its parameters, in a row.
+    def built_parts(self, given: Mapping[str, Any]) -> list[Method]:
+        """The parts, each with its parameters.
 
         Raises:
             UnknownNameError: for a parameter that no part has; near names are offered.
@@ -66,10 +58,43 @@ class Chain(Entry[Declared]):
             if part not in own or not parameter:
                 raise UnknownNameError(f"parameter of `{self.name}`", name, self.defaults())
             own[part][parameter] = value
-        return chain(*(entry.build(**own[part]) for part, entry in self.parts))
+        return [entry.build(**own[part]) for part, entry in self.parts]
 
 
-def _compose(name: str) -> Entry[Declared] | None:
+@dataclass(frozen=True)
+class Chain(Several):
+    """Several registered methods in a row: `ssd then finetune`; a second `finetune` has `finetune#2.lr`."""
+
+    @property
+    def summary(self) -> str:
+        """What the parts are."""
+        return f"First {', then '.join(entry.name for _, entry in self.parts)}."
+
+    def build(self, **given: Any) -> Method:
+        """The parts, each with its parameters, in a row.
+
+        Raises:
+            UnknownNameError: for a parameter that no part has; near names are offered.
+        """
+        return chain(*self.built_parts(given))
+
+
+def declared_of(parts: Sequence[tuple[str, Entry[Declared]]], *, cite: str = "", equation: str) -> Declared:
+    """What several methods under one name declare: all that one of them needs, sources in a row."""
+    each = [(part, entry.declared) for part, entry in parts]
+    return Declared(
+        family="meta",
+        needs=frozenset[str]().union(*(one.needs for _, one in each)),
+        authors_aim=None,
+        cite=", ".join(dict.fromkeys(key for key in (cite, *(one.cite for _, one in each)) if key)),
+        equation=equation,
+        space={f"{part}.{key}": ends for part, one in each for key, ends in one.space.items()},
+        identity={f"{part}.{key}": value for part, one in each for key, value in one.identity.items()},
+        trains=next((one.trains for _, one in each if one.trains), None),
+    )
+
+
+def in_a_row(name: str) -> Entry[Declared] | None:
     """The entry of `a then b`; None for a name that is not of several."""
     names = _THEN.split(name.strip())
     if len(names) < 2:
@@ -79,25 +104,18 @@ def _compose(name: str) -> Entry[Declared] | None:
     for entry in entries:
         times = sum(other is entry for _, other in parts)
         parts.append((entry.name if times == 0 else f"{entry.name}#{times + 1}", entry))
-    declared = Declared(
-        family="meta",
-        needs=frozenset[str]().union(*(entry.declared.needs for entry in entries)),
-        authors_aim=None,
-        cite=", ".join(dict.fromkeys(entry.declared.cite for entry in entries if entry.declared.cite)),
-        equation=", then ".join(entry.declared.equation for entry in entries),
-        space={f"{part}.{key}": ends for part, entry in parts for key, ends in entry.declared.space.items()},
-        identity={f"{part}.{key}": one for part, entry in parts for key, one in entry.declared.identity.items()},
-        trains=next((entry.declared.trains for entry in entries if entry.declared.trains), None),
-    )
+    declared = declared_of(parts, equation=", then ".join(entry.declared.equation for entry in entries))
     return Chain(" then ".join(names), entries[0].factory, declared, tuple(parts))
 
 
-METHODS.compose = _compose
+METHODS.compose = in_a_row
 
 
 def parts_of(entry: Entry[Declared]) -> list[Entry[Declared]]:
-    """The methods that a name stands for: several where it is `a then b`."""
-    return [part for _, part in entry.parts] if isinstance(entry, Chain) else [entry]
+    """The registered methods that a name stands for: several where it is `a then b`, or one for each part of S."""
+    if not isinstance(entry, Several):
+        return [entry]
+    return [inner for _, part in entry.parts for inner in parts_of(part)]
 
 
 def thirds(scores: ArrayLike, *, parts: int = 3) -> list[NDArray[np.int64]]:
@@ -144,7 +162,8 @@ def run_assigned(
 
     Step k runs its method with part k as the forget set, on the model that step k−1 left, which is its original;
     what it must retain is D without the parts handled so far, its own included: parts still to come are retained.
-    With one method for all parts this is refinement alone; with `random_scores` it is the control by random parts.
+    With one method for all parts this is refinement alone; with `random_scores` it is the control by random parts;
+    with one part it is the method on S. Each part costs as many epochs as its method takes on all of S.
 
     Args:
         methods: One per part, lowest scores first, as `run` takes them; all with the same keys of models.
@@ -166,31 +185,35 @@ def run_assigned(
         SpecError: for no method, or scores that do not fit S.
         UserError: as `run` does.
 
-    Source: Zhao et al. (2024), arXiv 2406.01257, section 4 and the released main_rum.py, where the parts are by
-    memorisation and the methods do nothing, fine-tune and SalUn. Deviation: S is divided into parts of equal size
-    whatever it holds; the code takes the highest, middle and lowest of all of D.
+    Source: Zhao et al. (2024), arXiv 2406.01257, section 6; what is retained is that of the released
+    main_forget.py for parts by memorisation (`--sequential`). Deviations: S is given and divided into parts of
+    equal size, where the code takes the highest, middle and lowest of all of D for S. Where parts are by
+    embedding the code leaves those still to come out of what is retained; by confidence, in the order of its
+    main_rum_proxy.py, parts that were handled are retained by the next step. Here one rule holds for all scores.
     """
     if not methods:
         raise SpecError("No method was assigned to any part of S; expected one per part.")
     if np.shape(scores) != (len(forget.y),):
         raise SpecError(f"There are scores of shape {np.shape(scores)} for {len(forget.y)} examples of S.")
-    places = [torch.from_numpy(part).to(forget.y.device) for part in thirds(scores, parts=len(methods))]
+    # Each part in the order of S: what a step sees is a set, and one part is S itself.
+    parts = [np.sort(part) for part in thirds(scores, parts=len(methods))]
     state, steps, ratio, size, notes = original, 0, 0.0, 0, list[str]()
-    for number, (method, place) in enumerate(zip(methods, places, strict=True)):
-        later = torch.cat([*places[number + 1 :], places[number][:0]])
-        kept = Examples(torch.cat([forget.x[later], retain.x]), torch.cat([forget.y[later], retain.y]))
+    for number, (method, own) in enumerate(zip(methods, parts, strict=True)):
+        later = np.sort(np.concatenate([own[:0], *parts[number + 1 :]]))
+        place, to_come = (torch.from_numpy(one).to(forget.y.device) for one in (own, later))
+        kept = Examples(torch.cat([forget.x[to_come], retain.x]), torch.cat([forget.y[to_come], retain.y]))
         edited = run(
             method,
             learner,
             state,
             forget=Examples(forget.x[place], forget.y[place]),
             retain=kept,
-            keys=[derive(key, "part", number) for key in keys],
+            keys=keys if number == 0 else [derive(key, "part", number) for key in keys],
             validation=validation,
-            training=None if training is None else training._replace(forget=training.forget[place.cpu().numpy()]),
+            training=None if training is None else training._replace(forget=training.forget[own]),
             chunk=chunk,
         )
         state, steps, size = edited.state, steps + edited.steps, max(size, edited.chunk)
         ratio += edited.gradient_ratio * len(kept.y) / len(retain.y)
-        notes.append(f"{len(place)}" + (f" ({edited.note})" if edited.note else ""))
+        notes.append(f"{len(own)}" + (f" ({edited.note})" if edited.note else ""))
     return Edited(state, ratio, steps, size, note=f"parts of S, lowest scores first: {', '.join(notes)}")

@@ -20,6 +20,7 @@ from unweave._errors import UnweaveError, UserError
 from unweave._registry import Entry, Origin
 from unweave.learners.own_code import place, trusted_content
 from unweave.methods.contract import METHODS, Declared, Method
+from unweave.methods.refinement import Assignment
 
 GROUP = "unweave.methods"
 """Group of the entry points by which an installed package says that it has methods."""
@@ -155,10 +156,22 @@ def _check(entries: Iterable[Entry[Declared]], owner: str) -> None:
 
 
 def build_method(entry: Entry[Declared], params: Mapping[str, float]) -> Method:
-    """Build a method; what its author's factory raises is one message.
+    """Build one method; what its author's factory raises is one message.
 
     Raises:
         UserError: if the factory fails, or returns something else.
+    """
+    made = build_entry(entry, params)
+    if isinstance(made, Assignment):
+        raise UserError(f"`{entry.name}` is a method for each part of S; expected one for all of S.")
+    return made
+
+
+def build_entry(entry: Entry[Declared], params: Mapping[str, float]) -> Method | Assignment:
+    """Build a method, or one for each part of S; what an author's factory raises is one message.
+
+    Raises:
+        UserError: if a factory fails, or returns something else.
     """
     try:
         made: Any = entry.build(**params)
@@ -166,11 +179,12 @@ def build_method(entry: Entry[Declared], params: Mapping[str, float]) -> Method:
         raise
     except Exception as error:
         raise UserError(f"The method `{entry.name}` cannot be built: {_said(error)}.") from error
-    if not isinstance(made, Method):
-        raise UserError(
-            f"The factory of the method `{entry.name}` returned {type(made).__name__}; expected an "
-            "unweave.methods.Method."
-        )
+    for one in made.methods if isinstance(made, Assignment) else (made,):
+        if not isinstance(one, Method):
+            raise UserError(
+                f"The factory of the method `{entry.name}` returned {type(one).__name__}; expected an "
+                "unweave.methods.Method."
+            )
     return made
 
 

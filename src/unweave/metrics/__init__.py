@@ -30,6 +30,9 @@ from unweave.metrics.scores import confidences as confidences
 from unweave.metrics.scores import jensen_shannon as jensen_shannon
 from unweave.metrics.scores import modified_entropies as modified_entropies
 from unweave.metrics.scores import zrf as zrf
+from unweave.metrics.tow import Rates as Rates
+from unweave.metrics.tow import tow as tow
+from unweave.metrics.tow import tow_leave_outs as tow_leave_outs
 from unweave.metrics.verdict import conjunction as conjunction
 from unweave.metrics.verdict import label as label
 from unweave.metrics.verdict import outcome as outcome

@@ -77,7 +77,7 @@ def model_fields(setting: Setting, world: WorldPlan) -> list[Fields]:
         "learner": setting.learner.identity(),
         "data": setting.fingerprint,
         "training_ids": digest(setting.ids[world.rows]),
-        **_versions(setting),
+        **versions_of(setting),
     }
     return [{**shared, "key": key} for key in world.keys]
 
@@ -109,11 +109,12 @@ def about(setting: Setting, world: WorldPlan) -> Fields:
     return {
         "data": setting.fingerprint,
         "training_ids": digest(setting.ids[world.rows]),
-        "versions": _versions(setting),
+        "versions": versions_of(setting),
     }
 
 
-def _versions(setting: Setting) -> Fields:
+def versions_of(setting: Setting) -> Fields:
+    """Versions of what decides the bits of models: the training code, its library, the kind of device."""
     return {"training_version": TRAINING_VERSION, **_library(setting.learner), **_kind_of_device(setting)}
 
 

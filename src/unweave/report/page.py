@@ -50,7 +50,8 @@ class _Line(NamedTuple):
     sections: list[_Section]
 
 
-def _file(name: str) -> str:
+def page_file(name: str) -> str:
+    """A file of this room that goes into a page, as text."""
     return resources.files("unweave.report").joinpath(name).read_text(encoding="utf-8")
 
 
@@ -70,11 +71,12 @@ def _indexed(text: str) -> str:
     return Markup(safe.replace("r_S", "r<sub>S</sub>").replace("r_B", "r<sub>B</sub>"))
 
 
-def _template(name: str) -> Callable[..., str]:
+def page_template(name: str) -> Callable[..., str]:
+    """A template of this room, ready to be filled; what it is given is escaped."""
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_file), autoescape=True, undefined=jinja2.StrictUndefined,
+        loader=jinja2.FunctionLoader(page_file), autoescape=True, undefined=jinja2.StrictUndefined,
         finalize=_finalize, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["indexed"] = _indexed
@@ -99,7 +101,8 @@ def _source(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def _policy(scripts: Sequence[str], style: str) -> str:
+def page_policy(scripts: Sequence[str], style: str) -> str:
+    """A content security policy that allows these scripts and this style, by their hashes, and nothing else."""
     allowed = " ".join(_source(script) for script in scripts)
     return (
         f"default-src 'none'; script-src {allowed}; style-src {_source(style)}; img-src data:; "
@@ -204,7 +207,7 @@ def _pictures(result: Result) -> list[dict[str, str]]:
 
 def _folded(views: Sequence[dict[str, Any]], pictures: Sequence[dict[str, str]]) -> dict[str, list[list[str]]]:
     """What stands behind a line that is opened, as HTML: it is most of a page, and few of its lines are opened."""
-    inside, furthest = _template("inside.html.j2"), _template("furthest.html.j2")
+    inside, furthest = page_template("inside.html.j2"), page_template("furthest.html.j2")
     return {
         "inside": [[inside(row=line.row, line=line) for line in view["judged"]] for view in views],
         "furthest": [
@@ -246,11 +249,11 @@ def render_page(result: Result) -> str:
     ]
     views = [_view(case, chart) for case, chart in zip(result.cases, charts, strict=True)]
     pictures = _pictures(result)
-    scripts = [_file(name) for name in ("vendor/d3.min.js", "vendor/plot.min.js", "charts.js", "page.js")]
-    style = _file("page.css")
-    licences = "\n".join(_file(f"vendor/LICENSE-{name}") for name in ("d3", "plot"))
+    scripts = [page_file(name) for name in ("vendor/d3.min.js", "vendor/plot.min.js", "charts.js", "page.js")]
+    style = page_file("page.css")
+    licences = "\n".join(page_file(f"vendor/LICENSE-{name}") for name in ("d3", "plot"))
     provenance = result.provenance
-    return _template("page.html.j2")(
+    return page_template("page.html.j2")(
         headline=one_line(result.headline) or headlines.headline_result(result.cases),
         views=views,
         provenance=provenance,
@@ -258,7 +261,7 @@ def render_page(result: Result) -> str:
         stages=best.stages_of([row for case in result.cases for row in case.rows]),
         specs=_specs(provenance.spec),
         how_to_read=words.HOW_TO_READ,
-        policy=Markup(_policy(scripts, style)),
+        policy=Markup(page_policy(scripts, style)),
         style=Markup(style),
         scripts=[Markup(script) for script in scripts],
         data=Markup(packed({"charts": charts, "pictures": pictures, **_folded(views, pictures)})),
@@ -277,4 +280,4 @@ def result_html(result: Result) -> str:
     """
     views = [_view(case, {}) for case in result.cases]
     headline = one_line(result.headline) or headlines.headline_result(result.cases)
-    return _template("fragment.html.j2")(headline=headline, views=views)
+    return page_template("fragment.html.j2")(headline=headline, views=views)

@@ -46,7 +46,8 @@ _LABEL_STYLES = {
 }
 
 
-def _text(console: Console, text: str, style: str = "") -> Text:
+def plain(console: Console, text: str, style: str = "") -> Text:
+    """Text that a terminal can show as it is: no control characters, and ASCII where it knows nothing else."""
     utf8 = console.encoding.lower().startswith("utf")
     return Text(clean(text) if utf8 else ascii_text(clean(text)), style=style)
 
@@ -75,7 +76,7 @@ def _stacks(columns: Sequence[Column], rows: Sequence[Row], room: int) -> list[l
 
 
 def _table(console: Console, title: str) -> Table:
-    heading = _text(console, title, "bold")
+    heading = plain(console, title, "bold")
     table = Table(title=heading, title_justify="left", header_style="bold", box=None, padding=(0, _GAP, 0, 0))
     table.pad_edge = False
     return table
@@ -87,15 +88,15 @@ def _print_table(console: Console, title: str, columns: Sequence[Column], rows: 
     stacks = _stacks(columns, rows, console.width - name_width - _GAP)
     for index, stack in enumerate(stacks):
         table = _table(console, f"{title} ({index + 1} of {len(stacks)})" if len(stacks) > 1 else title)
-        table.add_column(_text(console, names.head), width=name_width, overflow="fold")
+        table.add_column(plain(console, names.head), width=name_width, overflow="fold")
         for column in stack:
             width = _width(column, rows, _WIDEST_CELL)
-            table.add_column(_text(console, column.head), width=width, overflow="fold")
+            table.add_column(plain(console, column.head), width=width, overflow="fold")
         for row in rows:
-            cells = [_text(console, names.cell(row).text)]
+            cells = [plain(console, names.cell(row).text)]
             for column in stack:
                 style = _LABEL_STYLES.get(row.label, "") if column.head == "label" else ""
-                cells.append(_text(console, _short(column.cell(row).text), style))
+                cells.append(plain(console, _short(column.cell(row).text), style))
             table.add_row(*cells)
         console.print(table)
         console.print()
@@ -107,11 +108,11 @@ def _print_best(console: Console, case: CaseResult) -> None:
         return
     table = _table(console, BEST_TITLE)
     for head in BEST_HEADS:
-        table.add_column(_text(console, head), overflow="fold")
+        table.add_column(plain(console, head), overflow="fold")
     for one in found:
-        table.add_row(*(_text(console, cell) for cell in best_cells(one)))
+        table.add_row(*(plain(console, cell) for cell in best_cells(one)))
     console.print(table)
-    console.print(_text(console, BEST_NOTE, "dim"))
+    console.print(plain(console, BEST_NOTE, "dim"))
     console.print()
 
 
@@ -142,10 +143,10 @@ def print_case(console: Console, case: CaseResult) -> None:
 def _print_body(console: Console, case: CaseResult, heading: str) -> None:
     rows = ordered_rows(case.rows)
     if heading:
-        console.print(_text(console, heading, "bold"))
+        console.print(plain(console, heading, "bold"))
     for warning in (null_warning(case), *case.warnings, not_drawn_words(case.geometry)):
         if warning:
-            console.print(_text(console, f"! {one_line(warning)}", "#E69F00"))
+            console.print(plain(console, f"! {one_line(warning)}", "#E69F00"))
     console.print()
     if rows:
         _print_table(console, "Verdicts, with 95% intervals over models", verdict_columns(rows), placed_rows(rows))
@@ -155,11 +156,11 @@ def _print_body(console: Console, case: CaseResult, heading: str) -> None:
     _print_best(console, case)
     for row in rows:
         if row.kind == "method":
-            line = _text(console, row_name(row), "bold")
-            console.print(line.append_text(_text(console, f": {told_reason(row).rstrip('.')}.")))
+            line = plain(console, row_name(row), "bold")
+            console.print(line.append_text(plain(console, f": {told_reason(row).rstrip('.')}.")))
     console.print()
     for note in _footnotes(case):
-        console.print(_text(console, note, "dim"))
+        console.print(plain(console, note, "dim"))
 
 
 def print_result(console: Console, result: Result) -> None:
@@ -170,10 +171,10 @@ def print_result(console: Console, result: Result) -> None:
         result: what was measured; shown as it stands, nothing is recomputed but missing headlines.
     """
     top = one_line(result.headline) or headline_result(result.cases)
-    console.print(_text(console, top, "bold"))
+    console.print(plain(console, top, "bold"))
     for case in result.cases:
         console.print()
-        rule = _text(console, f"── {one_line(case.name)} ".ljust(console.width, "─")[: console.width])
+        rule = plain(console, f"── {one_line(case.name)} ".ljust(console.width, "─")[: console.width])
         console.print(rule, no_wrap=True, overflow="crop")
         told = one_line(case.headline) or headline(case)
         _print_body(console, case, "" if told == top else told)

@@ -13,6 +13,8 @@ from unweave.records import Stage
 _LARGEST_PARAMETER = 1e30  # what is larger overflows in single precision
 _LARGEST_BUDGET = 100.0
 _BUDGETS: dict[str, Stage] = {"cost": "equal_cost", "rise": "equal_rise"}
+_PARTS = ("low", "medium", "high")
+_MOST_PARTS = 10
 _UNCHANGED = ("noop",)  # what changes nothing is the same at every budget
 
 
@@ -170,11 +172,56 @@ def _method(given: Any) -> MethodChoice:
 
 
 def choice_of(given: dict[str, Any]) -> MethodChoice:
-    """A table with a name; in one of several methods in a row `ssd.alpha = 5` may be quoted as a key, or not."""
+    """A table with a name; in one of several methods in a row `ssd.alpha = 5` may be quoted as a key, or not.
+
+    The name `assign` stands for a method for each part of S, `low`, `medium` and `high`, or `each` of them.
+
+    Raises:
+        SpecError: for an assignment that lacks a part or what S is divided by.
+
+    Example:
+        >>> choice_of({"name": "assign", "by": "confidence", "low": "noop", "high": {"name": "npo", "lr": 0.1}}).id
+        'noop / npo by confidence(high.lr=0.1)'
+    """
+    given = _assigned(given) if given["name"].strip() == "assign" else given
+    return MethodChoice(given["name"], _flat({key: value for key, value in given.items() if key != "name"}))
+
+
+def _flat(given: Mapping[str, Any]) -> dict[str, Any]:
     params: dict[str, Any] = {}
     for key, value in given.items():
-        if isinstance(value, dict):
-            params |= {f"{key}.{inner}": one for inner, one in value.items()}
-        elif key != "name":
-            params[key] = value
-    return MethodChoice(given["name"], params)
+        params |= {f"{key}.{k}": v for k, v in _flat(value).items()} if isinstance(value, dict) else {key: value}
+    return params
+
+
+def _assigned(given: dict[str, Any]) -> dict[str, Any]:
+    """The table of an assignment as that of a name of several methods."""
+    by = given.get("by")
+    if not isinstance(by, str) or not by.strip():
+        raise SpecError(f"`methods`: `assign` has by = {shown(by)}; expected what S is divided by: `confidence`.")
+    if unknown := sorted(str(key) for key in set(given) - {"name", "by", "parts", "each", *_PARTS}):
+        known = ", ".join(("by", "parts", "each", *_PARTS))
+        raise SpecError(f"Unknown key `{unknown[0]}` of `assign` in `methods`. Known here: {known}.")
+    named = [part for part in _PARTS if part in given]
+    parts = given.get("parts", len(_PARTS) if "each" in given or not named else len(named))
+    if isinstance(parts, bool) or not isinstance(parts, int) or not 2 <= parts <= _MOST_PARTS:
+        raise SpecError(
+            f"`methods`: `assign` has parts = {shown(parts)}; expected a number from 2 to {_MOST_PARTS}."
+        )
+    wanted = {2: ["low", "high"], 3: list(_PARTS)}.get(parts)
+    if ("each" in given) == bool(named) or (named and named != wanted):
+        raise SpecError(
+            f"`methods`: `assign` in {parts} parts has methods for {', '.join(named) or 'none'}"
+            f"{' and for each' if 'each' in given else ''}; expected either `each`, or `low` and `high` for 2 "
+            "parts and `low`, `medium` and `high` for 3."
+        )
+    found: list[tuple[str, dict[str, Any]]] = []
+    for part in named or ["each"]:
+        one = {"name": given[part]} if isinstance(given[part], str) else given[part]
+        if not isinstance(one, dict) or not isinstance(one.get("name"), str) or one["name"].strip() == "assign":
+            raise SpecError(f"`methods`: `assign` has {part} = {shown(given[part])}; expected a method.")
+        found.append((one["name"].strip(), {key: value for key, value in one.items() if key != "name"}))
+    each = found if named else found * parts
+    labels = wanted or [f"part{number + 1}" for number in range(parts)]
+    params = {label: own for label, (_, own) in zip(labels, each, strict=True) if own}
+    return {"name": f"{' / '.join(name for name, _ in each)} by {by.strip()}", **params}

@@ -49,10 +49,11 @@ def bibtex(names: Sequence[str], *, plugins: Sequence[Path] = ()) -> str:
                 lines.append(f"% {name}: no source")
                 continue
             own = parse_bibtex(declared.bibtex, f"the method {name}")
-            found = own.get(declared.cite) or sources().get(declared.cite)
-            if found is None:
-                lines.append(f"% {name}: its source is {declared.cite}, of which no entry is known")
-                continue
-            whose.setdefault(found.text, []).append(name)
+            for key in declared.cite.split(", "):  # several methods under one name have a source each
+                found = own.get(key) or sources().get(key)
+                if found is None:
+                    lines.append(f"% {name}: its source is {key}, of which no entry is known")
+                else:
+                    whose.setdefault(found.text, []).append(name)
     lines += [f"\n% {', '.join(methods)}\n{text}" for text, methods in whose.items()]
     return "\n".join([*lines, f"\n% unweave itself\n{_ITSELF}"]).lstrip("\n")

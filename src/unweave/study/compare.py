@@ -247,7 +247,7 @@ def _run_spec(
         note(of_other_versions(store, assemblies))
         keep_ids(store, assemblies)
         train, measure = (partial(run, on_failed=failed) for run in (engine.train, engine.measure))
-        trained, total = _ensure_worlds(store, assemblies, train, tell)
+        trained, total = train_worlds(store, assemblies, train, tell)
         failures = _ensure_methods(store, assemblies, of_each, train, tell)
         results = _analyse(store, assemblies, of_each, failures, measure, tell)
         with suppress(StoreError):  # only `gc --unused` asks for it
@@ -279,8 +279,8 @@ def _spec_tree(spec: Spec, methods: Sequence[MethodChoice]) -> dict[str, Any]:
     return {"version": 1, "methods": listed, **fair, "cases": [case_to_tree(case) for case in spec.cases]}
 
 
-def _ensure_worlds(store: Store, assemblies: Sequence[Assembly], run: Run, tell: Progress) -> tuple[int, int]:
-    """Train what is missing; returns how many models were trained, and how many there are."""
+def train_worlds(store: Store, assemblies: Sequence[Assembly], run: Run, tell: Progress) -> tuple[int, int]:
+    """Train the models that are missing; returns how many were trained, and how many there are."""
     tasks: list[Task] = []
     total = 0
     for assembly in assemblies:

@@ -71,14 +71,15 @@ def _value(measured: Measured) -> float:
     return measured.value if isinstance(measured, Estimate) else math.inf
 
 
-def _name(assembly: Assembly, label: int) -> str:
+def label_name(assembly: Assembly, label: int) -> str:
+    """A class by its name, or its number where it has none."""
     names = assembly.data.labels
     return names[label] if names else str(label)
 
 
 def _says(assembly: Assembly, outputs: NDArray[np.float64]) -> tuple[str, float]:
     mean = outputs.mean(axis=0)
-    return _name(assembly, int(mean.argmax())), float(mean.max())
+    return label_name(assembly, int(mean.argmax())), float(mean.max())
 
 
 def _example(assembly: Assembly, probe: int) -> Example:
@@ -96,13 +97,13 @@ def _example(assembly: Assembly, probe: int) -> Example:
     origin = data.test if group in ("unseen", "test") else data.train
     if row >= len(origin) or not np.array_equal(origin.x[row], probes.x[probe], equal_nan=True):
         columns = {}  # planting changed its features: the row of the table is another example
-    image = _image(probes.x[probe])
-    values = {} if image else _values(columns, row, probes.x[probe])
-    label = _name(assembly, int(probes.clean[probe]))
-    return Example(group, name, label, "" if planted < 0 else _name(assembly, planted), image, values)
+    image = image_of(probes.x[probe])
+    values = {} if image else values_of(columns, row, probes.x[probe])
+    label = label_name(assembly, int(probes.clean[probe]))
+    return Example(group, name, label, "" if planted < 0 else label_name(assembly, planted), image, values)
 
 
-def _image(x: NDArray[np.float32]) -> str:
+def image_of(x: NDArray[np.float32]) -> str:
     """A grey image [h, w] or one of 1 or 3 colours [c, h, w] as the address of a PNG; "" for what is no image."""
     if x.ndim == 2:
         x = x[None]
@@ -113,7 +114,8 @@ def _image(x: NDArray[np.float32]) -> str:
     return png_address(np.moveaxis(grey, 0, -1).tobytes(), x.shape[2], x.shape[1], colours=len(x) == 3)
 
 
-def _values(columns: Mapping[str, NDArray[np.generic]], row: int, x: NDArray[np.float32]) -> dict[str, str]:
+def values_of(columns: Mapping[str, NDArray[np.generic]], row: int, x: NDArray[np.float32]) -> dict[str, str]:
+    """The first columns of a row of a table, or the first features where there is no table."""
     if not columns:
         return {
             f"feature {place}": f"{value:.4g}" for place, value in enumerate(x.ravel()[:_MOST_VALUES].tolist())

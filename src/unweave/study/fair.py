@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unweave._errors import ApplicabilityError
+from unweave._random import derive
 from unweave.study.assemble import Assembly
 from unweave.study.choices import MethodChoice
 from unweave.study.methods import refusal
 from unweave.study.plugins import at_hand
 
 if TYPE_CHECKING:
-    from unweave.methods import Edited, Method, Within
+    from unweave.methods import Assignment, Edited, Method, Within
 
 
 def why_refused(assembly: Assembly, choice: MethodChoice) -> str:
@@ -30,7 +31,10 @@ def _why_over_budget(assembly: Assembly, choice: MethodChoice) -> str:
     if choice.budget is None:
         return ""
     from unweave.methods import METHODS, Sizes, Within, fit
+    from unweave.methods.refinement import names_parts
 
+    if names_parts(choice.name):
+        return "has a method for each part of S, and no budget is defined for all of them together"
     if choice.origin is not None and choice.origin.kind == "script" and choice.name not in METHODS:
         return ""
     budget, recipe = built(choice), assembly.setting.learner.recipe
@@ -45,16 +49,28 @@ def _why_over_budget(assembly: Assembly, choice: MethodChoice) -> str:
     return ""
 
 
-def built(choice: MethodChoice) -> Method | Within:
-    """What `run` takes for a choice."""
+def edit(assembly: Assembly, choice: MethodChoice, *given: Any, **sets: Any) -> Edited:
+    """Run a choice: as `run` does with these arguments, or as `rum` where there is a method for each part of S."""
+    from unweave.methods import Assignment, rum, run
+
+    method = built(choice)
+    if not isinstance(method, Assignment):
+        return run(method, *given, **sets)
+    # Random parts are the same for all methods of a case.
+    seed = derive(assembly.case.seed, "parts of S")
+    return rum(method.methods, *given, by=method.by, seed=seed, **sets)
+
+
+def built(choice: MethodChoice) -> Method | Within | Assignment:
+    """What `run` or `rum` takes for a choice."""
     from unweave.methods import METHODS, within
-    from unweave.methods.plugins import build_method
+    from unweave.methods.plugins import build_entry
 
     if choice.stage == "equal_cost":
         return within(choice.name, cost=choice.budget, params=choice.params)
     if choice.stage == "equal_rise":
         return within(choice.name, rise=choice.budget, params=choice.params)
-    return build_method(METHODS.get(choice.name), choice.params)
+    return build_entry(METHODS.get(choice.name), choice.params)
 
 
 def params_of(assembly: Assembly, choice: MethodChoice, edited: Edited) -> dict[str, Any]:
@@ -72,7 +88,7 @@ def params_of(assembly: Assembly, choice: MethodChoice, edited: Edited) -> dict[
 def note_of(choice: MethodChoice, edited: Edited, models: int) -> str:
     """What a budget made of a method, in words."""
     if choice.budget is None:
-        return ""
+        return edited.note
     run = f"{edited.epochs} epoch{'s' * (edited.epochs != 1)}" if edited.epochs else ""
     if choice.stage == "equal_cost":
         return "; ".join(

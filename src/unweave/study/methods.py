@@ -70,10 +70,10 @@ def check_methods(methods: Sequence[MethodChoice]) -> None:
         raise SpecError(f"`methods` lists {next(one for one in ids if ids.count(one) > 1)} more than once.")
     if all(choice.name in DEFAULT_METHODS and not choice.params for choice in methods):
         return
-    from unweave.methods.plugins import build_method, method_entry
+    from unweave.methods.plugins import build_entry, method_entry
 
     for choice in methods:
-        build_method(method_entry(choice.name), choice.params)
+        build_entry(method_entry(choice.name), choice.params)
         for name, value in choice.params.items():
             if value < 0:
                 raise SpecError(f"`methods`: {choice.name}.{name} is {value}; expected a number ≥ 0.")

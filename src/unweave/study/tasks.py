@@ -30,7 +30,7 @@ from unweave.references import (
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.away import arrived
 from unweave.study.code import analysis_code, methods_code
-from unweave.study.fair import built, note_of, params_of
+from unweave.study.fair import edit, note_of, params_of
 from unweave.study.plugins import at_hand
 from unweave.study.rows import judge_case
 from unweave.study.spec import MethodChoice, case_from_tree, case_to_tree
@@ -69,6 +69,19 @@ def train_world(case: dict[str, Any], where: Where, world: WorldName, away: Away
 
     assembly, objects = _arrive(case, where, away)
     return ensure_outputs(objects, assembly.setting, assembly.worlds[world])[1]
+
+
+@task
+def train_block(
+    case: dict[str, Any], where: Where, models: int, share: float, block: list[int], away: Away | None = None
+) -> int:
+    """Train a block of models on random parts of D and store their answers; returns how many were trained."""
+    from unweave.references.subsampled import Asked, SubsetPlan, ensure_block
+
+    assembly, objects = _arrive(case, where, away)
+    plan = SubsetPlan(models, share, assembly.case.seed)
+    asked = Asked(assembly.probes.x, assembly.probes.trained)
+    return ensure_block(objects, assembly.setting, plan, asked, range(*block))
 
 
 def method_fields(assembly: Assembly, choice: MethodChoice) -> dict[str, Any]:
@@ -117,7 +130,7 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
     import torch
 
     from unweave.learners.nets import build
-    from unweave.methods import Examples, run
+    from unweave.methods import Examples
     from unweave.references.ensure import ensure_outputs, forward, load_models
     from unweave.training.outputs import one_thread
     from unweave.training.replay import Training
@@ -145,8 +158,9 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
     started = time.perf_counter()
     try:
         with one_thread():
-            edited = run(
-                built(choice),
+            edited = edit(
+                assembly,
+                choice,
                 build(setting.learner),
                 originals,
                 forget=Examples(x[assembly.forget], y[assembly.forget]),

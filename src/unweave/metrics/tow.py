@@ -1,0 +1,116 @@
+"""Tug of war (ToW): how near a model is to its reference on S, D∖S and test data at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unweave._errors import UserError
+from unweave.metrics.accuracy import leave_out_means
+
+Floats = NDArray[np.float64]
+
+
+class Rates(NamedTuple):
+    """What is compared: a number in 0..1 per model on each of three sets [K].
+
+    Attributes:
+        forget: Accuracy on S, or for ToW-MIA the share of S that an attack takes for examples never trained on.
+        retain: Accuracy on D∖S.
+        test: Accuracy on test data.
+    """
+
+    forget: Floats
+    retain: Floats
+    test: Floats
+
+
+def tow(models: Rates, references: Rates) -> Floats:
+    """Tug of war of each model: the product of how near it is to its reference on S, D∖S and test data.
+
+        ToW_k = (1 − |a_S,k − ā_S|)·(1 − |a_R,k − ā_R|)·(1 − |a_T,k − ā_T|),   ā the mean over the references
+
+    The reference is that of the aim: A(D∖S) for untraining, as published, or A(D∖B) for unlearning. Signs
+    do not cancel: too high and too low are equally far. Accuracies of single models scatter, so that a reference
+    itself has less than 1: fresh references, by the same function, show what can be reached.
+
+    With the success of an attack on S in place of the accuracy there, for models and references, it is ToW-MIA.
+
+    Args:
+        models: Rates of K models, in 0..1.
+        references: Rates of the models of the aim's reference, one or more.
+
+    Returns:
+        [K] in 0..1; 1: as the references on all three sets. Means over models and their intervals are those of
+        these numbers: the model is the unit. Where a rate is NaN, so is what it enters.
+
+    Raises:
+        UserError: the shapes do not fit, there is no reference, or a rate is not in 0..1, as percents are not.
+
+    Source: Zhao et al. (2024), arXiv 2406.01257, ToW and ToW-MIA; the released analysis.py. Deviation: the
+    reference is the mean of many and not one retrained model of the same seed, which would add its own scatter.
+
+    Example:
+        >>> one = np.array([0.5]), np.array([0.9]), np.array([0.9])
+        >>> two = np.array([0.3]), np.array([1.0]), np.array([0.9])
+        >>> tow(Rates(*one), Rates(*two)).round(3)
+        array([0.72])
+    """
+    for rates in (models, references):
+        _check(rates)
+    means = [rates.mean() for rates in references]
+    return np.prod([1 - np.abs(own - mean) for own, mean in zip(models, means, strict=True)], axis=0)
+
+
+def tow_leave_outs(models: Rates, references: Rates, weights: Floats, reference_weights: Floats) -> Floats:
+    """Mean ToW over models, for every leave-out at once: that the references scatter counts as well.
+
+        ToW_i = Σ_k w[i, k]·ToW_k(ā_i) / Σ_k w[i, k],   ā_i the mean of the references in leave-out i
+
+    Args:
+        models: Rates of K models, in 0..1.
+        references: Rates of the models of the aim's reference [R].
+        weights: [1+L, K] inclusion 0/1 of each model in each leave-out.
+        reference_weights: [1+L, R] the same of the references.
+
+    Returns:
+        [1+L] in 0..1, for a jackknife by the design that made the weights.
+
+    Raises:
+        UserError: as `tow` and `leave_out_means` do, or the leave-outs are not as many.
+
+    Source: as of `tow`.
+
+    Example:
+        >>> own, other = (Rates(*[np.array(a)] * 3) for a in ([1.0, 1.0], [1.0, 0.0]))
+        >>> tow_leave_outs(own, other, np.ones((2, 2)), np.array([[1.0, 1.0], [1.0, 0.0]]))
+        array([0.125, 1.   ])
+    """
+    for rates in (models, references):
+        _check(rates)
+    if len(weights) != len(reference_weights):
+        raise UserError(
+            f"Expected as many leave-outs of models as of references, got {len(weights)} and "
+            f"{len(reference_weights)}."
+        )
+    means = [leave_out_means(rates, reference_weights) for rates in references]
+    each = [1 - np.abs(own[None] - mean[:, None]) for own, mean in zip(models, means, strict=True)]
+    values, held = np.prod(each, axis=0), weights.sum(axis=1)
+    if weights.shape[1] != values.shape[1] or (held <= 0).any():
+        raise UserError(
+            f"Expected weights [leave-outs, {values.shape[1]} models] that leave some in, got {weights.shape}."
+        )
+    return (weights * values).sum(axis=1) / held
+
+
+def _check(rates: Rates) -> None:
+    shapes = {one.shape for one in rates}
+    if len(shapes) != 1 or rates.forget.ndim != 1 or len(rates.forget) == 0:
+        raise UserError(
+            f"Expected one number per model on each of three sets, got {[one.shape for one in rates]}."
+        )
+    for name, values in zip(Rates._fields, rates, strict=True):
+        if (values < 0).any() or (values > 1).any():
+            raise UserError(f"Expected rates from 0 to 1, got {values.min():g}..{values.max():g} on `{name}`.")

@@ -1,0 +1,139 @@
+"""What `diagnose` found of a request: `diagnosis.json`, version 1."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from unweave._types import Measured
+from unweave.records.schema import Aim, Json
+
+DIAGNOSIS_SCHEMA = "unweave.diagnosis/1"
+
+Level = Literal["high", "low", "undecided"]
+RegimeName = Literal["no-op", "S alone", "S and others", "others alone", "undecided"]
+
+
+@dataclass(frozen=True)
+class Memorized:
+    """Memorization of S, from models that were each trained on a random part of D.
+
+    `mean`: mean of mem(i) over S; `soft`: the same with the probability of the label in place of correctness;
+    `above`: share of S with mem ≥ `threshold`, without an interval since it jumps; `models`, `share`: how many
+    models, each trained on which part of D; `largest_error`: the largest standard error of a single mem(i).
+    """
+
+    mean: Measured
+    soft: Measured
+    above: float
+    threshold: float
+    models: int
+    share: float
+    largest_error: float
+
+
+@dataclass(frozen=True)
+class GroupChange:
+    """How the accuracy on a probe group, by the labels trained on, changes without S and without B.
+
+    `original`, `untrained`, `unlearned`: accuracy of A(D), A(D∖S), A(D∖B); `joint`: infl(S→group), the accuracy of
+    A(D) less that of A(D∖S); `behaviour`: the same with B.
+    """
+
+    name: str
+    probes: int
+    original: Measured
+    untrained: Measured
+    unlearned: Measured
+    joint: Measured
+    behaviour: Measured
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An example as a person sees it: its id, the label trained on, a picture or the values of its row."""
+
+    id: str
+    label: str
+    image: str = ""
+    values: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Influential:
+    """An example of S with its memorization, or with its influence on a probe, and the standard error.
+
+    `group`: the probe's group; `probe`: None where it is the example itself.
+    """
+
+    example: Shown
+    group: str
+    probe: Shown | None
+    influence: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class Dot:
+    """An example of D in the plane of self- and cross-influence.
+
+    `own`: its memorization; `others`: root mean square of its influence on the probes outside of S, without what
+    chance alone would give; `part`: forget, undiscovered or ordinary.
+    """
+
+    own: float
+    others: float
+    part: Literal["forget", "undiscovered", "ordinary"]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is known of a request before anything is done about it.
+
+    `regime` says what untraining changes; `aim` and `why` which aim the stated use needs; `advice` what to do, and
+    what not; `cost` is what was trained for it.
+    """
+
+    schema: str
+    name: str
+    headline: str
+    case: dict[str, Json]
+    forget: int
+    behaviour: int | None
+    memorized: Memorized
+    entanglement: Measured
+    groups: tuple[GroupChange, ...]
+    self_level: Level
+    cross_level: Level
+    regime: RegimeName
+    regime_text: str
+    use: str | None
+    aim: Aim | None
+    why: str
+    advice: tuple[str, ...]
+    most_memorized: tuple[Influential, ...]
+    most_influential: tuple[Influential, ...]
+    plane: tuple[Dot, ...]
+    warnings: tuple[str, ...]
+    cost: dict[str, float]
+    provenance: dict[str, Json]
+
+
+@cache
+def _adapter() -> Any:  # beartype does not know the type of an adapter
+    return TypeAdapter(Diagnosis)
+
+
+def diagnosis_to_json(found: Diagnosis) -> str:
+    """A diagnosis as strict JSON."""
+    tree = _adapter().dump_python(found, mode="json")
+    return json.dumps(tree, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def diagnosis_from_json(text: str) -> Diagnosis:
+    """The inverse of `diagnosis_to_json`."""
+    return _adapter().validate_json(text)

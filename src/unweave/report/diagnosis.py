@@ -1,0 +1,170 @@
+"""A diagnosis in a terminal and as a page: what untraining changes, how sure that is, and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from unweave._types import Estimate, Measured
+from unweave.records.diagnosis import Diagnosis, Influential
+from unweave.report.numbers import DASH, estimate_text, number_text
+from unweave.report.page import page_file, page_policy, page_template
+from unweave.report.terminal import plain
+from unweave.report.toml import toml_text
+
+_NAMES = {
+    "forget": "S",
+    "undiscovered": "B∖S",
+    "unseen": "unseen instances",
+    "retain": "rest of D",
+    "test": "test",
+}
+
+
+def print_diagnosis(console: Console, found: Diagnosis) -> None:
+    """Print a diagnosis: the regime first, then the numbers behind it."""
+    console.print(plain(console, found.headline, "bold"))
+    of = "" if found.behaviour is None else f" of {found.behaviour} of the behaviour"
+    console.print(plain(console, f"S: {found.forget} examples{of}. {aim_words(found)}"))
+    console.print()
+    table = _table(console, "What a model knows of S")
+    for name, value, meaning in memorized_rows(found):
+        table.add_row(*(plain(console, cell) for cell in (name, value, meaning)))
+    console.print(table)
+    console.print()
+    table = _table(console, "Accuracy by the labels trained on")
+    for head in GROUP_HEADS:
+        table.add_column(plain(console, head), overflow="fold")
+    for row in group_rows(found):
+        table.add_row(*(plain(console, cell) for cell in row))
+    console.print(table)
+    console.print()
+    for title, listed in (
+        ("Most memorized of S", found.most_memorized),
+        ("Strongest influence of single examples of S on others", found.most_influential),
+    ):
+        if listed:
+            console.print(plain(console, f"{title}: {'; '.join(influence_text(one) for one in listed[:5])}"))
+    console.print()
+    for one in found.advice:
+        console.print(plain(console, f"· {one}"))
+    for one in found.warnings:
+        console.print(plain(console, one, "dim"))
+
+
+GROUP_HEADS = ("group", "probes", "A(D)", "A(D∖S)", "A(D∖B)", "influence of S", "influence of B")
+
+
+def group_rows(found: Diagnosis) -> list[tuple[str, ...]]:
+    """Cells of the table of probe groups, as `GROUP_HEADS` names them."""
+    return [
+        (
+            _NAMES.get(group.name, group.name),
+            str(group.probes),
+            *(_percent(one) for one in (group.original, group.untrained, group.unlearned)),
+            estimate_text(group.joint),
+            estimate_text(group.behaviour),
+        )
+        for group in found.groups
+    ]
+
+
+def memorized_rows(found: Diagnosis) -> list[tuple[str, str, str]]:
+    """Name, value and meaning of what is known of S."""
+    m = found.memorized
+    trained = f"{m.models} models, each trained on {m.share:.0%} of D"
+    return [
+        ("mean memorization", estimate_text(m.mean), f"0 = known without itself, 1 = by heart; {trained}"),
+        ("with probabilities", estimate_text(m.soft), "the same with the probability of the label"),
+        ("memorized examples", f"{m.above:.0%}", f"share of S with memorization of at least {m.threshold:g}"),
+        (
+            "entanglement",
+            estimate_text(found.entanglement),
+            "low = S lies apart among features, high = among the rest",
+        ),
+    ]
+
+
+def aim_words(found: Diagnosis) -> str:
+    """Which aim the stated use needs."""
+    if found.aim is None:
+        return "No use was stated; --use names one, and with it the aim."
+    return f"Aim: {found.aim}, since {found.why}"
+
+
+def influence_text(one: Influential) -> str:
+    """An example or pair with its influence and standard error."""
+    to = "" if one.probe is None else f" → {_NAMES.get(one.group, one.group)} {one.probe.id}"
+    return f"{one.example.id}{to}: {number_text(one.influence)} ± {number_text(one.standard_error)}"
+
+
+def _percent(value: Measured) -> str:
+    if not isinstance(value, Estimate):
+        return DASH
+    low, high = (DASH if one is None else f"{100 * one:.1f}" for one in (value.low, value.high))
+    return f"{100 * value.value:.1f}% [{low}, {high}]"
+
+
+def _table(console: Console, title: str) -> Table:
+    heading = plain(console, title, "bold")
+    table = Table(title=heading, title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0))
+    table.pad_edge = False
+    table.show_header = title.startswith("Accuracy")
+    return table
+
+
+# ---- the page ----
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 820.0, 24.0, 400.0
+_PARTS = (("ordinary", "rest of D (a part of it)"), ("undiscovered", "B∖S"), ("forget", "S"))
+
+
+def diagnosis_page(found: Diagnosis) -> str:
+    """A diagnosis as one HTML page that makes no request and runs no script."""
+    from markupsafe import Markup
+
+    style = page_file("page.css")
+    return page_template("diagnosis.html.j2")(
+        found=found,
+        aim=aim_words(found),
+        memorized=memorized_rows(found),
+        heads=GROUP_HEADS,
+        groups=group_rows(found),
+        names=_NAMES,
+        plane=_plane(found),
+        definition=toml_text(found.case),
+        policy=Markup(page_policy([], style)),
+        style=Markup(style),
+    )
+
+
+def _plane(found: Diagnosis) -> dict[str, Any]:
+    """Where everything stands in the picture: ordinary examples first, so that S is drawn over them."""
+    xs = [0.0, 1.0, *(dot.own for dot in found.plane)]
+    ys = [0.0, 0.02, *(dot.others for dot in found.plane)]
+
+    def x(value: float) -> float:
+        return round(_LEFT + (value - min(xs)) / (max(xs) - min(xs)) * (_RIGHT - _LEFT), 1)
+
+    def y(value: float) -> float:
+        return round(_BOTTOM - value / max(ys) * (_BOTTOM - _TOP), 1)
+
+    present = {dot.part for dot in found.plane}
+    order = [part for part, _ in _PARTS]
+    dots = sorted(found.plane, key=lambda dot: order.index(dot.part))
+    step = next(one for one in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if max(ys) / one <= 6)
+    ups = [step * k for k in range(int(max(ys) / step) + 1)]
+    return {
+        "width": _RIGHT + 20,
+        "height": _BOTTOM + 42,
+        "left": _LEFT,
+        "right": _RIGHT,
+        "top": _TOP,
+        "bottom": _BOTTOM,
+        "across": [{"at": x(value), "text": number_text(value)} for value in (0.0, 0.25, 0.5, 0.75, 1.0)],
+        "up": [{"at": y(value), "text": number_text(value, 3 if step < 0.01 else 2)} for value in ups],
+        "dots": [{"x": x(dot.own), "y": y(dot.others), "part": dot.part} for dot in dots],
+        "legend": [(part, name) for part, name in _PARTS if part in present],
+    }

@@ -1,0 +1,223 @@
+"""`diagnose`: what a request would change, before anything is done about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from unweave import __version__
+from unweave._errors import SpecError, UserError
+from unweave.execute import Task
+from unweave.problem import Case
+from unweave.records.diagnosis import Diagnosis
+from unweave.references import Store, key_of, lease, model_fields, opaque_fields, outputs_fields
+from unweave.study.assemble import Assembly, assemble
+from unweave.study.compare import DEFAULT_STORE, Message, Progress, train_worlds
+from unweave.study.diagnosis import Parts, judge_request
+from unweave.study.engines import cores, engine_at_work
+from unweave.study.forecast import forecast_text, seconds_per_model
+from unweave.study.holdings import keep_ids, made_anew, needed
+from unweave.study.manifest import check_unchanged
+from unweave.study.own_code import trusted_files
+from unweave.study.spec import Spec, case_to_tree, read_spec
+
+MODELS = 500
+SHARE = 0.7
+
+
+class Wanted(NamedTuple):
+    """What `diagnose` is asked beside the case: see there."""
+
+    models: int = MODELS
+    share: float = SHARE
+    use: str | None = None
+
+
+def diagnose(
+    case: Case | str,
+    *,
+    use: str | None = None,
+    models: int = MODELS,
+    share: float = SHARE,
+    store: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+    trust_code: Sequence[str | os.PathLike[str]] = (),
+    on_progress: Progress | None = None,
+    on_message: Message | None = None,
+) -> Diagnosis:
+    """Say what taking out S would change: how far S is known by heart, and what it does to others.
+
+    Trains `models` models on random parts of D for the influence of single examples, and K models of A(D), A(D∖S)
+    and A(D∖B) for that of S and B as a whole.
+
+    Args:
+        case: The case, or the name of a registered one.
+        use: What the request is for (`unweave.problem.uses.USES`), which decides the aim; None = not stated.
+        models: Models trained on random parts of D; a standard error of memorization is at worst
+            √(.25/(share·t) + .25/((1−share)·t)), .05 for 500.
+        share: Part of D that each of them sees.
+        store: Folder of models and outputs; what it holds is not trained again.
+        workers: Worker processes of one thread each; None = one per core.
+        trust_code: Files of your own with learners.
+        on_progress: Called as (stage, done, total).
+        on_message: Called with each sentence that a reader should see at once.
+
+    Raises:
+        UserError: for bad input, before anything is trained.
+
+    Source: Feldman & Zhang (2020, arXiv 2008.03703) for memorization and influence.
+    """
+    found = read_spec(cases=[case]).cases[0] if isinstance(case, str) else case
+    trust = tuple(Path(one) for one in trust_code)
+    where = None if store is None else Path(store)
+    spec = Spec((found,), None, store=where, workers=workers, trust_code=trust)
+    return run_diagnose(spec, Wanted(models, share, use), on_progress=on_progress, on_message=on_message)
+
+
+def run_diagnose(
+    spec: Spec, wanted: Wanted, *, on_progress: Progress | None = None, on_message: Message | None = None
+) -> Diagnosis:
+    """Diagnose the one case of a spec; see `diagnose`."""
+    from unweave.references.subsampled import SubsetPlan, block_fields, blocks
+
+    clock = time.perf_counter()
+    tell, show = on_progress or (lambda stage, done, total: None), on_message or (lambda said: None)
+    assembly = prepare(spec, wanted)
+    store = Store((spec.store or DEFAULT_STORE).absolute())
+    store.check_writable()
+    plan = SubsetPlan(wanted.models, wanted.share, assembly.case.seed)
+    asked = asked_of(assembly)
+    notes: list[str] = []
+
+    def note(said: Sequence[str]) -> None:
+        notes.extend(said)
+        for one in said:
+            show(one)
+
+    fields = [block_fields(assembly.setting, plan, asked, block) for block in blocks(plan)]
+    before, nothing = store.quarantined(), {assembly.case.name: ()}
+    with ExitStack() as held:
+        held.enter_context(lease(store.root, needed([assembly], nothing) | {key_of(one) for one in fields}))
+        check_unchanged(store, assembly)
+        if (work := _work(store, assembly, plan, asked)) > 0:
+            show(forecast_text(work, seconds_per_model(assembly), spec.workers or cores()))
+        engine = held.enter_context(engine_at_work(spec, store, [assembly], nothing, note))
+        keep_ids(store, [assembly])
+        trained, total = train_worlds(store, [assembly], engine.train, tell)
+        tasks = [
+            _task(store, assembly, wanted, [block.start, block.stop])
+            for block, one in zip(blocks(plan), fields, strict=True)
+            if not store.has(key_of(one))
+        ]
+        tell("subsets", 0, len(tasks))
+        done = iter(range(1, len(tasks) + 1))
+        engine.train(tasks, on_done=lambda number, value: tell("subsets", next(done), len(tasks)))
+        parts = _read(store, assembly, plan)
+        note(made_anew(store, before))
+    provenance = {
+        "unweave": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "fingerprint": assembly.setting.fingerprint,
+        "notes": notes,
+    }
+    cost = {
+        "models": float(total + wanted.models),
+        "models_trained": float(
+            trained + sum(task.arguments["block"][1] - task.arguments["block"][0] for task in tasks)
+        ),
+        "seconds": time.perf_counter() - clock,
+    }
+    return judge_request(assembly, parts, wanted.use, cost=cost, provenance=provenance)
+
+
+def _work(store: Store, assembly: Assembly, plan: Any, asked: Any) -> float:
+    """What is to be trained, in models of all of D."""
+    from unweave.references.subsampled import block_fields, blocks
+
+    work = 0.0
+    for world in assembly.worlds.values():
+        if not store.has(key_of(outputs_fields(assembly.setting, world))):
+            of_each = opaque_fields if assembly.setting.learner.opaque else model_fields
+            work += sum(not store.has(key_of(one)) for one in of_each(assembly.setting, world))
+    for block in blocks(plan):
+        if not store.has(key_of(block_fields(assembly.setting, plan, asked, block))):
+            work += plan.share * len(block)
+    return work
+
+
+def prepare(spec: Spec, wanted: Wanted) -> Assembly:
+    """The case of a spec as arrays, with the worlds that a diagnosis reads, checked before anything is trained.
+
+    Raises:
+        UserError: whatever is wrong with it.
+    """
+    from unweave.problem.uses import use_of
+
+    if len(spec.cases) != 1:
+        raise SpecError(f"`diagnose` looks at one case, got {len(spec.cases)}; name one with --case.")
+    if wanted.use is not None:
+        use_of(wanted.use)
+    if wanted.models < 20:
+        raise UserError(f"`models` is {wanted.models}; expected at least 20 models on random parts of D.")
+    if not 0 < wanted.share < 1:
+        raise UserError(f"`share` is {wanted.share}; expected a part of D, above 0 and below 1.")
+    assembly = assemble(spec.cases[0], trusted=trusted_files(spec.trust_code))
+    if assembly.case.forget.outside:
+        raise UserError(
+            "S lies outside D, so untraining is a no-op by definition: no model was trained on S, and there is "
+            "nothing to diagnose. `unweave compare` says what unlearning does."
+        )
+    worlds = {name: world for name, world in assembly.worlds.items() if not name.startswith("null_")}
+    return assembly._replace(worlds=worlds)
+
+
+def asked_of(assembly: Assembly) -> Any:
+    """The probes of all groups with the labels that models of D were trained on."""
+    from unweave.references.subsampled import Asked
+
+    return Asked(assembly.probes.x, assembly.probes.trained)
+
+
+def _task(store: Store, assembly: Assembly, wanted: Wanted, block: list[int]) -> Task:
+    where = {
+        "store": str(store.root),
+        "data": assembly.setting.fingerprint,
+        "trusted": dict(assembly.trusted),
+        "device": assembly.setting.device,
+        "shared": None,
+    }
+    given = {
+        "case": case_to_tree(assembly.case),
+        "where": where,
+        "models": wanted.models,
+        "share": wanted.share,
+        "block": block,
+    }
+    label = f"training models {block[0]} to {block[1]} of parts of {assembly.case.name}"
+    return Task("unweave.study.tasks:train_block", given, label, ())
+
+
+def _read(store: Store, assembly: Assembly, plan: Any) -> Parts:
+    from unweave.references.ensure import ensure_outputs, load_models
+    from unweave.references.subsampled import read_answers
+    from unweave.study.diagnosis import features_of
+
+    worlds = {
+        name: ensure_outputs(store, assembly.setting, world)[0].logits for name, world in assembly.worlds.items()
+    }
+    answers = read_answers(store, assembly.setting, plan, asked_of(assembly))
+    models = (
+        None
+        if assembly.setting.learner.opaque
+        else load_models(store, assembly.setting, assembly.worlds["original"])
+    )
+    features = None if models is None else features_of(assembly, models)
+    return Parts(answers.inside, answers.predicted, answers.phi, worlds, features, plan.share)

@@ -1,0 +1,329 @@
+"""From answers of models to a diagnosis: memorization of S, what S and B do together, the regime, advice."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unweave._types import NOT_DECLARED, Estimate, Measured, NotMeasured
+from unweave.influence import (
+    HIGH_SELF,
+    Range,
+    Regime,
+    cross_influence,
+    entanglement,
+    mean_leave_outs,
+    regime_of,
+    self_influence,
+)
+from unweave.metrics import leave_out_means
+from unweave.problem import MIN_PROBES
+from unweave.problem.uses import USES
+from unweave.records.diagnosis import (
+    DIAGNOSIS_SCHEMA,
+    Diagnosis,
+    Dot,
+    GroupChange,
+    Influential,
+    Memorized,
+    Shown,
+)
+from unweave.stats import interval, jackknife, leave_outs
+from unweave.study.assemble import Assembly
+from unweave.study.examples import image_of, label_name, values_of
+from unweave.study.spec import case_to_tree
+
+_SHOWN = 12
+_DOTS = 1000
+_SURE = 4.0  # standard errors
+Floats = NDArray[np.float64]
+
+
+class Parts(NamedTuple):
+    """What is known of models, as arrays.
+
+    Attributes:
+        inside: Whether example i of D is in the part that model k was trained on [t, n].
+        predicted: Their predictions on D and on the probes [t, n + m].
+        phi: φ of the label there [t, n + m].
+        worlds: Logits on the probes of the models of each world [K, m, classes].
+        features: Features of S and of D∖S of each original; None where they are not known.
+        share: Part of D that each model of `inside` was trained on.
+    """
+
+    inside: NDArray[np.bool_]
+    predicted: NDArray[np.int16]
+    phi: NDArray[np.float32]
+    worlds: dict[Any, NDArray[np.float32]]
+    features: list[tuple[Floats, Floats]] | None
+    share: float
+
+
+def features_of(assembly: Assembly, models: Any) -> list[tuple[Floats, Floats]]:
+    """Penultimate features of S and of a part of D∖S, at most 2 000 examples, of each original."""
+    import torch
+
+    from unweave.learners.contract import State
+    from unweave.learners.nets import build
+    from unweave.training.engine import unstack
+
+    learner, forget = build(assembly.setting.learner), assembly.forget
+    rest = np.setdiff1d(assembly.worlds["original"].rows, forget)
+    rest = rest[:: max(1, len(rest) // 2000)]
+    x = torch.from_numpy(assembly.setting.x)
+    found: list[tuple[Floats, Floats]] = []
+    with torch.no_grad():
+        for state in unstack(models):
+            parts = (
+                torch.cat([learner.features(State(*state), some) for some in x[rows].split(512)]).flatten(1)
+                for rows in (forget, rest)
+            )
+            own, others = (part.double().cpu().numpy() for part in parts)
+            found.append((own, others))
+    return found
+
+
+def judge_request(
+    assembly: Assembly, parts: Parts, use: str | None, *, cost: dict[str, float], provenance: dict[str, Any]
+) -> Diagnosis:
+    """Everything that is said of a request."""
+    correct = parts.predicted == np.concatenate([assembly.setting.y, assembly.probes.trained])
+    memorized = _memorized(assembly, parts, correct)
+    groups = tuple(_group(assembly, parts, name) for name in assembly.probes.groups)
+    regime = _regime(memorized, groups)
+    aim = None if use is None else USES[use].aim
+    why = "No use was stated." if use is None else f"{use}: {USES[use].why}."
+    known = assembly.planted.known
+    return Diagnosis(
+        schema=DIAGNOSIS_SCHEMA,
+        name=assembly.case.name,
+        headline=_headline(assembly, regime),
+        case=case_to_tree(assembly.case),
+        forget=len(assembly.forget),
+        behaviour=len(assembly.planted.members) if known else None,
+        memorized=memorized,
+        entanglement=_entanglement(parts),
+        groups=groups,
+        self_level=regime.self_level,
+        cross_level=regime.cross_level,
+        regime=regime.name,
+        regime_text=regime.text,
+        use=use,
+        aim=aim,
+        why=why,
+        advice=_advice(regime, aim, groups, known=known),
+        most_memorized=_most_memorized(assembly, parts, correct),
+        most_influential=_most_influential(assembly, parts, correct),
+        plane=_plane(assembly, parts, correct),
+        warnings=_warnings(assembly, memorized, groups),
+        cost=cost,
+        provenance=provenance,
+    )
+
+
+def _memorized(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_]) -> Memorized:
+    rows = assembly.forget
+    hard = correct[:, rows].astype(np.float64)
+    soft = 1 / (1 + np.exp(-parts.phi[:, rows].astype(np.float64)))
+    inside = parts.inside[:, rows]
+    found = self_influence(inside, hard)
+    return Memorized(
+        mean=_mean_over_s(inside, hard),
+        soft=_mean_over_s(inside, soft),
+        above=float(np.nanmean(found.value >= HIGH_SELF)),
+        threshold=HIGH_SELF,
+        models=len(inside),
+        share=parts.share,
+        largest_error=float(np.nanmax(found.standard_error)),
+    )
+
+
+def _mean_over_s(inside: NDArray[np.bool_], value: Floats) -> Measured:
+    design = leave_outs({"subsets": np.arange(len(inside))})
+    if isinstance(design, NotMeasured):
+        return design
+    theta = mean_leave_outs(inside, value)
+    if not np.isfinite(theta).all():
+        return NotMeasured("no example of S was both in and out of the parts of D; take more models")
+    return interval(jackknife(theta, design))
+
+
+def _group(assembly: Assembly, parts: Parts, name: str) -> GroupChange:
+    where = assembly.probes.groups[name]
+    labels = assembly.probes.trained[where]
+    right = {
+        world: (logits[:, where].argmax(2) == labels).mean(1).astype(np.float64)
+        for world, logits in parts.worlds.items()
+    }
+    accuracy = {world: _difference({world: values}) for world, values in right.items()}
+    joint = _difference({name: right[name] for name in ("original", "untrained")})
+    missing = NotMeasured(NOT_DECLARED)
+    behaviour: Measured = missing
+    if "unlearned" in right:
+        behaviour = _difference({name: right[name] for name in ("original", "unlearned")})
+    return GroupChange(
+        name=name,
+        probes=len(where),
+        original=accuracy["original"],
+        untrained=accuracy["untrained"],
+        unlearned=accuracy.get("unlearned", missing),
+        joint=joint,
+        behaviour=behaviour,
+    )
+
+
+def _difference(samples: dict[str, Floats]) -> Measured:
+    """Mean over models of the first sample, less that of the second if there is one."""
+    ids = iter(
+        np.split(np.arange(sum(map(len, samples.values()))), np.cumsum([len(v) for v in samples.values()])[:-1])
+    )
+    design = leave_outs({name: next(ids) for name in samples})
+    if isinstance(design, NotMeasured):
+        return design
+    means = [leave_out_means(values, design.weights[name]) for name, values in samples.items()]
+    return interval(jackknife(means[0] - means[1] if means[1:] else means[0], design))
+
+
+def _regime(memorized: Memorized, groups: tuple[GroupChange, ...]) -> Regime:
+    own = next(group for group in groups if group.name == "forget")
+    others = {
+        group.name: _range(group.joint)
+        for group in groups
+        if group.name != "forget" and group.probes >= MIN_PROBES
+    }
+    return regime_of(_range(memorized.mean), _range(own.joint), others)
+
+
+def _range(found: Measured) -> Range:
+    """An estimate as a range; all that is possible where it was not measured."""
+    if isinstance(found, NotMeasured) or found.low is None or found.high is None:
+        return Range(0.0, -1.0, 1.0)
+    return Range(found.value, found.low, found.high)
+
+
+def _entanglement(parts: Parts) -> Measured:
+    if parts.features is None:
+        return NotMeasured("of this learner only the outputs are known")
+    values = np.array([entanglement(own, others) for own, others in parts.features])
+    if not np.isfinite(values).all():
+        return NotMeasured("features of S and of D∖S have one and the same centre in some model")
+    return _difference({"original": values})
+
+
+def _most_memorized(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_]) -> tuple[Influential, ...]:
+    rows = assembly.forget
+    found = self_influence(parts.inside[:, rows], correct[:, rows].astype(np.float64))
+    order = np.argsort(-np.nan_to_num(found.value, nan=-2.0), kind="stable")[:_SHOWN]
+    return tuple(
+        Influential(
+            _of_data(assembly, int(rows[i])), "forget", None, float(found.value[i]), float(found.standard_error[i])
+        )
+        for i in order
+        if np.isfinite(found.value[i])
+    )
+
+
+def _others(assembly: Assembly) -> NDArray[np.int64]:
+    """Probes outside of S."""
+    return np.concatenate([where for name, where in assembly.probes.groups.items() if name != "forget"])
+
+
+def _most_influential(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_]) -> tuple[Influential, ...]:
+    """Pairs of an example of S and a probe outside of S, of which at least four standard errors are left.
+
+    Of many thousand pairs the largest values are those that chance favours most: fewer errors would list noise.
+    """
+    rows, n, others = assembly.forget, parts.inside.shape[1], _others(assembly)
+    found = cross_influence(parts.inside[:, rows], correct[:, n + others].astype(np.float64))
+    sure = np.nan_to_num(np.abs(found.value) - _SURE * found.standard_error, nan=-1.0)
+    order = np.argsort(-sure, axis=None, kind="stable")[:_SHOWN]
+    pairs = [np.unravel_index(one, sure.shape) for one in order if sure.flat[one] > 0]
+    return tuple(
+        Influential(
+            _of_data(assembly, int(rows[i])),
+            *_of_probes(assembly, int(others[j])),
+            float(found.value[i, j]),
+            float(found.standard_error[i, j]),
+        )
+        for i, j in pairs
+    )
+
+
+def _plane(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_]) -> tuple[Dot, ...]:
+    """All of B and a part of the rest of D, at most a thousand, by what they do to themselves and to others."""
+    members = np.union1d(assembly.planted.members, assembly.forget)
+    rest = np.setdiff1d(assembly.worlds["original"].rows, members)
+    rows = np.concatenate([members, rest[:: max(1, len(rest) // _DOTS)]])
+    n, inside = parts.inside.shape[1], parts.inside[:, rows]
+    own = self_influence(inside, correct[:, rows].astype(np.float64)).value
+    others, probes = _others(assembly), assembly.probes
+    found = cross_influence(inside, correct[:, n + others].astype(np.float64))
+    # An example may be a probe as well: what it does to itself is not what it does to others.
+    of_data = [probes.groups[name] for name in ("undiscovered", "retain") if name in probes.groups]
+    itself = (rows[:, None] == probes.rows[others]) & np.isin(others, np.concatenate([*of_data, others[:0]]))
+    square = np.where(itself, 0.0, found.value**2 - found.standard_error**2).sum(1) / (~itself).sum(1)
+    forget, undiscovered = np.isin(rows, assembly.forget), np.isin(rows, assembly.planted.members)
+    return tuple(
+        Dot(float(x), float(np.sqrt(max(y, 0.0))), "forget" if s else "undiscovered" if b else "ordinary")
+        for x, y, s, b in zip(own, square, forget, undiscovered, strict=True)
+        if np.isfinite(x) and np.isfinite(y)
+    )
+
+
+def _of_data(assembly: Assembly, row: int) -> Shown:
+    setting, train = assembly.setting, assembly.data.train
+    planted = row >= len(train) or not np.array_equal(train.x[row], setting.x[row], equal_nan=True)
+    label = label_name(assembly, int(setting.y[row]))
+    return _shown(str(setting.ids[row]), label, setting.x[row], {} if planted else train.columns, row)
+
+
+def _of_probes(assembly: Assembly, place: int) -> tuple[str, Shown]:
+    """A probe and its group."""
+    probes = assembly.probes
+    group = next(name for name, where in probes.groups.items() if place in where)
+    row, label = int(probes.rows[place]), label_name(assembly, int(probes.trained[place]))
+    if group in ("undiscovered", "retain"):
+        return group, _of_data(assembly, row)
+    name = str(assembly.data.test.ids[row]) if group == "test" else f"instance {row}"
+    columns = assembly.data.test.columns if group == "test" else {}
+    return group, _shown(name, label, probes.x[place], columns, row)
+
+
+def _shown(name: str, label: str, x: NDArray[np.float32], columns: Any, row: int) -> Shown:
+    image = image_of(x)
+    return Shown(name, label, image, {} if image else values_of(columns, row, x))
+
+
+def _headline(assembly: Assembly, regime: Regime) -> str:
+    return f"On {assembly.case.name}: {regime.text}"
+
+
+def _advice(regime: Regime, aim: str | None, groups: tuple[GroupChange, ...], *, known: bool) -> tuple[str, ...]:
+    said: list[str] = []
+    if regime.name == "no-op":
+        said.append("For untraining nothing need be done: leaving the model as it is, is within reach of A(D∖S).")
+    if aim == "untraining" and regime.name != "no-op":
+        said.append("Retraining without S reaches untraining by definition, at the cost of one training.")
+    if aim == "unlearning" or aim is None:
+        said.append("Retraining without S does not unlearn: what S taught is still taught by B∖S.")
+    left = next((group for group in groups if group.name == "undiscovered"), None)
+    if left is not None and isinstance(left.untrained, Estimate) and aim != "untraining":
+        said.append(f"Without S, {left.untrained.value:.0%} of B∖S still get the label of the behaviour.")
+    if not known:
+        said.append("The behaviour is not declared, so nothing about unlearning is measured.")
+    said.append("unweave compare with this case says which methods come near, and at what cost.")
+    return tuple(said)
+
+
+def _warnings(assembly: Assembly, memorized: Memorized, groups: tuple[GroupChange, ...]) -> tuple[str, ...]:
+    said = [f"{g.name} has {g.probes} probes, too few to count." for g in groups if g.probes < MIN_PROBES]
+    if memorized.largest_error > 0.1:
+        said.append(
+            f"With {memorized.models} models the standard error of a single memorization is up to "
+            f"{memorized.largest_error:.2f}; the mean over S is better known."
+        )
+    part = f"{memorized.share:.0%} of D"
+    said.append(f"Memorization is that of models trained on {part}; those of all of D may know less by heart.")
+    return tuple(said)

@@ -1,0 +1,54 @@
+"""What training will take, told before it begins."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from unweave.study.assemble import Assembly
+
+_FEW = 16
+
+
+def seconds_per_model(assembly: Assembly) -> float | None:
+    """Seconds of one core to train one model of D, from a trial of one epoch; None for opaque learners."""
+    if assembly.setting.learner.opaque:
+        return None
+    import torch
+
+    from unweave.learners.nets import build
+    from unweave.training.engine import fastest_chunk, many
+    from unweave.training.outputs import one_thread
+
+    setting = assembly.setting
+    learner = build(setting.learner)
+    one_epoch = replace(learner.recipe, epochs=1)
+    brief = replace(learner, spec=replace(setting.learner, recipe=one_epoch))
+    x, y = (torch.from_numpy(one).to(setting.device) for one in (setting.x, setting.y))
+    rows = assembly.worlds["original"].rows
+    with one_thread():
+        size = fastest_chunk(learner, x, y, rows, _FEW)
+        begin = time.perf_counter()
+        many(brief, x, y, rows=[rows] * size, keys=list(np.arange(size).tolist()), chunk=size)
+        spent = time.perf_counter() - begin
+    return spent / size * learner.recipe.epochs
+
+
+def forecast_text(models: float, seconds: float | None, workers: int) -> str:
+    """How many models are to be trained, in models of all of D, and about how long that takes.
+
+    Example:
+        >>> forecast_text(446.0, 0.1, 2)
+        'To be trained: the work of 446 models, about 22 s with 2 workers.'
+        >>> forecast_text(446.0, 60.0, 1)
+        'To be trained: the work of 446 models, about 7.4 h with 1 worker.'
+    """
+    work = f"To be trained: the work of {models:.0f} models"
+    if seconds is None:
+        return f"{work}; how long that takes is not known of this learner."
+    total = models * seconds / workers
+    number, unit = (total, "s") if total < 90 else (total / 60, "min") if total < 5400 else (total / 3600, "h")
+    shown = f"{number:.0f}" if number >= 10 else f"{number:.1f}"
+    return f"{work}, about {shown} {unit} with {workers} worker{'' if workers == 1 else 's'}."
