@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave._errors import UserError
+from unweave._gate import BOTH
 from unweave.metrics.accuracy import leave_out_means
+from unweave.metrics.contract import metric
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +29,15 @@ class Rates(NamedTuple):
     test: Floats
 
 
+@metric(
+    name="tow",
+    aims=BOTH,
+    needs={"logits", "clean labels", "reference"},
+    better="higher",
+    unit="none",
+    bounds=(0.0, 1.0),
+    cite="zhao2024what",
+)
 def tow(models: Rates, references: Rates) -> Floats:
     """Tug of war of each model: the product of how near it is to its reference on S, D∖S and test data.
 
