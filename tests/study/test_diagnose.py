@@ -44,6 +44,8 @@ def test_wrong_labels_are_known_by_heart(found):
     assert found.self_level == "high" and found.regime in ("S alone", "S and others", "undecided")
     assert found.memorized.mean.low > 0.25 and found.memorized.models == 40
     assert found.aim == "untraining" and "wrong labels" in found.why
+    assert "lira_online" in found.fitting and "energy_to_untrained" in found.fitting
+    assert "untraining" in found.not_fitting["energy_to_unlearned"]
     assert all(0.8 <= one.influence <= 1 and one.probe is None for one in found.most_memorized[:3])
     assert all(one.example.image.startswith("data:image/png") for one in found.most_memorized)
 
@@ -91,7 +93,7 @@ def test_what_everyone_knows_is_a_no_op_to_untrain(tmp_path):
     found = diagnose(case, models=40, store=tmp_path, workers=1)
     assert found.regime == "no-op" and "no-op" in found.headline
     assert any("leaving the model as it is" in one for one in found.advice)
-    assert found.aim is None and found.behaviour is None
+    assert found.aim is None and found.behaviour is None and found.fitting == () and found.not_fitting == {}
     assert all(isinstance(group.behaviour, NotMeasured) for group in found.groups)
     assert any("not declared" in one for one in found.advice)
     assert isinstance(found.entanglement, Estimate)

@@ -94,8 +94,9 @@ class Dot:
 class Diagnosis:
     """What is known of a request before anything is done about it.
 
-    `regime` says what untraining changes; `aim` and `why` which aim the stated use needs; `advice` what to do, and
-    what not; `cost` is what was trained for it.
+    `regime` says what untraining changes; `aim` and `why` which aim the stated use needs; `advice` what to do;
+    `fitting` are the metrics and attacks that may be asked of that aim, `not_fitting` the others and why,
+    both empty where no use was stated; `cost` is what was trained for it.
     """
 
     schema: str
@@ -114,6 +115,8 @@ class Diagnosis:
     use: str | None
     aim: Aim | None
     why: str
+    fitting: tuple[str, ...]
+    not_fitting: dict[str, str]
     advice: tuple[str, ...]
     most_memorized: tuple[Influential, ...]
     most_influential: tuple[Influential, ...]

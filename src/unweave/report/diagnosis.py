@@ -50,6 +50,9 @@ def print_diagnosis(console: Console, found: Diagnosis) -> None:
     console.print()
     for one in found.advice:
         console.print(plain(console, f"· {one}"))
+    if found.fitting:
+        console.print(plain(console, f"· May be asked of {found.aim}: {', '.join(found.fitting)}."))
+        console.print(plain(console, f"· May not: {', '.join(found.not_fitting)}; diagnosis.json says why."))
     for one in found.warnings:
         console.print(plain(console, one, "dim"))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unweave._gate import Group
 from unweave._types import NOT_DECLARED, Estimate, Measured, NotMeasured
+from unweave.attacks import ATTACKS
 from unweave.influence import (
     HIGH_SELF,
     Range,
@@ -18,9 +20,10 @@ from unweave.influence import (
     regime_of,
     self_influence,
 )
-from unweave.metrics import leave_out_means
+from unweave.metrics import METRICS, leave_out_means
 from unweave.problem import MIN_PROBES
 from unweave.problem.uses import USES
+from unweave.records import Aim
 from unweave.records.diagnosis import (
     DIAGNOSIS_SCHEMA,
     Diagnosis,
@@ -31,6 +34,7 @@ from unweave.records.diagnosis import (
     Shown,
 )
 from unweave.stats import interval, jackknife, leave_outs
+from unweave.study.applicability import applicable
 from unweave.study.assemble import Assembly
 from unweave.study.examples import image_of, label_name, values_of
 from unweave.study.spec import case_to_tree
@@ -96,6 +100,7 @@ def judge_request(
     aim = None if use is None else USES[use].aim
     why = "No use was stated." if use is None else f"{use}: {USES[use].why}."
     known = assembly.planted.known
+    fitting, not_fitting = ((), {}) if aim is None else _fitting(aim, assembly)
     return Diagnosis(
         schema=DIAGNOSIS_SCHEMA,
         name=assembly.case.name,
@@ -113,6 +118,8 @@ def judge_request(
         use=use,
         aim=aim,
         why=why,
+        fitting=fitting,
+        not_fitting=not_fitting,
         advice=_advice(regime, aim, groups, known=known),
         most_memorized=_most_memorized(assembly, parts, correct),
         most_influential=_most_influential(assembly, parts, correct),
@@ -298,6 +305,20 @@ def _shown(name: str, label: str, x: NDArray[np.float32], columns: Any, row: int
 
 def _headline(assembly: Assembly, regime: Regime) -> str:
     return f"On {assembly.case.name}: {regime.text}"
+
+
+def _fitting(aim: Aim, assembly: Assembly) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Metrics and attacks that may be asked of an aim on a group that the case has, and of the others why not."""
+    fitting: list[str] = []
+    others: dict[str, str] = {}
+    groups = [name for name in assembly.probes.groups if name not in ("retain", "test")]
+    for name in [*METRICS.names(), *ATTACKS.names()]:
+        found = [applicable(name, aim, on=cast(Group, group)) for group in groups]
+        if any(one.status == "allowed" for one in found):
+            fitting.append(name)
+        else:
+            others[name] = found[0].reason
+    return tuple(fitting), others
 
 
 def _advice(regime: Regime, aim: str | None, groups: tuple[GroupChange, ...], *, known: bool) -> tuple[str, ...]:
