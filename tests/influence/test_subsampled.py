@@ -121,3 +121,20 @@ def test_every_example_is_as_often_in():
     found = subsets(50, range(2000), share=0.7, key=3)
     assert np.abs(found.mean(0) - 0.7).max() < 0.045  # four standard errors
     assert abs(np.corrcoef(found[:, 0], found[:, 1])[0, 1] + 1 / 49) < 0.08
+
+
+def test_in_log_odds_a_label_that_is_never_predicted_is_still_told_from_a_clean_one():
+    """Half fitted labels: φ rises by 4 nats for having been seen, from −8 to −4, and is wrong in both."""
+    rng = np.random.default_rng(0)
+    inside = subsets(40, range(200), share=0.7, key=2)
+    flipped = np.arange(40) < 10
+    phi = np.where(flipped, -8.0 + 4.0 * inside, 6.0 + 0.2 * inside) + rng.normal(0, 0.5, inside.shape)
+    hard = self_influence(inside, (phi > 0).astype(np.float64))
+    odds = self_influence(inside, phi, bounded=False)
+    assert np.abs(hard.value).max() == 0
+    assert odds.value[flipped] == pytest.approx(np.full(10, 4.0), abs=0.4) and odds.value[~flipped].max() < 0.6
+    expected = 0.5 * np.sqrt(1 / inside.sum(0) + 1 / (~inside).sum(0))
+    assert odds.standard_error == pytest.approx(expected, rel=0.3)
+    across = cross_influence(inside, phi, bounded=False)
+    assert np.diag(across.value) == pytest.approx(odds.value)
+    assert np.diag(across.standard_error) == pytest.approx(odds.standard_error)

@@ -23,7 +23,7 @@ class Influences(NamedTuple):
     standard_error: Floats
 
 
-def self_influence(inside: Inside, value: Floats) -> Influences:
+def self_influence(inside: Inside, value: Floats, *, bounded: bool = True) -> Influences:
     """Memorization of every example: what a model does better on it for having been trained on it.
 
     mem(i) = mean of value_k(i) over models with i in their training set − the same over models without it. With
@@ -33,10 +33,12 @@ def self_influence(inside: Inside, value: Floats) -> Influences:
     Args:
         inside: Whether example i is in the training set of model k [t, n].
         value: What model k makes of example i: 0/1 for correctness (hard), the probability of its label (soft), or
-            its mean accuracy over tokens (counterfactual memorization of a sequence) [t, n], in [0, 1].
+            its mean accuracy over tokens (counterfactual memorization of a sequence) [t, n], in [0, 1]. Where
+            models do not fit all labels, φ in nats tells examples apart that are never predicted right.
+        bounded: Whether values are in [0, 1]; False for φ.
 
     Returns:
-        Values and standard errors [n]; near 0 = not memorized, 1 = known by heart.
+        Values and standard errors [n]; near 0 = not memorized, 1 (of φ: several nats) = known by heart.
 
     Source: Feldman (2020, arXiv 1906.05271) eq. 1; Feldman & Zhang (2020, arXiv 2008.03703) algorithm 1; Zhang et
         al. (2023, arXiv 2112.12938) for sequences. Deviation: standard errors, which they do not give.
@@ -47,10 +49,10 @@ def self_influence(inside: Inside, value: Floats) -> Influences:
         0.5
     """
     sides = [_moments(one, one * value, one * value**2) for one in (inside, ~inside)]
-    return _difference(*sides)
+    return _difference(*sides, bounded=bounded)
 
 
-def cross_influence(inside: Inside, value: Floats) -> Influences:
+def cross_influence(inside: Inside, value: Floats, *, bounded: bool = True) -> Influences:
     """Influence of every example on every probe: the same as memorization, with the value on the probe.
 
     infl(i→j) = mean of value_k(j) over models with i − the same over models without i.
@@ -58,6 +60,7 @@ def cross_influence(inside: Inside, value: Floats) -> Influences:
     Args:
         inside: Whether example i is in the training set of model k [t, n].
         value: What model k makes of probe j [t, p], in [0, 1].
+        bounded: As in `self_influence`.
 
     Returns:
         Values and standard errors [n, p]; positive = i helps j to be predicted, negative = it is in the way.
@@ -74,7 +77,7 @@ def cross_influence(inside: Inside, value: Floats) -> Influences:
         weight = one.astype(np.float64).T
         count = one.sum(0)[:, None]
         sides.append(_Side(count, weight @ value, weight @ value**2))
-    return _difference(*sides)
+    return _difference(*sides, bounded=bounded)
 
 
 class _Side(NamedTuple):
@@ -87,20 +90,23 @@ def _moments(inside: Inside, value: Floats, squares: Floats) -> _Side:
     return _Side(inside.sum(0), value.sum(0), squares.sum(0))
 
 
-def _difference(seen: _Side, unseen: _Side) -> Influences:
-    """Difference of two means of numbers in [0, 1], with its standard error.
+def _difference(seen: _Side, unseen: _Side, *, bounded: bool) -> Influences:
+    """Difference of two means, with its standard error.
 
-    Variances are those with half an observation more at each end of the range: twenty models that are all right
-    leave room for one that is wrong, where the plain variance is 0.
+    Variances of numbers in [0, 1] are those with half an observation more at each end of the range: twenty models
+    that are all right leave room for one that is wrong, where the plain variance is 0.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         value = seen.total / seen.models - unseen.total / unseen.models
-        error = np.sqrt(_variance_of_mean(seen) + _variance_of_mean(unseen))
+        error = np.sqrt(sum(_variance_of_mean(one, bounded=bounded) for one in (seen, unseen)))
     known = (seen.models > 0) & (unseen.models > 0)
     return Influences(np.where(known, value, np.nan), np.where(known, error, np.nan))
 
 
-def _variance_of_mean(side: _Side) -> Floats:
+def _variance_of_mean(side: _Side, *, bounded: bool) -> Floats:
+    if not bounded:
+        mean = side.total / side.models
+        return np.maximum(side.squares / side.models - mean**2, 0) / (side.models - 1)
     mean = (side.total + 0.5) / (side.models + 1)
     return np.maximum((side.squares + 0.5) / (side.models + 1) - mean**2, 0) / side.models
 
