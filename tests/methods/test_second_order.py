@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,43 +17,22 @@ from unweave.learners import specify
 from unweave.learners.contract import State
 from unweave.learners.nets import build
 from unweave.learners.noise import key_tensor
-from unweave.methods import METHODS, Examples, Method, Net, per_example
+from unweave.methods import METHODS, Examples, Method, per_example
 from unweave.methods.curvature import conjugate_gradients, gauss_newton, probed_diagonal, softmax_solve
 from unweave.methods.fisher import noise_variance
 from unweave.methods.per_example import flatten, in_double, total_gradient, unflatten
 from unweave.methods.second_order import solve
+
+_spec = spec_from_file_location("naive", Path(__file__).with_name("naive.py"))
+naive = module_from_spec(_spec)
+_spec.loader.exec_module(naive)
+net_of, naive_gradients, naive_matrix = naive.net_of, naive.naive_gradients, naive.naive_matrix
 
 ONE_SHOT = {"newton": "scale", "influence": "scale", "woodfisher": "alpha", "ntk_forgetting": "scale"}
 
 
 def of(name: str, **given: float):
     return lambda: METHODS.get(name).build(**given)
-
-
-def net_of(toy, k: int = 0, *, plain: bool = True) -> Net:
-    learner = toy.learner if plain else replace(toy.learner, dense=None)
-    state = State(*({n: v[k] for n, v in part.items()} for part in toy.originals))
-    return Net(learner, state, train=False)
-
-
-def naive_gradients(net: Net, x, u):
-    """∂(u_i·z_i)/∂θ, one backward pass after the other [n, p]."""
-    found = []
-    for one, of_one in zip(x, u, strict=True):
-        params = {n: v.detach().clone().requires_grad_() for n, v in net.params.items()}
-        z = net.learner.apply(State(params, net.buffers), one[None], train=False, key=None)[0]
-        (z[0] * of_one).sum().backward()
-        found.append(torch.cat([params[n].grad.flatten() for n in sorted(params)]))
-    return torch.stack(found)
-
-
-def naive_matrix(net: Net, x):
-    """(1/n)·Σ JᵀΛJ, written down."""
-    z = net(x)
-    jacobians = [naive_gradients(net, x, torch.eye(z.shape[1])[c].expand(len(x), -1)) for c in range(z.shape[1])]
-    j, p = torch.stack(jacobians, 1), z.softmax(1).detach()
-    inner = torch.diag_embed(p) - p[:, :, None] * p[:, None]
-    return torch.einsum("ncp,nce,neq->pq", j, inner, j) / len(x)
 
 
 # ---- Newton's step and influence ----
