@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 
 from unweave._version import __version__
-from unweave.cli.options import AllowUnknown, Debug, Json, Plugin, Quiet, TrustCode, reported
+from unweave.cli.options import (
+    AllowUnknown,
+    Debug,
+    Json,
+    ModelStore,
+    Out,
+    Plugin,
+    Quiet,
+    Seed,
+    Setting,
+    TrustCode,
+    Workers,
+    reported,
+)
 from unweave.cli.store import store as store_commands
 
 app = typer.Typer(
@@ -81,15 +94,9 @@ def compare(
             metavar="R",
         ),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for results; default: runs/<time>.", metavar="DIR")
-    ] = None,
-    store: Annotated[
-        Path | None, typer.Option(help="Folder of trained models; default: .unweave/store.", metavar="DIR")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Worker processes; default: one per core.", metavar="N")
-    ] = None,
+    out: Out = None,
+    store: ModelStore = None,
+    workers: Workers = None,
     device: Annotated[
         str | None, typer.Option(help="Where models are trained: cpu (default), cuda or cuda:1.", metavar="DEVICE")
     ] = None,
@@ -98,7 +105,7 @@ def compare(
         typer.Option(help="What runs workers: processes (default), ray or ray:HOST:PORT.", metavar="ENGINE"),
     ] = None,
     allow_unknown: AllowUnknown = False,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", metavar="N")] = None,
+    seed: Seed = None,
     trust_code: TrustCode = None,
     plugin: Plugin = None,
     json: Json = None,
@@ -136,9 +143,7 @@ def compare(
 def diagnose(
     spec: Annotated[Path | None, typer.Argument(help="TOML file of one case.", metavar="[SPEC.toml]")] = None,
     case: Annotated[str | None, typer.Option(help="Registered case instead of a spec.", metavar="NAME")] = None,
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a key, as in compare.", metavar="KEY=VALUE")
-    ] = None,
+    setting: Setting = None,
     use: Annotated[
         str | None,
         typer.Option(help="What the request is for: privacy, mislabelled, backdoor, …", metavar="USE"),
@@ -147,17 +152,11 @@ def diagnose(
         int, typer.Option(help="Models trained on random parts of D, for influence.", metavar="N")
     ] = 500,
     share: Annotated[float, typer.Option(help="Part of D that each of these sees.", metavar="P")] = 0.7,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for results; default: runs/<time>.", metavar="DIR")
-    ] = None,
-    store: Annotated[
-        Path | None, typer.Option(help="Folder of trained models; default: .unweave/store.", metavar="DIR")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Worker processes; default: one per core.", metavar="N")
-    ] = None,
+    out: Out = None,
+    store: ModelStore = None,
+    workers: Workers = None,
     allow_unknown: AllowUnknown = False,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", metavar="N")] = None,
+    seed: Seed = None,
     trust_code: TrustCode = None,
     json: Json = None,
     quiet: Quiet = False,
@@ -193,9 +192,7 @@ def cases(
     members: Annotated[
         bool, typer.Option("--members", help="With a name: list the ids of the behaviour's members.")
     ] = False,
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a key, as in compare.", metavar="KEY=VALUE")
-    ] = None,
+    setting: Setting = None,
     allow_unknown: AllowUnknown = False,
     trust_code: TrustCode = None,
     json: Json = None,

@@ -29,6 +29,15 @@ Plugin = Annotated[
         "--plugin", help="File of your own that registers methods; it is run. Repeatable.", metavar="FILE"
     ),
 ]
+Setting = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a key, as in compare.", metavar="KEY=VALUE")
+]
+Out = Annotated[Path | None, typer.Option(help="Folder for results; default: runs/<time>.", metavar="DIR")]
+ModelStore = Annotated[
+    Path | None, typer.Option(help="Folder of trained models; default: .unweave/store.", metavar="DIR")
+]
+Workers = Annotated[int | None, typer.Option(help="Worker processes; default: one per core.", metavar="N")]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything random.", metavar="N")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no tables.")]
 
 

@@ -108,9 +108,6 @@ def in_a_row(name: str) -> Entry[Declared] | None:
     return Chain(" then ".join(names), entries[0].factory, declared, tuple(parts))
 
 
-METHODS.compose = in_a_row
-
-
 def parts_of(entry: Entry[Declared]) -> list[Entry[Declared]]:
     """The registered methods that a name stands for: several where it is `a then b`, or one for each part of S."""
     if not isinstance(entry, Several):

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from unweave._errors import DivergedError, UserError
+from unweave._logits import label_margins
 from unweave._random import Key, derive, generator
 from unweave.learners.nets import build
 from unweave.learners.opaque import fit_logits
@@ -187,16 +188,8 @@ def _answers(setting: Setting, rows: list[Ints], keys: list[Key], asked: Asked) 
 
 
 def _scaled(found: NDArray[np.float32], y: Ints) -> NDArray[np.float32]:
-    """φ of the label [k, n], computed in double precision: probabilities saturate, this does not."""
-    phi = np.empty(found.shape[:2], dtype=np.float32)
-    columns = np.arange(len(y))
-    for k, one in enumerate(found):
-        z = one.astype(np.float64)
-        own = z[columns, y]
-        z[columns, y] = -np.inf
-        top = z.max(1)
-        phi[k] = own - top - np.log(np.exp(z - top[:, None]).sum(1))
-    return phi
+    """φ of the label [k, n]; model by model, since in double precision all of a block would not fit everywhere."""
+    return np.concatenate([label_margins(one[None], y) for one in found]).astype(np.float32)
 
 
 def read_answers(store: Objects, setting: Setting, plan: SubsetPlan, asked: Asked) -> Answers:

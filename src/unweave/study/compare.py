@@ -291,7 +291,7 @@ def train_worlds(store: Store, assemblies: Sequence[Assembly], run: Run, tell: P
                 of_each = opaque_fields if assembly.setting.learner.opaque else model_fields
                 models = [key_of(fields) for fields in of_each(assembly.setting, world)]
                 reads = [*models, *ids_of(assembly, world)]
-                tasks.append(_task("train_world", store, assembly, label, reads, world=name))
+                tasks.append(case_task("train_world", store, assembly, label, reads, world=name))
     tell("train", 0, len(tasks))
     counts = run(tasks, on_done=_counter("train", len(tasks), tell))
     return sum(counts), total
@@ -317,7 +317,7 @@ def _ensure_methods(
             else:
                 label = f"running {choice.id} on {assembly.case.name} (seed {assembly.case.seed})"
                 reads = [*_originals(assembly), *code_name(choice)]
-                tasks.append(_task("run_method", store, assembly, label, reads, choice=choice.to_json()))
+                tasks.append(case_task("run_method", store, assembly, label, reads, choice=choice.to_json()))
                 about.append((assembly.case.name, choice))
     tell("methods", 0, len(tasks))
     done = _counter("methods", len(tasks), tell)
@@ -336,7 +336,7 @@ def _originals(assembly: Assembly) -> list[str]:
     return [*models, key_of(outputs_fields(assembly.setting, world)), *ids_of(assembly, world)]
 
 
-def _task(
+def case_task(
     function: str, store: Store, assembly: Assembly, label: str, reads: Sequence[str], **arguments: Any
 ) -> Task:
     """A task on a case, in words, and what it reads of the store."""
@@ -384,7 +384,7 @@ def _analyse(
         reads += [key_of(method_fields(assembly, choice)) for choice in choices]
         reads += sorted({name for choice in choices for name in code_name(choice)})
         label = f"measuring {assembly.case.name} (seed {assembly.case.seed})"
-        tasks.append(_task("analyse", store, assembly, label, reads, methods=listed, failures=failed))
+        tasks.append(case_task("analyse", store, assembly, label, reads, methods=listed, failures=failed))
         stored += store.has(key)
     tell("measure", 0, len(tasks))
     done = _counter("measure", len(tasks), tell)

@@ -19,14 +19,14 @@ from unweave.problem import Case
 from unweave.records.diagnosis import Diagnosis
 from unweave.references import Store, key_of, lease, model_fields, opaque_fields, outputs_fields
 from unweave.study.assemble import Assembly, assemble
-from unweave.study.compare import DEFAULT_STORE, Message, Progress, train_worlds
+from unweave.study.compare import DEFAULT_STORE, Message, Progress, case_task, train_worlds
 from unweave.study.diagnosis import Parts, judge_request
 from unweave.study.engines import cores, engine_at_work
 from unweave.study.forecast import forecast_text, seconds_per_model
 from unweave.study.holdings import keep_ids, made_anew, needed
 from unweave.study.manifest import check_unchanged
 from unweave.study.own_code import trusted_files
-from unweave.study.spec import Spec, case_to_tree, read_spec
+from unweave.study.spec import Spec, read_spec
 
 MODELS = 500
 SHARE = 0.7
@@ -106,16 +106,13 @@ def run_diagnose(
     with ExitStack() as held:
         held.enter_context(lease(store.root, needed([assembly], nothing) | {key_of(one) for one in fields}))
         check_unchanged(store, assembly)
-        if (work := _work(store, assembly, plan, asked)) > 0:
+        missing = [b for b, one in zip(blocks(plan), fields, strict=True) if not store.has(key_of(one))]
+        if (work := _work(store, assembly) + plan.share * sum(map(len, missing))) > 0:
             show(forecast_text(work, seconds_per_model(assembly), spec.workers or cores()))
         engine = held.enter_context(engine_at_work(spec, store, [assembly], nothing, note))
         keep_ids(store, [assembly])
         trained, total = train_worlds(store, [assembly], engine.train, tell)
-        tasks = [
-            _task(store, assembly, wanted, [block.start, block.stop])
-            for block, one in zip(blocks(plan), fields, strict=True)
-            if not store.has(key_of(one))
-        ]
+        tasks = [_task_of(store, assembly, wanted, block) for block in missing]
         tell("subsets", 0, len(tasks))
         done = iter(range(1, len(tasks) + 1))
         engine.train(tasks, on_done=lambda number, value: tell("subsets", next(done), len(tasks)))
@@ -130,27 +127,26 @@ def run_diagnose(
     }
     cost = {
         "models": float(total + wanted.models),
-        "models_trained": float(
-            trained + sum(task.arguments["block"][1] - task.arguments["block"][0] for task in tasks)
-        ),
+        "models_trained": float(trained + sum(map(len, missing))),
         "seconds": time.perf_counter() - clock,
     }
     return judge_request(assembly, parts, wanted.use, cost=cost, provenance=provenance)
 
 
-def _work(store: Store, assembly: Assembly, plan: Any, asked: Any) -> float:
-    """What is to be trained, in models of all of D."""
-    from unweave.references.subsampled import block_fields, blocks
-
+def _work(store: Store, assembly: Assembly) -> float:
+    """How many models of whole worlds are to be trained."""
     work = 0.0
     for world in assembly.worlds.values():
         if not store.has(key_of(outputs_fields(assembly.setting, world))):
             of_each = opaque_fields if assembly.setting.learner.opaque else model_fields
             work += sum(not store.has(key_of(one)) for one in of_each(assembly.setting, world))
-    for block in blocks(plan):
-        if not store.has(key_of(block_fields(assembly.setting, plan, asked, block))):
-            work += plan.share * len(block)
     return work
+
+
+def _task_of(store: Store, assembly: Assembly, wanted: Wanted, block: range) -> Task:
+    label = f"training models {block.start} to {block.stop} of parts of {assembly.case.name}"
+    given = {"models": wanted.models, "share": wanted.share, "block": [block.start, block.stop]}
+    return case_task("train_block", store, assembly, label, (), **given)
 
 
 def prepare(spec: Spec, wanted: Wanted) -> Assembly:
@@ -184,25 +180,6 @@ def asked_of(assembly: Assembly) -> Any:
     from unweave.references.subsampled import Asked
 
     return Asked(assembly.probes.x, assembly.probes.trained)
-
-
-def _task(store: Store, assembly: Assembly, wanted: Wanted, block: list[int]) -> Task:
-    where = {
-        "store": str(store.root),
-        "data": assembly.setting.fingerprint,
-        "trusted": dict(assembly.trusted),
-        "device": assembly.setting.device,
-        "shared": None,
-    }
-    given = {
-        "case": case_to_tree(assembly.case),
-        "where": where,
-        "models": wanted.models,
-        "share": wanted.share,
-        "block": block,
-    }
-    label = f"training models {block[0]} to {block[1]} of parts of {assembly.case.name}"
-    return Task("unweave.study.tasks:train_block", given, label, ())
 
 
 def _read(store: Store, assembly: Assembly, plan: Any) -> Parts:

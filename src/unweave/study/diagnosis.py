@@ -12,6 +12,7 @@ from unweave._types import NOT_DECLARED, Estimate, Measured, NotMeasured
 from unweave.attacks import ATTACKS
 from unweave.influence import (
     HIGH_SELF,
+    Influences,
     Range,
     Regime,
     cross_influence,
@@ -94,7 +95,9 @@ def judge_request(
 ) -> Diagnosis:
     """Everything that is said of a request."""
     correct = parts.predicted == np.concatenate([assembly.setting.y, assembly.probes.trained])
-    memorized = _memorized(assembly, parts, correct)
+    rows = assembly.forget
+    own = self_influence(parts.inside[:, rows], correct[:, rows].astype(np.float64))
+    memorized = _memorized(assembly, parts, correct, own)
     groups = tuple(_group(assembly, parts, name) for name in assembly.probes.groups)
     regime = _regime(memorized, groups)
     aim = None if use is None else USES[use].aim
@@ -121,7 +124,7 @@ def judge_request(
         fitting=fitting,
         not_fitting=not_fitting,
         advice=_advice(regime, aim, groups, known=known),
-        most_memorized=_most_memorized(assembly, parts, correct),
+        most_memorized=_most_memorized(assembly, own),
         most_influential=_most_influential(assembly, parts, correct),
         plane=_plane(assembly, parts, correct),
         warnings=_warnings(assembly, memorized, groups),
@@ -130,12 +133,11 @@ def judge_request(
     )
 
 
-def _memorized(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_]) -> Memorized:
+def _memorized(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_], found: Influences) -> Memorized:
     rows = assembly.forget
     hard = correct[:, rows].astype(np.float64)
     soft = 1 / (1 + np.exp(-parts.phi[:, rows].astype(np.float64)))
     inside = parts.inside[:, rows]
-    found = self_influence(inside, hard)
     return Memorized(
         mean=_mean_over_s(inside, hard),
         soft=_mean_over_s(inside, soft),
@@ -219,9 +221,8 @@ def _entanglement(parts: Parts) -> Measured:
     return _difference({"original": values})
 
 
-def _most_memorized(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_]) -> tuple[Influential, ...]:
+def _most_memorized(assembly: Assembly, found: Influences) -> tuple[Influential, ...]:
     rows = assembly.forget
-    found = self_influence(parts.inside[:, rows], correct[:, rows].astype(np.float64))
     order = np.argsort(-np.nan_to_num(found.value, nan=-2.0), kind="stable")[:_SHOWN]
     return tuple(
         Influential(
