@@ -138,3 +138,20 @@ def test_in_log_odds_a_label_that_is_never_predicted_is_still_told_from_a_clean_
     across = cross_influence(inside, phi, bounded=False)
     assert np.diag(across.value) == pytest.approx(odds.value)
     assert np.diag(across.standard_error) == pytest.approx(odds.standard_error)
+
+
+def test_of_sequences_the_value_is_the_mean_accuracy_of_their_tokens():
+    """Counterfactual memorization: half of the tokens of a sequence are known to everyone, half by heart."""
+    rng = np.random.default_rng(0)
+    inside = subsets(30, range(300), share=0.7, key=4)
+    tokens = np.broadcast_to(np.arange(8) < 4, (300, 30, 8)).copy()
+    tokens |= inside[:, :, None] & (np.arange(30) < 10)[:, None]
+    tokens ^= rng.random(tokens.shape) < 0.02
+    accuracy = tokens.mean(2)
+    found = self_influence(inside, accuracy)
+    assert found.value[:10] == pytest.approx(np.full(10, 0.48), abs=0.03)
+    assert np.abs(found.value[10:]).max() < 0.03
+    exact = [accuracy[one, i].mean() - accuracy[~one, i].mean() for i, one in enumerate(inside.T)]
+    assert found.value == pytest.approx(exact)
+    assert np.diag(cross_influence(inside, accuracy).value) == pytest.approx(exact)
+    assert (found.standard_error < 0.03).all()

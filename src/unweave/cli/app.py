@@ -152,6 +152,13 @@ def diagnose(
         int, typer.Option(help="Models trained on random parts of D, for influence.", metavar="N")
     ] = 500,
     share: Annotated[float, typer.Option(help="Part of D that each of these sees.", metavar="P")] = 0.7,
+    together: Annotated[
+        str | None,
+        typer.Option(
+            help="Examples in or out of these parts together: `copies`, or a file of lines id,group.",
+            metavar="copies|FILE",
+        ),
+    ] = None,
     out: Out = None,
     store: ModelStore = None,
     workers: Workers = None,
@@ -176,6 +183,7 @@ def diagnose(
             use=use,
             models=models,
             share=share,
+            together=together,
             out=out,
             store=store,
             workers=workers,

@@ -23,6 +23,7 @@ def run_diagnosis(
     use: str | None,
     models: int,
     share: float,
+    together: str | None,
     out: Path | None,
     store: Path | None,
     workers: int | None,
@@ -39,7 +40,7 @@ def run_diagnosis(
     named = [case] if case is not None else [] if spec is not None else ["digits-mislabel"]
     wanted = read_spec(spec, cases=named, settings=settings)
     wanted = replace(wanted, store=store or wanted.store, trust_code=tuple(trust_code))
-    asked = Wanted(models, share, use)
+    asked = Wanted(models, share, use, together)
     prepare(wanted, asked)
     folder = out or wanted.out or new_folder()
     check_out(folder)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from unweave._types import Measured
+from unweave.records.copies import Copies
 from unweave.records.schema import Aim, Json
 
 DIAGNOSIS_SCHEMA = "unweave.diagnosis/1"
@@ -24,7 +25,8 @@ class Memorized:
 
     `mean`: mean of mem(i) over S; `soft`: the same with the probability of the label in place of correctness;
     `above`: share of S with mem ≥ `threshold`, without an interval since it jumps; `models`, `share`: how many
-    models, each trained on which part of D; `largest_error`: the largest standard error of a single mem(i).
+    models, each trained on which part of D; `largest_error`: the largest standard error of a single mem(i);
+    `together`: how many sets of examples were in or out of these parts as a whole.
     """
 
     mean: Measured
@@ -34,6 +36,7 @@ class Memorized:
     models: int
     share: float
     largest_error: float
+    together: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class Diagnosis:
 
     `regime` says what untraining changes; `aim` and `why` which aim the stated use needs; `advice` what to do;
     `fitting` are the metrics and attacks that may be asked of that aim, `not_fitting` the others and why,
-    both empty where no use was stated; `cost` is what was trained for it.
+    both empty where no use was stated; `cost` is what was trained for it; `copies` are those of S in D.
     """
 
     schema: str
@@ -124,6 +127,7 @@ class Diagnosis:
     warnings: tuple[str, ...]
     cost: dict[str, float]
     provenance: dict[str, Json]
+    copies: Copies | None = None
 
 
 @cache

@@ -48,6 +48,8 @@ def print_diagnosis(console: Console, found: Diagnosis) -> None:
         if listed:
             console.print(plain(console, f"{title}: {'; '.join(influence_text(one) for one in listed[:5])}"))
     console.print()
+    for one in copies_words(found):
+        console.print(plain(console, f"! {one}", "bold"))
     for one in found.advice:
         console.print(plain(console, f"· {one}"))
     if found.fitting:
@@ -78,6 +80,8 @@ def memorized_rows(found: Diagnosis) -> list[tuple[str, str, str]]:
     """Name, value and meaning of what is known of S."""
     m = found.memorized
     trained = f"{m.models} models, each trained on {m.share:.0%} of D"
+    if m.together:
+        trained += f"; {_count(m.together, 'group')} in or out as a whole"
     return [
         ("mean memorization", estimate_text(m.mean), f"0 = known without itself, 1 = by heart; {trained}"),
         ("with probabilities", estimate_text(m.soft), "the same with the probability of the label"),
@@ -88,6 +92,38 @@ def memorized_rows(found: Diagnosis) -> list[tuple[str, str, str]]:
             "low = S lies apart among features, high = among the rest",
         ),
     ]
+
+
+def copies_words(found: Diagnosis) -> list[str]:
+    """What copies of S change: those that stay teach what S taught, and S is less known by heart one by one."""
+    of = found.copies
+    if of is None:
+        return []
+    said: list[str] = []
+    if of.exact or of.near:
+        kinds = [(of.exact, "exact"), (of.near, "near")]
+        counted = " and ".join(_count(number, f"{kind} cop", "y", "ies") for number, kind in kinds if number)
+        first = ", ".join(f"{pair.left} like {pair.forget}" for pair in of.pairs[:3])
+        other = f", {of.other_label} of them with another label" if of.other_label else ""
+        said.append(
+            f"{counted} of examples of S stay in D∖S{other} (first: {first}): their influence stays after S is "
+            "removed. Those that are meant as well belong in S."
+        )
+    if (of.within or of.exact + of.near > of.other_label) and not found.memorized.together:
+        who = (
+            f"{_count(of.within, 'example')} of S {'has' if of.within == 1 else 'have'} copies in S"
+            if of.within
+            else "S has copies"
+        )
+        said.append(
+            f"{who}: memorization of single examples is underestimated, since a copy teaches the same. "
+            "--together copies leaves copies out together."
+        )
+    return said
+
+
+def _count(number: int, name: str, one: str = "", many: str = "s") -> str:
+    return f"{number} {name}{one if number == 1 else many}"
 
 
 def aim_words(found: Diagnosis) -> str:
@@ -133,6 +169,7 @@ def diagnosis_page(found: Diagnosis) -> str:
         found=found,
         aim=aim_words(found),
         memorized=memorized_rows(found),
+        copies=copies_words(found),
         heads=GROUP_HEADS,
         groups=group_rows(found),
         names=_NAMES,

@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from unweave.records.diagnosis import Diagnosis
 from unweave.references import Store, key_of, lease, model_fields, opaque_fields, outputs_fields
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.compare import DEFAULT_STORE, Message, Progress, case_task, train_worlds
+from unweave.study.copies import COPIES, clusters_of, copies_of_forget, together_of
 from unweave.study.diagnosis import Parts, judge_request
 from unweave.study.engines import cores, engine_at_work
 from unweave.study.forecast import forecast_text, seconds_per_model
@@ -38,6 +40,7 @@ class Wanted(NamedTuple):
     models: int = MODELS
     share: float = SHARE
     use: str | None = None
+    together: str | None = None
 
 
 def diagnose(
@@ -46,6 +49,7 @@ def diagnose(
     use: str | None = None,
     models: int = MODELS,
     share: float = SHARE,
+    together: str | os.PathLike[str] | None = None,
     store: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     trust_code: Sequence[str | os.PathLike[str]] = (),
@@ -63,6 +67,8 @@ def diagnose(
         models: Models trained on random parts of D; a standard error of memorization is at worst
             √(.25/(share·t) + .25/((1−share)·t)), .05 for 500.
         share: Part of D that each of them sees.
+        together: `copies` leaves out copies of each other together, exact and near ones, so that memorization is
+            that of the group; a file of lines `id,group` says which examples instead. None = each alone.
         store: Folder of models and outputs; what it holds is not trained again.
         workers: Worker processes of one thread each; None = one per core.
         trust_code: Files of your own with learners.
@@ -72,13 +78,19 @@ def diagnose(
     Raises:
         UserError: for bad input, before anything is trained.
 
-    Source: Feldman & Zhang (2020, arXiv 2008.03703) for memorization and influence.
+    Source: Feldman & Zhang (2020, arXiv 2008.03703) for memorization and influence. Deviation: `together`, since
+    of several copies none is memorized by this definition.
     """
     found = read_spec(cases=[case]).cases[0] if isinstance(case, str) else case
     trust = tuple(Path(one) for one in trust_code)
     where = None if store is None else Path(store)
     spec = Spec((found,), None, store=where, workers=workers, trust_code=trust)
-    return run_diagnose(spec, Wanted(models, share, use), on_progress=on_progress, on_message=on_message)
+    return run_diagnose(
+        spec,
+        Wanted(models, share, use, None if together is None else str(together)),
+        on_progress=on_progress,
+        on_message=on_message,
+    )
 
 
 def run_diagnose(
@@ -92,7 +104,9 @@ def run_diagnose(
     assembly = prepare(spec, wanted)
     store = Store((spec.store or DEFAULT_STORE).absolute())
     store.check_writable()
-    plan = SubsetPlan(wanted.models, wanted.share, assembly.case.seed)
+    sets = together_of(assembly, wanted.together)
+    clusters = clusters_of(sets, len(assembly.setting.y))
+    plan = SubsetPlan(wanted.models, wanted.share, assembly.case.seed, clusters)
     asked = asked_of(assembly)
     notes: list[str] = []
 
@@ -112,7 +126,7 @@ def run_diagnose(
         engine = held.enter_context(engine_at_work(spec, store, [assembly], nothing, note))
         keep_ids(store, [assembly])
         trained, total = train_worlds(store, [assembly], engine.train, tell)
-        tasks = [_task_of(store, assembly, wanted, block) for block in missing]
+        tasks = [_task_of(store, assembly, wanted, block, sets) for block in missing]
         tell("subsets", 0, len(tasks))
         done = iter(range(1, len(tasks) + 1))
         engine.train(tasks, on_done=lambda number, value: tell("subsets", next(done), len(tasks)))
@@ -130,7 +144,9 @@ def run_diagnose(
         "models_trained": float(trained + sum(map(len, missing))),
         "seconds": time.perf_counter() - clock,
     }
-    return judge_request(assembly, parts, wanted.use, cost=cost, provenance=provenance)
+    found = judge_request(assembly, parts, wanted.use, cost=cost, provenance=provenance)
+    memorized = replace(found.memorized, together=len(sets))
+    return replace(found, memorized=memorized, copies=copies_of_forget(assembly))
 
 
 def _work(store: Store, assembly: Assembly) -> float:
@@ -143,9 +159,10 @@ def _work(store: Store, assembly: Assembly) -> float:
     return work
 
 
-def _task_of(store: Store, assembly: Assembly, wanted: Wanted, block: range) -> Task:
+def _task_of(store: Store, assembly: Assembly, wanted: Wanted, block: range, sets: list[list[int]]) -> Task:
     label = f"training models {block.start} to {block.stop} of parts of {assembly.case.name}"
     given = {"models": wanted.models, "share": wanted.share, "block": [block.start, block.stop]}
+    given |= {"together": sets} if sets else {}
     return case_task("train_block", store, assembly, label, (), **given)
 
 
@@ -171,6 +188,8 @@ def prepare(spec: Spec, wanted: Wanted) -> Assembly:
             "S lies outside D, so untraining is a no-op by definition: no model was trained on S, and there is "
             "nothing to diagnose. `unweave compare` says what unlearning does."
         )
+    if wanted.together not in (None, COPIES):
+        together_of(assembly, wanted.together)  # what is wrong with the file
     worlds = {name: world for name, world in assembly.worlds.items() if not name.startswith("null_")}
     return assembly._replace(worlds=worlds)
 

@@ -30,6 +30,7 @@ from unweave.references import (
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.away import arrived
 from unweave.study.code import analysis_code, methods_code
+from unweave.study.copies import clusters_of
 from unweave.study.fair import edit, note_of, params_of
 from unweave.study.plugins import at_hand
 from unweave.study.rows import judge_case
@@ -73,13 +74,20 @@ def train_world(case: dict[str, Any], where: Where, world: WorldName, away: Away
 
 @task
 def train_block(
-    case: dict[str, Any], where: Where, models: int, share: float, block: list[int], away: Away | None = None
+    case: dict[str, Any],
+    where: Where,
+    models: int,
+    share: float,
+    block: list[int],
+    together: list[list[int]] | None = None,
+    away: Away | None = None,
 ) -> int:
     """Train a block of models on random parts of D and store their answers; returns how many were trained."""
     from unweave.references.subsampled import Asked, SubsetPlan, ensure_block
 
     assembly, objects = _arrive(case, where, away)
-    plan = SubsetPlan(models, share, assembly.case.seed)
+    clusters = clusters_of(together or [], len(assembly.setting.y))
+    plan = SubsetPlan(models, share, assembly.case.seed, clusters)
     asked = Asked(assembly.probes.x, assembly.probes.trained)
     return ensure_block(objects, assembly.setting, plan, asked, range(*block))
 
