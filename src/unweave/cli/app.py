@@ -195,10 +195,123 @@ def diagnose(
 
 
 @app.command()
+def erase(
+    aim: Annotated[
+        str, typer.Option(help="untraining or unlearning: the two have different ideals.", metavar="AIM")
+    ],
+    spec: Annotated[Path | None, typer.Argument(help="TOML file of one case.", metavar="[SPEC.toml]")] = None,
+    request: Annotated[
+        Path | None,
+        typer.Option(help="The records to forget: CSV of id and sha256, or one id a line.", metavar="FILE"),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Method; default: retrain, where the recipe is known.", metavar="NAME")
+    ] = None,
+    case: Annotated[str | None, typer.Option(help="Registered case instead of a spec.", metavar="NAME")] = None,
+    setting: Setting = None,
+    models: Annotated[
+        int, typer.Option(help="Models on random parts of D for the diagnosis before; 0: none.", metavar="N")
+    ] = 100,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Carry out a large request.")] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Edit the model even where untraining is a no-op.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder of models, records and the log.", metavar="DIR")] = Path(
+        "erased"
+    ),
+    store: ModelStore = None,
+    workers: Workers = None,
+    allow_unknown: AllowUnknown = False,
+    seed: Seed = None,
+    trust_code: TrustCode = None,
+    json: Json = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Take examples out of a model: a new file beside the old one, a record, and a log of requests.
+
+    The model is `learner.checkpoint` of the case; a second request in the same folder begins where the
+    first ended.
+    """
+    with reported(debug):
+        from unweave.cli.erase import run_erase_command
+
+        run_erase_command(
+            spec=spec,
+            case=case,
+            settings=_settings(setting, allow_unknown=allow_unknown),
+            aim=aim,
+            request=request,
+            method=method,
+            models=models,
+            confirm=confirm,
+            anyway=anyway,
+            out=out,
+            store=store,
+            workers=workers,
+            seed=seed,
+            trust_code=trust_code or [],
+            json=json,
+            quiet=quiet,
+        )
+
+
+@app.command()
+def audit(
+    edited: Annotated[
+        Path, typer.Option(help="The edited model: safetensors, or a state_dict of torch.save.", metavar="FILE")
+    ],
+    spec: Annotated[Path | None, typer.Argument(help="TOML file of one case.", metavar="[SPEC.toml]")] = None,
+    case: Annotated[str | None, typer.Option(help="Registered case instead of a spec.", metavar="NAME")] = None,
+    setting: Setting = None,
+    references: Annotated[
+        int, typer.Option(help="Reference models per aim; 0: none, and no verdict.", metavar="N")
+    ] = 64,
+    fresh: Annotated[
+        int, typer.Option(help="Fresh retrains that are audited as well, as a control.", metavar="N")
+    ] = 20,
+    out: Out = None,
+    store: ModelStore = None,
+    workers: Workers = None,
+    allow_unknown: AllowUnknown = False,
+    seed: Seed = None,
+    trust_code: TrustCode = None,
+    json: Json = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Say of one edited model whether it can be told from models retrained without S, and without B.
+
+    The model before the edit is `learner.checkpoint` of the case.
+    """
+    with reported(debug):
+        from unweave.cli.audit import run_audit_command
+
+        run_audit_command(
+            spec=spec,
+            case=case,
+            settings=_settings(setting, allow_unknown=allow_unknown),
+            edited=edited,
+            references=references,
+            fresh=fresh,
+            out=out,
+            store=store,
+            workers=workers,
+            seed=seed,
+            trust_code=trust_code or [],
+            json=json,
+            quiet=quiet,
+        )
+
+
+@app.command()
 def cases(
     name: Annotated[str | None, typer.Argument(help="A case, or a file SPEC.toml: show it as a spec.")] = None,
     members: Annotated[
         bool, typer.Option("--members", help="With a name: list the ids of the behaviour's members.")
+    ] = False,
+    manifest: Annotated[
+        bool, typer.Option("--manifest", help="With a name: list ids of D with the SHA-256 of their content.")
     ] = False,
     setting: Setting = None,
     allow_unknown: AllowUnknown = False,
@@ -211,7 +324,14 @@ def cases(
         from unweave.cli.cases import run_cases
 
         settings = _settings(setting, allow_unknown=allow_unknown)
-        run_cases(name=name, members=members, settings=settings, trust_code=trust_code or [], json=json)
+        run_cases(
+            name=name,
+            members=members,
+            manifest=manifest,
+            settings=settings,
+            trust_code=trust_code or [],
+            json=json,
+        )
 
 
 @app.command("list")

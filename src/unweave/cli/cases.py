@@ -11,17 +11,25 @@ from unweave._errors import SpecError
 from unweave.cli.files import write_json
 from unweave.report.toml import toml_text
 from unweave.study import CASE_NOTES, CASES, assemble, case_to_tree, read_spec, trusted_files
+from unweave.study.request import manifest_text
 from unweave.study.spec import SPEC_VERSION
 
 
 def run_cases(
-    *, name: str | None, members: bool, settings: list[str], trust_code: list[Path], json: Path | None
+    *,
+    name: str | None,
+    members: bool,
+    manifest: bool,
+    settings: list[str],
+    trust_code: list[Path],
+    json: Path | None,
 ) -> None:
-    """List all cases, show one as a spec, or list the ids of its behaviour's members."""
+    """List all cases, show one as a spec, or list the ids of its behaviour's members or of all its data."""
     if name is None:
-        if members or settings:
+        if members or manifest or settings:
             raise SpecError(
-                "--members, --set and --allow-unknown need the name of a case; `unweave cases` lists the names."
+                "--members, --manifest, --set and --allow-unknown need the name of a case; `unweave "
+                "cases` lists the names."
             )
         _list_all(json)
         return
@@ -35,6 +43,9 @@ def run_cases(
         if getattr(spec, key) is not None:
             raise SpecError(f"--set of `{key}` has no effect on a case; give it to `unweave compare`.")
     case = spec.cases[0]
+    if manifest:
+        print(manifest_text(assemble(case, trusted=trusted_files(trust_code)).data), end="")
+        return
     if members:
         assembly = assemble(case, trusted=trusted_files(trust_code))
         if not assembly.planted.known:

@@ -37,6 +37,7 @@ _STAGES = {
     "methods": "running methods",
     "measure": "measuring",
     "subsets": "training on parts",
+    "edit": "editing the model",
 }
 
 

@@ -7,6 +7,7 @@ from unweave.data.dataset import Dataset as Dataset
 from unweave.data.dataset import Encoding as Encoding
 from unweave.data.dataset import Examples as Examples
 from unweave.data.dataset import Ids as Ids
+from unweave.data.dataset import content_hashes as content_hashes
 from unweave.data.dataset import fingerprint as fingerprint
 from unweave.data.dataset import row_prints as row_prints
 from unweave.data.dataset import state_of_files as state_of_files

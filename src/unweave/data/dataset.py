@@ -107,6 +107,25 @@ def table_prints(columns: Mapping[str, NDArray[Any]], y: NDArray[np.int64]) -> N
     return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
 
+def content_hashes(part: Examples) -> list[str]:
+    """SHA-256 of each example as it was read, label included [n]: what a request can be held against.
+
+    Of a table it is that of the row's values, of all else that of the features.
+
+    Example:
+        >>> some = Examples(np.zeros((2, 1), np.float32), np.array([0, 1]), np.arange(2))
+        >>> len(set(content_hashes(some))), len(content_hashes(some)[0])
+        (2, 64)
+    """
+    if part.columns:
+        values = [part.columns[name].tolist() for name in sorted(part.columns)]
+        rows = (repr(row).encode() for row in zip(*values, part.y.tolist(), strict=True))
+    else:
+        flat = np.ascontiguousarray(part.x).reshape(len(part), -1)
+        rows = (x.tobytes() + y.tobytes() for x, y in zip(flat, part.y.astype(np.int64), strict=True))
+    return [hashlib.sha256(one).hexdigest() for one in rows]
+
+
 def state_of_files(*names: str | None) -> str:
     """Where files and folders are, how large and of when: what is held in memory of others is out of date.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from contextlib import nullcontext
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,27 +15,30 @@ from unweave._errors import SpecError, UserError
 from unweave._random import Key, derive
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.own_code import make, seeded, told
-from unweave.learners.specs import LearnerSpec
+from unweave.learners.specs import OWN, LearnerSpec
 
 
 class Names:
     """Names of a module's tensors, numbered by the order of its parts, → the names that torch has for them.
 
     Layers are told apart and ordered by the numbers. A parameter that needs no gradient is a buffer here; of a
-    parameter that stands in two places (tied) the first place is named.
+    parameter that stands in two places (tied) the first place is named, and `others` has its further names.
     """
 
     def __init__(self, module: nn.Module) -> None:
         self.params: dict[str, str] = {}
         self.buffers: dict[str, str] = {}
-        seen: set[int] = set()
+        self.others: dict[str, str] = {}
+        seen: dict[int, str] = {}
         for number, (path, part) in enumerate(module.named_modules()):
-            for name, value in [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]:
-                if id(value) in seen:
-                    continue
-                seen.add(id(value))
-                trained = isinstance(value, nn.Parameter) and value.requires_grad
+            own = part.named_parameters(recurse=False, remove_duplicate=False)
+            for name, value in [*own, *part.named_buffers(recurse=False, remove_duplicate=False)]:
                 theirs = f"{path}.{name}" if path else name
+                if id(value) in seen:
+                    self.others[theirs] = seen[id(value)]
+                    continue
+                seen[id(value)] = theirs
+                trained = isinstance(value, nn.Parameter) and value.requires_grad
                 (self.params if trained else self.buffers)[f"{number}.{theirs}"] = theirs
 
     def state(self, module: nn.Module) -> State:
@@ -44,6 +49,21 @@ class Names:
             for names in (self.params, self.buffers)
         )
         return State(params, buffers)
+
+
+def tensor_names(learner: Learner, like: State) -> tuple[dict[str, str], dict[str, str]]:
+    """What tensors of a model like this are called in a file: our name → theirs, second name of tied ones → first.
+
+    A net that comes with unweave has one name for each; of a user's module they are those of its `state_dict`.
+    """
+    if learner.spec.name != OWN:
+        return {name: name for part in like for name in part}, {}
+    module = _made(learner.spec, 0)
+    names = Names(module)
+    kept = set(module.state_dict())
+    ours = {**names.params, **names.buffers}
+    # What a module does not save, it makes anew.
+    return {own: theirs for own, theirs in ours.items() if theirs in kept}, names.others
 
 
 def own_module(spec: LearnerSpec) -> Learner:
@@ -71,10 +91,29 @@ def own_module(spec: LearnerSpec) -> Learner:
         return logits, buffers
 
     def features(state: State, x: Tensor) -> Tensor:
-        # Which layer is the last is not known of a module: what is known are its logits.
-        return apply(state, x, train=False, key=None)[0]
+        # The last layer is that which returned the logits; where there is none they are all that is known.
+        with _inputs_of(template) as seen:
+            logits = apply(state, x, train=False, key=None)[0]
+        return next((given.flatten(1) for given, returned in reversed(seen) if returned is logits), logits)
 
     return Learner(spec, init, apply, features, stacked=False)
+
+
+@contextmanager
+def _inputs_of(module: nn.Module) -> Generator[list[tuple[Tensor, Any]]]:
+    """What goes into each linear layer, and what comes out, while the module is at work."""
+    seen: list[tuple[Tensor, Any]] = []
+
+    def follow(part: nn.Module, given: tuple[Any, ...], returned: Any) -> None:
+        del part
+        seen.append((given[0], returned))
+
+    hooks = [part.register_forward_hook(follow) for part in module.modules() if isinstance(part, nn.Linear)]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _made(spec: LearnerSpec, seed: int) -> nn.Module:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unweave._errors import DivergedError
 from unweave._random import Key, derive
-from unweave.learners.encoding import standardised, world_scales
+from unweave.learners.encoding import Scales, standardised, world_scales
 from unweave.learners.own_code import make, seeded, told
 from unweave.learners.specs import OWN, LearnerSpec
 
@@ -19,6 +19,71 @@ FLOOR = 1e-9
 
 Classifier = Any
 """An object with `fit(x, y)`, `predict_proba(x)` and, once fitted, `classes_`."""
+
+
+class Fitted(NamedTuple):
+    """A classifier with what standardised the features it was fitted on; None = one class only, `label`."""
+
+    spec: LearnerSpec
+    classifier: Classifier | None
+    scales: Scales | None
+    label: int
+
+    def logits(self, probes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Log-probabilities on probes [m, ...] as [m, classes].
+
+        Raises:
+            DivergedError: if a probability is not finite.
+        """
+        from threadpoolctl import threadpool_limits
+
+        found = np.zeros((len(probes), self.spec.classes))
+        if self.classifier is None:
+            found[:, self.label] = 1
+        else:
+            with threadpool_limits(1), told(self.spec):
+                outside = _flat(self.spec, probes, self.scales)
+                found[:, self.classifier.classes_] = self.classifier.predict_proba(outside)
+        if not np.isfinite(found).all():
+            raise DivergedError(
+                f"Probabilities of the learner {self.spec.label} are not finite: there is nothing to compare."
+            )
+        return np.log(found.clip(FLOOR)).astype(np.float32)
+
+
+def fit_one(
+    spec: LearnerSpec, x: NDArray[np.float32], y: NDArray[np.int64], *, rows: NDArray[np.int64], key: Key
+) -> Fitted:
+    """Fit one classifier on the rows of (x, y).
+
+    Where the training set has one class only nothing is fitted. A table is standardised on the training set first,
+    as for nets.
+
+    Args:
+        spec: Which classifier.
+        x: Features of all of D [n, ...]; flattened.
+        y: Labels of all of D [n].
+        rows: The training set as rows of D; the others are never read.
+        key: Determines everything random.
+    """
+    from threadpoolctl import threadpool_limits
+
+    labels = y[rows]
+    scales = None if spec.encoding is None else world_scales(spec.encoding, x[np.sort(rows)])
+    if len(np.unique(labels)) == 1:
+        return Fitted(spec, None, scales, int(labels[0]))
+    classifier = _MAKERS[spec.name](spec, derive(key, "fit") % 2**32)
+    # One thread: several workers, each with all cores, would wait for one another.
+    with threadpool_limits(1), told(spec), seeded(derive(key, "fit")):
+        classifier.fit(_flat(spec, x[rows], scales), labels)
+    return Fitted(spec, classifier, scales, -1)
+
+
+def _flat(spec: LearnerSpec, x: NDArray[np.float32], scales: Scales | None) -> NDArray[np.float32]:
+    x = x.copy()  # a classifier may write into what it is given
+    if spec.encoding is not None and scales is not None:
+        x = standardised(spec.encoding, x, scales)
+    return x.reshape(len(x), -1)
 
 
 def fit_logits(
@@ -33,8 +98,7 @@ def fit_logits(
     """Fit one classifier on the rows of (x, y) and return log-probabilities on the probes.
 
     A class that is absent from the training set has probability 0, hence log `FLOOR`; where the training set
-    has one class only nothing is fitted, and that class has all probability. A table is standardised on the
-    training set first, as for nets.
+    has one class only that class has all probability.
 
     Args:
         spec: Which classifier.
@@ -50,27 +114,7 @@ def fit_logits(
     Raises:
         DivergedError: if a probability is not finite.
     """
-    from threadpoolctl import threadpool_limits
-
-    inside, outside, labels = x[rows], probes.copy(), y[rows]  # a classifier may write into what it is given
-    if spec.encoding is not None:
-        scales = world_scales(spec.encoding, x[np.sort(rows)])
-        inside, outside = (standardised(spec.encoding, one, scales) for one in (inside, outside))
-    inside, outside = inside.reshape(len(inside), -1), outside.reshape(len(outside), -1)
-    found = np.zeros((len(probes), spec.classes))
-    if len(np.unique(labels)) == 1:
-        found[:, labels[0]] = 1
-    else:
-        classifier = _MAKERS[spec.name](spec, derive(key, "fit") % 2**32)
-        # One thread: several workers, each with all cores, would wait for one another.
-        with threadpool_limits(1), told(spec), seeded(derive(key, "fit")):
-            classifier.fit(inside, labels)
-            found[:, classifier.classes_] = classifier.predict_proba(outside)
-    if not np.isfinite(found).all():
-        raise DivergedError(
-            f"Probabilities of the learner {spec.label} are not finite: there is nothing to compare."
-        )
-    return np.log(found.clip(FLOOR)).astype(np.float32)
+    return fit_one(spec, x, y, rows=rows, key=key).logits(probes)
 
 
 def _forest(spec: LearnerSpec, seed: int) -> Classifier:

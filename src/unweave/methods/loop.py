@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,8 @@ from unweave.training.engine import fastest_chunk, join, part, take
 from unweave.training.engine import stack as side_by_side
 from unweave.training.lift import lift
 from unweave.training.replay import Training, replay
+
+OnStep = Callable[[int, int], None]
 
 
 class Edited(NamedTuple):
@@ -78,6 +80,7 @@ def run(
     validation: Examples | None = None,
     training: Training | None = None,
     chunk: int | None = None,
+    on_step: OnStep | None = None,
 ) -> Edited:
     """Run a method, with all its stages, on every model of a stack.
 
@@ -94,6 +97,7 @@ def run(
         validation: Examples that no model was trained on; only for methods that need them.
         training: How the originals were trained; only for methods that need their history.
         chunk: Models per stack; None = what is found fastest here.
+        on_step: Called after each step as (steps taken, steps of this stage).
 
     Returns:
         The edited stack with its cost.
@@ -122,7 +126,9 @@ def run(
     size = chunk or fastest_chunk(learner, retain.x, retain.y, np.arange(len(retain.y)), len(keys))
     parts = [slice(begin, begin + size) for begin in range(0, len(keys), size)]
     ran = [
-        _run_stages(method, learner, part(original, some), request, keys[some], _part_of(training, some), rise)
+        _run_stages(
+            method, learner, part(original, some), request, keys[some], _part_of(training, some), rise, on_step
+        )
         for some in parts
     ]
     state, steps = join([one.state for one in ran]), max(int(one.steps.max()) for one in ran)
@@ -156,6 +162,7 @@ def _run_stages(
     keys: Sequence[Key],
     training: Training | None,
     rise: float | None,
+    on_step: OnStep | None,
 ) -> _Ran:
     total = _Ran(original, torch.zeros(len(keys), dtype=torch.int64), 0)
     rises = None if rise is None else Rises(learner, original, fixed_sample(request.retain), rise)
@@ -164,7 +171,7 @@ def _run_stages(
     for number, (stage, epochs) in enumerate(zip(stages, places, strict=True)):
         own = keys if number == 0 else [derive(key, "stage", number) for key in keys]
         history = () if stage.history is None or training is None else _history(stage, learner, training)
-        ran = _run(stage, learner, original, total.state, request, own, history, rises, epochs)
+        ran = _run(stage, learner, original, total.state, request, own, history, rises, epochs, on_step)
         # One choice among the epochs of all stages that share it, after the last of them.
         last = not any(later is epochs for later in places[number + 1 :])
         state = epochs.best(ran.state) if epochs is not None and last else ran.state
@@ -188,6 +195,7 @@ def _run(
     history: Any,
     rises: Rises | None,
     epochs: Epochs | None,
+    on_step: OnStep | None,
 ) -> _Ran:
     """One stage of a method; models that are at the wanted rise already take no part in what it costs."""
     device = request.retain.x.device
@@ -232,6 +240,8 @@ def _run(
         examples += (method.made + sum(batch.y.shape[1] for batch in batches.values())) * int(going.sum())
         stack.advance(i, batches, step_keys[i])
         steps, taken = steps + 1, taken + going
+        if on_step is not None:
+            on_step(steps, len(passes))
         if epochs is not None and steps in ends:
             epochs.note(holds.final(stack.now()), stack.aux(), ask)
         if steps in seen:

@@ -16,6 +16,7 @@ from unweave.problem.case import ReferenceChoice as ReferenceChoice
 from unweave.problem.forget import SELECTIONS as SELECTIONS
 from unweave.problem.forget import select as select
 from unweave.problem.ids import known_ids as known_ids
+from unweave.problem.ids import rows_of_ids as rows_of_ids
 from unweave.problem.outside import draw_outside as draw_outside
 from unweave.problem.probes import GROUPS as GROUPS
 from unweave.problem.probes import MIN_PROBES as MIN_PROBES

@@ -30,7 +30,8 @@ class DataChoice:
     """Which data: a source, its file or folder, the test part, and a limit on training examples.
 
     `test` is a count, a share, or the file of the test part; `label`, `id_column`, `group` and `split` name
-    columns of a table; `fingerprint` pins the data: other data are refused.
+    columns of a table; `fingerprint` pins the data: other data are refused; `without`: ids of training examples
+    that are left out, as those of earlier requests.
     """
 
     source: str = "digits"
@@ -42,6 +43,7 @@ class DataChoice:
     group: str | None = None
     split: str | None = None
     fingerprint: str | None = None
+    without: tuple[int | str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ class ForgetChoice:
 class LearnerChoice:
     """Which learner A, with what of its recipe and architecture differs from the default.
 
-    `factory` is a function of the user's own file, `model.py:make`, in place of a registered learner.
+    `factory` is a function of the user's own file, `model.py:make`, in place of a registered learner; `checkpoint`
+    is a file with the model as deployed, for `erase`, `audit` and `diagnose`.
     `etd` makes it one with example-tied dropout: the share of the units of memorisation that each example has,
     beside the share `p_gen` of all units that every example has.
     """
@@ -117,6 +120,12 @@ class LearnerChoice:
     dtype: Literal["float32", "bfloat16"] | None = None
     etd: float | None = None
     p_gen: float | None = None
+    checkpoint: str | None = None
+
+    @property
+    def recipe_known(self) -> bool:
+        """Whether it is known how models are trained: of a model from a file, if `epochs` and `lr` are given."""
+        return self.checkpoint is None or (self.epochs is not None and self.lr is not None)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ _WHY_NOT = {
         "drops these ids and lists them in the result."
     ),
     "behaviour.ids": "Only examples that are trained on can be its members.",
+    "data.without": "Only examples that are there can be left out.",
 }
 """Why an id that is not in D is refused, and what to do, by the key it stands under."""
 

@@ -27,6 +27,7 @@ from unweave.problem import (
     hold_out,
     known_ids,
     plant,
+    rows_of_ids,
     select,
     strata,
 )
@@ -38,6 +39,7 @@ from unweave.study.spec import case_from_tree, case_to_tree
 
 _RECIPE = ("epochs", "lr", "batch_size", "momentum", "weight_decay", "schedule", "clip", "noise", "dtype")
 _CONFIG = ("width", "depth", "channels", "trees", "etd", "p_gen")
+_NOT_OF_A_SOURCE = ("source", "fingerprint", "without")
 
 
 class Assembly(NamedTuple):
@@ -98,8 +100,9 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
     case = case_from_tree(json.loads(text))
     data = load(
         case.data.source,
-        **{key: value for key, value in vars(case.data).items() if key not in ("source", "fingerprint")},
+        **{key: value for key, value in vars(case.data).items() if key not in _NOT_OF_A_SOURCE},
     )
+    data = _without(data, case.data.without)
     key = derive(case.seed, "problem")
     everything = np.arange(len(data.test))
     # Which test examples are instances of the behaviour is known once it is planted.
@@ -135,6 +138,20 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
     sizes = {f"the training set {one.training_set}": len(one.rows) for one in worlds.values()}
     check_batches(learner, smallest, {**sizes, "the forget set S": len(forget)})
     return Assembly(case, data, planted, forget, probes, setting, worlds, dropped, dict(trusted), aside)
+
+
+def _without(data: Dataset, ids: tuple[int | str, ...] | None) -> Dataset:
+    """The data without some training examples, as if they had never been there."""
+    if not ids:
+        return data
+    left = np.delete(np.arange(len(data.train)), rows_of_ids(data.train.ids, ids, name="data.without"))
+    if len(left) < 2:
+        raise SpecError(f"`data.without` leaves {len(left)} of {len(data.train)} training examples.")
+    train = data.train
+    columns = {name: values[left] for name, values in train.columns.items()}
+    return replace(
+        data, train=replace(train, x=train.x[left], y=train.y[left], ids=train.ids[left], columns=columns)
+    )
 
 
 def _plant(case: Case, data: Dataset, kept: NDArray[np.int64]) -> Planted:

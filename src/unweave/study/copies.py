@@ -25,14 +25,15 @@ NEAR_IN_TABLES = 0.1
 _LISTED = 20
 
 
-def copies_of_forget(assembly: Assembly) -> Copies:
+def copies_of_forget(assembly: Assembly, *, listed: int = _LISTED) -> Copies:
     """Copies of S that stay in D∖S: what S taught, they still teach once S is removed.
 
     Args:
         assembly: The case; S must lie in D.
+        listed: How many are listed at most, nearest first.
 
     Returns:
-        How many there are, and the first 20 with their ids.
+        How many there are, and the first of them with their ids.
     """
     x, near = _features(assembly)
     found = copies_left(x, assembly.forget, near=near)
@@ -40,7 +41,7 @@ def copies_of_forget(assembly: Assembly) -> Copies:
     first, second = (np.concatenate([getattr(part, of) for part in found[:2]]) for of in ("first", "second"))
     distance = np.concatenate([found.exact.distance, found.near.distance])
     same = y[first] == y[second]
-    order = np.argsort(distance, kind="stable")[:_LISTED]
+    order = np.argsort(distance, kind="stable")[:listed]
     return Copies(
         exact=len(found.exact.second),
         near=len(found.near.second),

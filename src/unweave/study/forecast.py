@@ -48,7 +48,18 @@ def forecast_text(models: float, seconds: float | None, workers: int) -> str:
     work = f"To be trained: the work of {models:.0f} models"
     if seconds is None:
         return f"{work}; how long that takes is not known of this learner."
-    total = models * seconds / workers
-    number, unit = (total, "s") if total < 90 else (total / 60, "min") if total < 5400 else (total / 3600, "h")
-    shown = f"{number:.0f}" if number >= 10 else f"{number:.1f}"
-    return f"{work}, about {shown} {unit} with {workers} worker{'' if workers == 1 else 's'}."
+    shown = duration_text(models * seconds / workers)
+    return f"{work}, about {shown} with {workers} worker{'' if workers == 1 else 's'}."
+
+
+def duration_text(seconds: float) -> str:
+    """A time in seconds, minutes or hours.
+
+    Example:
+        >>> duration_text(22.3), duration_text(120.0)
+        ('22 s', '2.0 min')
+    """
+    number, unit = (
+        (seconds, "s") if seconds < 90 else (seconds / 60, "min") if seconds < 5400 else (seconds / 3600, "h")
+    )
+    return f"{number:.0f} {unit}" if number >= 10 else f"{number:.1f} {unit}"

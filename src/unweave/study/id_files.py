@@ -10,7 +10,7 @@ from typing import Any
 
 from unweave._errors import SpecError
 
-_TABLES = ("behaviour", "forget")
+_TABLES = (("behaviour", "ids"), ("forget", "ids"), ("data", "without"))
 _ID = re.compile(r"-?\d{1,18}", re.ASCII)
 
 
@@ -18,20 +18,21 @@ def read_ids(tree: dict[str, Any], folder: Path) -> None:
     """Put the ids themselves in place of the name of a file, so that a case never depends on a file.
 
     Args:
-        tree: A case as nested dictionaries; `behaviour.ids` and `forget.ids` are replaced where they are text.
+        tree: A case as nested dictionaries; `behaviour.ids`, `forget.ids` and `data.without` are replaced where
+            they are text.
         folder: What the names are relative to.
 
     Raises:
         SpecError: for a file that cannot be read.
     """
-    for table in _TABLES:
+    for table, key in _TABLES:
         place = tree.get(table)
-        if isinstance(place, dict) and isinstance(place.get("ids"), str):
-            place["ids"] = _read(place["ids"], folder, f"{table}.ids")
+        if isinstance(place, dict) and isinstance(place.get(key), str):
+            place[key] = _read(place[key], folder, f"{table}.{key}")
 
 
 def place_paths(tree: dict[str, Any], folder: Path) -> None:
-    """Make the paths of data and of a learner's factory relative to the working directory.
+    """Make the paths of data, of a learner's factory and of its checkpoint relative to the working directory.
 
     Args:
         tree: A case as nested dictionaries; changed in place.
@@ -45,8 +46,9 @@ def place_paths(tree: dict[str, Any], folder: Path) -> None:
         kind, colon, path = str(data.get("source", "")).partition(":")
         if colon:
             data["source"] = f"{kind}:{folder / path}"
-    if isinstance(learner, dict) and isinstance(learner.get("factory"), str):
-        learner["factory"] = str(folder / learner["factory"])
+    for key in ("factory", "checkpoint"):
+        if isinstance(learner, dict) and isinstance(learner.get(key), str):
+            learner[key] = str(folder / learner[key])
 
 
 def ids_of_option(text: str) -> list[int | str]:
@@ -59,7 +61,7 @@ def ids_of_option(text: str) -> list[int | str]:
         >>> ids_of_option("17, b3")
         [17, 'b3']
     """
-    found = _read(text, Path(), "--forget-ids") if os.path.isfile(text) else _as_ids(text.split(","))
+    found = _read(text, Path(), "--forget-ids") if os.path.isfile(text) else as_ids(text.split(","))
     if not found:
         raise SpecError(f"--forget-ids {text!r} holds no id; expected a file of one id a line, or ids and commas.")
     return found
@@ -75,10 +77,16 @@ def _read(name: str, folder: Path, key: str) -> list[int | str]:
         raise SpecError(f"{wanted} ({error.strerror}).") from None
     except ValueError:  # no name at all, or no text in it
         raise SpecError(f"{wanted} (this is no text file).") from None
-    return _as_ids(lines)
+    return as_ids(lines)
 
 
-def _as_ids(texts: Iterable[str]) -> list[int | str]:
+def as_ids(texts: Iterable[str]) -> list[int | str]:
+    """Ids as texts: whole numbers as numbers, all else as it stands.
+
+    Example:
+        >>> as_ids(["17", "007", "b3"])
+        [17, '007', 'b3']
+    """
     # 007 is no number: read as one it would come back as another id.
     told = [text.strip() for text in texts if text.strip()]
     return [int(one) if _ID.fullmatch(one) and str(int(one)) == one else one for one in told]

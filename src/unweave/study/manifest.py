@@ -67,6 +67,8 @@ def _check_pin(pin: str, found: str) -> None:
 
 def _file(store: Store, choice: DataChoice) -> Path:
     fields: dict[str, Any] = {**asdict(choice), "fingerprint": None}
+    if choice.without is None:  # a choice has the name it had before there was such a key
+        del fields["without"]
     for key in ("path", "test"):
         if isinstance(fields[key], str):
             fields[key] = str(Path(fields[key]).absolute())

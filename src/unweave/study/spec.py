@@ -61,14 +61,18 @@ def read_spec(
     cases: Sequence[str] = (),
     settings: Sequence[str] = (),
     methods: Sequence[str] | None = None,
+    forget_ids: Sequence[int | str] | None = None,
 ) -> Spec:
     """Build a spec from a TOML file or registered cases, then apply `--set` and `--methods`.
+
+    Where a file names S by its ids and says nothing of a behaviour, the behaviour is unknown.
 
     Args:
         file: A TOML file of one case; paths in it are relative to it.
         cases: Names of registered cases instead of a file; none of both = the default cases.
         settings: `a.b=c`, applied to every case; paths are relative to the working directory.
         methods: Names of methods.
+        forget_ids: Ids of S, in place of what the cases say of it.
 
     Raises:
         SpecError: for a file, key or value that is wrong; near names of keys are offered.
@@ -86,7 +90,12 @@ def read_spec(
     for setting, (keys, value) in zip(settings, changes, strict=True):
         _apply(setting, keys, value, trees, run)
     for tree in trees:
+        if forget_ids is not None:
+            tree["forget"] = {"ids": list(forget_ids)}
         read_ids(tree, Path())
+        named = tree.get("forget")
+        if "behaviour" not in tree and isinstance(named, dict) and named.get("ids") is not None:
+            tree["behaviour"] = {"kind": "unknown"}
     if methods is not None:
         run["methods"] = list(methods)
     return Spec(

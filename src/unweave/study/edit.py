@@ -1,0 +1,270 @@
+"""The edit that a request asks for, and the record of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unweave import __version__
+from unweave._random import derive
+from unweave.records import Aim
+from unweave.records.erasure import ERASURE_SCHEMA, STILL_TO_DELETE, Accuracy, Erasure
+from unweave.study.assemble import Assembly
+from unweave.study.compare import Progress
+from unweave.study.copies import copies_of_forget
+from unweave.study.given import GivenModel, accuracies, outputs_of
+from unweave.study.spec import MethodChoice, case_to_tree
+
+if TYPE_CHECKING:
+    from unweave.learners.contract import State
+    from unweave.learners.opaque import Fitted
+
+RETRAIN = "retrain"
+_DROP, _CLASS_DROP = 0.01, 0.05
+_SHOWN = 1000  # examples of D∖S, for its accuracy
+_LISTED = 1000  # copies that stay behind
+
+Logits = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+class Prepared(NamedTuple):
+    """A request that was checked, and has cost nothing yet.
+
+    Attributes:
+        assembly: D without earlier requests, and S in it.
+        model: The latest model; None for a learner of which only outputs are known.
+        file: Where it is.
+        number: Of the request in its log, from 1.
+        aim: What is asked for.
+        choice: The method; its name may be `RETRAIN`.
+        cost: As a multiple of one retraining.
+        large: What is large about the request, or "".
+    """
+
+    assembly: Assembly
+    model: GivenModel | None
+    file: Path | None
+    number: int
+    aim: Aim
+    choice: MethodChoice
+    cost: float
+    large: str
+
+
+class Made(NamedTuple):
+    """An edited model.
+
+    Attributes:
+        name: Of the file.
+        content: Of the file.
+        before, after: Logits of the model as it was and as it is, on features.
+        params: All parameters of the method.
+        gradient_ratio: Its cost, as a multiple of one retraining.
+        seconds: What it took.
+    """
+
+    name: str
+    content: bytes
+    before: Logits
+    after: Logits
+    params: dict[str, Any]
+    gradient_ratio: float
+    seconds: float
+
+
+def retained(assembly: Assembly) -> NDArray[np.int64]:
+    """Rows of D∖S."""
+    return np.setdiff1d(assembly.worlds["original"].rows, assembly.forget)
+
+
+def edited(prepared: Prepared, on_progress: Progress | None) -> Made:
+    """Make the edited model.
+
+    Raises:
+        DivergedError: if it is not finite.
+    """
+    return _refitted(prepared) if prepared.model is None else _edited(prepared, prepared.model, on_progress)
+
+
+def _about(prepared: Prepared) -> str:
+    """What made a model, for the header of its file: nothing that differs between two equal requests."""
+    return json.dumps(
+        {"unweave": __version__, "aim": prepared.aim, "method": prepared.choice.id, "request": prepared.number}
+    )
+
+
+def _edited(prepared: Prepared, model: GivenModel, on_progress: Progress | None) -> Made:
+    import torch
+
+    from unweave.learners.checkpoints import to_safetensors
+    from unweave.methods import Examples, run
+    from unweave.study.fair import built, params_of
+    from unweave.training.engine import many, unstack
+    from unweave.training.outputs import one_thread
+
+    assembly, choice, setting = prepared.assembly, prepared.choice, prepared.assembly.setting
+    tell = on_progress or (lambda stage, done, total: None)
+    x, y = (torch.from_numpy(one) for one in (setting.x, setting.y))
+    rows, key = retained(assembly), derive(assembly.case.seed, "erase", choice.setting)
+    clock = time.perf_counter()
+    params: dict[str, Any] = {}
+    with one_thread():
+        if choice.name == RETRAIN:
+            epochs = model.learner.recipe.epochs
+            tell("edit", 0, epochs)
+            state = many(
+                model.learner, x, y, rows=[rows], keys=[key], on_epoch=lambda done: tell("edit", done, epochs)
+            )
+            ratio = 1.0
+        else:
+            aside, test = assembly.validation, assembly.data.test
+            result = run(
+                built(choice),  # pyright: ignore[reportArgumentType] - no parts, no budget
+                model.learner,
+                model.state,
+                forget=Examples(x[assembly.forget], y[assembly.forget]),
+                retain=Examples(x[rows], y[rows]),
+                keys=[key],
+                validation=Examples(torch.from_numpy(test.x[aside]), torch.from_numpy(test.y[aside])),
+                on_step=lambda done, total: tell("edit", done, total),
+            )
+            state, ratio, params = result.state, result.gradient_ratio, params_of(assembly, choice, result)
+    seconds = time.perf_counter() - clock
+    content = to_safetensors(unstack(state)[0], model.checkpoint, _about(prepared))
+    return Made(
+        "model.safetensors",
+        content,
+        _logits(model, model.state),
+        _logits(model, state),
+        params,
+        ratio,
+        seconds,
+    )
+
+
+def _logits(model: GivenModel, state: State) -> Logits:
+    return lambda x: outputs_of(model.learner, state, x)
+
+
+def _refitted(prepared: Prepared) -> Made:
+    """A classifier fitted anew without S: exact, and all that can be done where nothing but outputs is known."""
+    from unweave.learners.opaque import fit_one
+
+    assembly, setting = prepared.assembly, prepared.assembly.setting
+    key = derive(assembly.case.seed, "erase", RETRAIN)
+    clock = time.perf_counter()
+    before, after = (
+        fit_one(setting.learner, setting.x, setting.y, rows=rows, key=key)
+        for rows in (assembly.worlds["original"].rows, retained(assembly))
+    )
+    # Written for the user, who knows where it is from; unweave itself never reads one.
+    content = pickle.dumps({"classifier": after.classifier, "scales": after.scales, "about": _about(prepared)})
+    seconds = time.perf_counter() - clock
+    return Made("model.pkl", content, _of(before), _of(after), {}, 1.0, seconds)
+
+
+def _of(fitted: Fitted) -> Logits:
+    return lambda x: fitted.logits(x)[None]
+
+
+def record(prepared: Prepared, diagnosis: str, forecast: float | None, made: Made | None) -> Erasure:
+    """The record of a request; without an edited model there was nothing to erase."""
+    assembly, n = prepared.assembly, len(prepared.assembly.setting.y)
+    rates = () if made is None else _accuracy(assembly, made)
+    copies = copies_of_forget(assembly, listed=_LISTED)
+    before = {} if prepared.model is None or prepared.file is None else {
+        "file": prepared.file.name, "sha256": prepared.model.checkpoint.sha256,
+    }  # fmt: skip
+    after = {} if made is None else {
+        "file": f"{prepared.number:04d}/{made.name}", "sha256": hashlib.sha256(made.content).hexdigest(),
+    }  # fmt: skip
+    if made is None:
+        headline = "Untraining is a no-op here: nothing to erase."
+    else:
+        headline = (
+            f"{len(assembly.forget)} of {n} examples were taken out by {prepared.choice.id} ({prepared.aim})."
+        )
+    return Erasure(
+        schema=ERASURE_SCHEMA,
+        number=prepared.number,
+        status="nothing to erase" if made is None else "erased",
+        headline=headline,
+        aim=prepared.aim,
+        method=prepared.choice.id,
+        params={} if made is None else made.params,
+        case=case_to_tree(assembly.case),
+        forget=len(assembly.forget),
+        share=len(assembly.forget) / n,
+        model_before=before,
+        model_after=after,
+        data=assembly.setting.fingerprint,
+        accuracy=rates,
+        copies=copies,
+        diagnosis=diagnosis,
+        gradient_ratio=0.0 if made is None else made.gradient_ratio,
+        seconds=0.0 if made is None else made.seconds,
+        forecast=forecast,
+        warnings=_warnings(prepared, rates, copies.exact + copies.near),
+        still_to_delete=STILL_TO_DELETE,
+        provenance={
+            "unweave": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "notes": [] if prepared.model is None else list(prepared.model.checkpoint.notes),
+        },
+    )
+
+
+def _accuracy(assembly: Assembly, made: Made) -> tuple[Accuracy, ...]:
+    setting, test = assembly.setting, assembly.data.test
+    rest = retained(assembly)
+    rest = rest[:: max(1, len(rest) // _SHOWN)]
+    sets = {"S": (setting.x[assembly.forget], setting.y[assembly.forget])}
+    sets |= {"rest of D": (setting.x[rest], setting.y[rest]), "test": (test.x, test.y)}
+    found: list[Accuracy] = []
+    for name, (x, y) in sets.items():
+        before, after = made.before(x), made.after(x)
+        parts = {name: np.arange(len(y))}
+        if name == "test":
+            names = assembly.data.labels or tuple(map(str, range(assembly.data.classes)))
+            parts |= {f"test, class {names[one]}": np.flatnonzero(y == one) for one in np.unique(y)}
+        found += [
+            Accuracy(
+                part,
+                len(rows),
+                float(accuracies(before[:, rows], y[rows])[0]),
+                float(accuracies(after[:, rows], y[rows])[0]),
+            )
+            for part, rows in parts.items()
+        ]
+    return tuple(found)
+
+
+def _warnings(prepared: Prepared, rates: tuple[Accuracy, ...], copies: int) -> tuple[str, ...]:
+    said: list[str] = []
+    if copies:
+        said.append(
+            f"{copies} copies of examples of S stay in the training data; what S taught they still teach. "
+            "They are listed in the record: put them into a request as well if they are the same records."
+        )
+    if prepared.large:
+        said.append(f"The request was large: {prepared.large}.")
+    for one in rates:
+        limit = _CLASS_DROP if one.name.startswith("test, class") else _DROP
+        if one.name != "S" and one.before - one.after > limit:
+            said.append(f"Accuracy on {one.name} fell from {one.before:.1%} to {one.after:.1%}.")
+    if prepared.aim == "unlearning":
+        said.append(
+            "Only S was known to the method. Whether the rest of the behaviour is gone: `unweave audit` "
+            "with B declared."
+        )
+    return tuple(said)
