@@ -78,6 +78,8 @@ def aim_of(text: str) -> Aim:
 
 
 def _method(of_spec: tuple[MethodChoice, ...] | None, named: str | None) -> MethodChoice | None:
+    if named is not None and of_spec is not None:
+        raise SpecError("Give --method or `methods` in the spec, not both; parameters stand in the spec.")
     if named is not None:
         found = read_methods([named])
         return None if found is None else found[0]

@@ -1,0 +1,104 @@
+"""Ranks of one model among references: exact under the null, whatever the number of measurements."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unweave._errors import UserError
+from unweave.stats.ranks import Pool, pool_of_distances, pool_of_values, rank, references_needed
+
+
+def distances(points, others):
+    return np.abs(points[:, None] - others[None])
+
+
+def test_a_pool_treats_the_candidate_as_one_of_it():
+    # By hand: references at 0, 1, 5, candidate at 2.
+    points = np.array([0.0, 1.0, 5.0])
+    pool = pool_of_distances(distances(points, points), distances(np.array([2.0]), points))
+    assert pool.own.tolist() == [(2 + 1 + 3) / 3]
+    assert pool.others.tolist() == [[(1 + 5 + 2) / 3, (1 + 4 + 1) / 3, (5 + 4 + 3) / 3]]
+
+
+def test_exchanging_candidate_and_reference_exchanges_their_places():
+    points = np.array([0.0, 1.0, 5.0, 2.5])
+    for k in range(4):
+        rest = np.delete(points, k)
+        pool = pool_of_distances(distances(rest, rest), distances(points[[k]], rest))
+        everything = np.insert(pool.others[0], k, pool.own[0])
+        assert np.allclose(everything, distances(points, points).sum(1) / 3)
+
+
+def test_values_in_either_direction_lie_equally_far():
+    pool = pool_of_values(np.zeros(4), np.array([3.0, -3.0]))
+    assert pool.own.tolist() == [3.0, 3.0]
+
+
+def test_p_of_the_farthest_is_one_over_the_pool():
+    ranked = rank([Pool(np.array([100.0]), np.arange(19.0)[None])])
+    assert ranked.p.tolist() == [1 / 20]
+    assert ranked.each.tolist() == [[1 / 20]]
+
+
+def test_equal_models_have_nothing_that_stands_out():
+    ranked = rank([Pool(np.array([0.1]), np.full((1, 19), 0.1)), Pool(np.zeros(1), np.zeros((1, 19)))])
+    assert ranked.p.tolist() == [1.0]
+    assert (ranked.deviation == 0).all()
+
+
+def test_rounding_is_no_deviation():
+    almost = np.full((1, 19), 0.1) + np.arange(19) * 1e-17
+    assert rank([Pool(np.array([0.1 + 1e-16]), almost)]).p[0] == 1.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), checks=st.integers(1, 6))
+def test_under_the_null_p_is_at_most_alpha_as_often_as_alpha(seed, checks):
+    # Exact: over all places of the candidate in a pool of 20, exactly one in twenty is at most 1/20 without ties.
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(checks, 20))
+    flagged = 0
+    for k in range(20):
+        pools = []
+        for row in points:
+            rest = np.delete(row, k)
+            pools.append(pool_of_distances(distances(rest, rest), distances(row[[k]], rest)))
+        flagged += rank(pools).p[0] <= 0.05
+    assert flagged == 1
+
+
+def test_many_checks_do_not_raise_the_rate():
+    """The bug that this guards against: the smallest of several p-values, not adjusted."""
+    rng = np.random.default_rng(0)
+    together, smallest = 0, 0
+    for _ in range(400):
+        points = rng.normal(size=(8, 40))
+        pools = [pool_of_values(row[1:], row[:1]) for row in points]
+        together += rank(pools).p[0] <= 0.05
+        smallest += min(rank([pool]).p[0] for pool in pools) <= 0.05
+    assert together <= 34  # 99.9% quantile of Bin(400, .05)
+    assert smallest > 80
+
+
+def test_one_strong_check_among_weak_ones_is_named():
+    rng = np.random.default_rng(1)
+    pools = [pool_of_values(rng.normal(size=40), np.array([0.1])) for _ in range(5)]
+    pools[2] = pool_of_values(rng.normal(size=40), np.array([9.0]))
+    each = rank(pools).each[0]
+    assert each[2] <= 0.05
+    assert (np.delete(each, 2) > 0.05).all()
+
+
+def test_what_so_many_references_can_show():
+    assert references_needed(0.05) == 19
+    assert references_needed(0.05, 20) == 399  # RELIABILITY: Bonferroni over 20 attacks
+    ranked = rank([Pool(np.array([9.0]), np.arange(18.0)[None])])
+    assert ranked.p[0] > 0.05
+
+
+def test_shapes_that_do_not_fit():
+    with pytest.raises(UserError, match="one pool per measurement"):
+        rank([])
+    with pytest.raises(UserError, match=r"\[R, R\]"):
+        pool_of_distances(np.zeros((3, 3)), np.zeros((1, 2)))
