@@ -55,6 +55,16 @@ def test_every_registered_thing_is_listed_with_what_it_declares(invoke, tmp_path
         assert one["what"].split()[0] in done.stdout
 
 
+def test_scores_of_rum_are_listed_as_a_name_takes_them(invoke, tmp_path):
+    from unweave.methods import METHODS
+
+    done = invoke("list", "scores", "--json", "list.json")
+    entries = json.loads((tmp_path / "list.json").read_text())
+    assert done.exit_code == 0 and {"memorization", "learning", "shuffled"} <= {one["name"] for one in entries}
+    for one in entries:
+        assert METHODS.get(f"noop / npo by {one['name']}").by == one["name"] and one["name"] in done.stdout
+
+
 def test_a_refusal_is_listed_with_its_reason(invoke):
     shown = " ".join(invoke("list", "attacks").stdout.split())
     assert "Membership inference on S says nothing about unlearning" in shown

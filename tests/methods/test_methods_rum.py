@@ -28,7 +28,7 @@ from unweave.methods import (
 )
 from unweave.methods.meta import parts_of
 from unweave.methods.plugins import build_entry, build_method
-from unweave.methods.refinement import SCORES, labels, names_parts
+from unweave.methods.refinement import GIVEN_SCORES, SCORES, labels, names_parts
 from unweave.training.engine import unstack
 
 HARD = np.array([7, 1, 8, 2, 9, 0, 3, 4, 6, 5])
@@ -376,6 +376,7 @@ def test_what_does_not_fit_is_refused(toy):
         ({"by": HARD[:4]}, "scores of shape"),
         ({"by": [float("nan")] * 10}, "no finite number"),
         ({"by": "memory"}, "Unknown score"),
+        *(({"by": name}, f"by = '{name}' .* give the scores themselves") for name in GIVEN_SCORES),
     ):
         with pytest.raises(UserError, match=said):
             refined(toy, *built("npo"), **wrong)

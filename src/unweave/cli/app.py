@@ -336,12 +336,12 @@ def cases(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="methods, metrics, attacks, behaviours, learners or data.")],
+    what: Annotated[str, typer.Argument(help="methods, scores, metrics, attacks, behaviours, learners or data.")],
     plugin: Plugin = None,
     json: Json = None,
     debug: Debug = False,
 ) -> None:
-    """List methods, metrics, attacks, behaviours, learners or data, with source and needs."""
+    """List methods, scores of RUM, metrics, attacks, behaviours, learners or data, with source and needs."""
     with reported(debug):
         from unweave.cli.listing import run_list
 

@@ -34,6 +34,12 @@ SCORES = {
 }
 """What S can be divided by, and what it is; the lowest part is handled first."""
 
+GIVEN_SCORES = {
+    "memorization": "how far models know S by heart: mem(i) from models of random parts of D",
+    "learning": "how late the originals came to believe the labels of S: 1 − p(y|x), mean over their epochs",
+}
+"""What else S can be divided by, which originals alone do not tell: `compare` finds it, `rum` is given it."""
+
 _BY = re.compile(r"(?P<parts>.+)\sby\s+(?P<by>\S+)")
 _PARTS = re.compile(r"\s*/\s*")
 _LABELS = {2: ("low", "high"), 3: ("low", "medium", "high")}
@@ -45,7 +51,7 @@ class Assignment(NamedTuple):
 
     Attributes:
         methods: One per part, lowest scores first.
-        by: What S is divided by, a name of `SCORES`.
+        by: What S is divided by, a name of `SCORES` or `GIVEN_SCORES`.
     """
 
     methods: tuple[Method, ...]
@@ -117,8 +123,8 @@ def _compose(name: str) -> Entry[Declared] | None:
             raise SpecError(f"{name!r}: a method for each part of S cannot be one of several in a row.")
         return row
     names, by = found
-    if by not in SCORES:
-        raise UnknownNameError("score to divide S by", by, SCORES)
+    if by not in SCORES | GIVEN_SCORES:
+        raise UnknownNameError("score to divide S by", by, SCORES | GIVEN_SCORES)
     entries = [METHODS.get(one) for one in names]
     parts = tuple(zip(labels(len(entries)), entries, strict=True))
     equation = "Section 6; " + ", ".join(f"{label}: {entry.declared.equation}" for label, entry in parts)
@@ -193,8 +199,14 @@ def scores_by(
     """The scores of a name of `SCORES` for every example of S [n], the same for all K models.
 
     Raises:
+        SpecError: for a name of `GIVEN_SCORES`, which the originals do not tell.
         UnknownNameError: for a name that is not one of them.
     """
+    if by in GIVEN_SCORES:
+        raise SpecError(
+            f"by = {by!r} is not known from the originals alone: give the scores themselves, one number per "
+            "example of S; `compare` does so."
+        )
     if by == "confidence":
         return confidence_scores(learner, original, forget)
     if by == "embedding":

@@ -18,7 +18,7 @@ def catalogue(what: str, *, plugins: Sequence[Path] = ()) -> Listing:
     """One kind of thing as a list of dictionaries with `name`, `what` and what it declares.
 
     Args:
-        what: `methods`, `metrics`, `attacks`, `behaviours`, `learners` or `data`.
+        what: `methods`, `scores`, `metrics`, `attacks`, `behaviours`, `learners` or `data`.
         plugins: Files of the user's own that register methods, which are listed as well.
 
     Raises:
@@ -166,8 +166,18 @@ def _data() -> Listing:
     ]
 
 
+def _scores() -> Listing:
+    from unweave.methods.refinement import GIVEN_SCORES, SCORES
+
+    return [
+        {"name": name, "what": what, "of": "originals" if name in SCORES else "models trained for it"}
+        for name, what in (SCORES | GIVEN_SCORES).items()
+    ]
+
+
 _LISTINGS: dict[str, Callable[[], Listing]] = {
     "methods": _methods,
+    "scores": _scores,
     "metrics": _metrics,
     "attacks": _attacks,
     "behaviours": _behaviours,

@@ -22,6 +22,9 @@ _ANALYSIS = (
 # golden tests: it is dear, and a comment changed there must not throw away hundreds of models.
 _METHODS = ("methods", "learners", "training", "_random.py")
 
+# What makes scores of the answers of models, which have versions of their own.
+_SCORES = ("influence/subsampled.py", "influence/events.py", "study/scores.py")
+
 
 def analysis_code() -> str:
     """SHA-256 over the sources of all rooms that measure, test and put into words."""
@@ -31,6 +34,11 @@ def analysis_code() -> str:
 def methods_code() -> str:
     """SHA-256 over the sources of all rooms that run a method: an edited method is run again."""
     return _digest(_METHODS)
+
+
+def scores_code() -> str:
+    """SHA-256 over the sources that make scores of S from answers of models."""
+    return _digest(_SCORES)
 
 
 def whole_code() -> str:

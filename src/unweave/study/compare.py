@@ -44,6 +44,7 @@ from unweave.study.own_code import trusted_files
 from unweave.study.own_worlds import MethodsOf, panels
 from unweave.study.plugins import code_name, methods_of, plugins_of, runs_here, told_of
 from unweave.study.preflight import check_room
+from unweave.study.scores import ensure_scores, score_sizes
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
 from unweave.study.tasks import analysis_fields, method_fields
 
@@ -308,17 +309,17 @@ def _ensure_methods(
     tasks: list[Task] = []
     about: list[tuple[str, MethodChoice]] = []
     refused: dict[tuple[str, str], str] = {}
-    for assembly in assemblies:
-        for choice in methods[assembly.case.name]:
-            if store.has(key_of(method_fields(assembly, choice))):
-                continue
-            if why := why_refused(assembly, choice):
-                refused[assembly.case.name, choice.id] = why
-            else:
-                label = f"running {choice.id} on {assembly.case.name} (seed {assembly.case.seed})"
-                reads = [*_originals(assembly), *code_name(choice)]
-                tasks.append(case_task("run_method", store, assembly, label, reads, choice=choice.to_json()))
-                about.append((assembly.case.name, choice))
+    wanted = [(assembly, choice) for assembly in assemblies for choice in methods[assembly.case.name]]
+    wanted = [(one, choice) for one, choice in wanted if not store.has(key_of(method_fields(one, choice)))]
+    ensure_scores(store, wanted, run, tell, case_task)
+    for assembly, choice in wanted:
+        if why := why_refused(assembly, choice):
+            refused[assembly.case.name, choice.id] = why
+        else:
+            label = f"running {choice.id} on {assembly.case.name} (seed {assembly.case.seed})"
+            reads = [*_originals(assembly), *code_name(choice), *score_sizes(assembly, [choice])]
+            tasks.append(case_task("run_method", store, assembly, label, reads, choice=choice.to_json()))
+            about.append((assembly.case.name, choice))
     tell("methods", 0, len(tasks))
     done = _counter("methods", len(tasks), tell)
     reasons: dict[tuple[str, str], str] = {}

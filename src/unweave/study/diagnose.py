@@ -28,10 +28,8 @@ from unweave.study.forecast import forecast_text, seconds_per_model
 from unweave.study.holdings import keep_ids, made_anew, needed
 from unweave.study.manifest import check_unchanged
 from unweave.study.own_code import trusted_files
+from unweave.study.scores import MODELS, SHARE, asked_of
 from unweave.study.spec import Spec, read_spec
-
-MODELS = 500
-SHARE = 0.7
 
 
 class Wanted(NamedTuple):
@@ -192,13 +190,6 @@ def prepare(spec: Spec, wanted: Wanted) -> Assembly:
         together_of(assembly, wanted.together)  # what is wrong with the file
     worlds = {name: world for name, world in assembly.worlds.items() if not name.startswith("null_")}
     return assembly._replace(worlds=worlds)
-
-
-def asked_of(assembly: Assembly) -> Any:
-    """The probes of all groups with the labels that models of D were trained on."""
-    from unweave.references.subsampled import Asked
-
-    return Asked(assembly.probes.x, assembly.probes.trained)
 
 
 def _read(store: Store, assembly: Assembly, plan: Any) -> Parts:

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unweave._errors import ApplicabilityError
 from unweave._random import derive
@@ -49,8 +50,13 @@ def _why_over_budget(assembly: Assembly, choice: MethodChoice) -> str:
     return ""
 
 
-def edit(assembly: Assembly, choice: MethodChoice, *given: Any, **sets: Any) -> Edited:
-    """Run a choice: as `run` does with these arguments, or as `rum` where there is a method for each part of S."""
+def edit(
+    assembly: Assembly, choice: MethodChoice, *given: Any, scores: NDArray[np.float64] | None = None, **sets: Any
+) -> Edited:
+    """Run a choice: as `run` does with these arguments, or as `rum` where there is a method for each part of S.
+
+    `scores` are what S is divided by [|S|], where that is a name of `GIVEN_SCORES`.
+    """
     from unweave.methods import Assignment, rum, run
 
     method = built(choice)
@@ -58,7 +64,7 @@ def edit(assembly: Assembly, choice: MethodChoice, *given: Any, **sets: Any) -> 
         return run(method, *given, **sets)
     # Random parts are the same for all methods of a case.
     seed = derive(assembly.case.seed, "parts of S")
-    return rum(method.methods, *given, by=method.by, seed=seed, **sets)
+    return rum(method.methods, *given, by=method.by if scores is None else scores, seed=seed, **sets)
 
 
 def built(choice: MethodChoice) -> Method | Within | Assignment:

@@ -12,6 +12,7 @@ from unweave.learners.sizes import model_bytes
 from unweave.references import Store, key_of, model_fields, opaque_fields, outputs_fields, set_fields
 from unweave.study.assemble import Assembly
 from unweave.study.own_worlds import MethodsOf
+from unweave.study.scores import score_sizes
 from unweave.study.spec import MethodChoice
 from unweave.study.tasks import method_fields
 
@@ -47,12 +48,14 @@ def _to_write(store: Store, assembly: Assembly, methods: Sequence[MethodChoice])
     of_each = opaque_fields if setting.learner.opaque else model_fields
     each = _outputs(assembly, 1) if setting.learner.opaque else model_bytes(setting.learner)
     of_methods = {key_of(method_fields(assembly, one)): one for one in methods}
-    edited = any(not store.has(key) for key in of_methods)
+    to_run = [one for key, one in of_methods.items() if not store.has(key)]
+    edited = bool(to_run)
     for name, world in assembly.worlds.items():
         key, count = key_of(outputs_fields(setting, world)), len(world.keys)
         if not store.has(key) or (edited and name == "original"):
             sizes |= {key_of(fields): each for fields in of_each(setting, world)}
             sizes |= {key: _outputs(assembly, count), key_of(set_fields(setting, world)): setting.ids.nbytes}
+    sizes |= score_sizes(assembly, to_run)
     sizes |= dict.fromkeys(of_methods, _outputs(assembly, len(assembly.worlds["original"].keys)))
     return {key: size + _PER_OBJECT for key, size in sizes.items() if not store.has(key)}
 
@@ -79,10 +82,12 @@ def fit_in_memory(assemblies: Sequence[Assembly], methods: MethodsOf, *, workers
 
 
 def _at_work(assembly: Assembly, methods: Sequence[MethodChoice]) -> int:
-    """Bytes that the largest task of a case holds at least: of a method its models twice, or all outputs."""
+    """Bytes that the largest task of a case holds at least: a method's models twice, all outputs, or a block's."""
     count = max(len(world.keys) for world in assembly.worlds.values())
     editing = 2 * count * model_bytes(assembly.setting.learner) + _outputs(assembly, count)
-    return max(editing, (len(assembly.worlds) + len(methods)) * _outputs(assembly, count))
+    # A block of models is asked about all of D at once: for each answer kept, the logits of all classes.
+    asking = assembly.setting.learner.classes * max(score_sizes(assembly, methods).values(), default=0)
+    return max(editing, asking, (len(assembly.worlds) + len(methods)) * _outputs(assembly, count))
 
 
 def _outputs(assembly: Assembly, models: int) -> int:

@@ -34,6 +34,7 @@ from unweave.study.copies import clusters_of
 from unweave.study.fair import edit, note_of, params_of
 from unweave.study.plugins import at_hand
 from unweave.study.rows import judge_case
+from unweave.study.scores import asked_of, ensure_events, note_of_scores, score_fields, scores_of
 from unweave.study.spec import MethodChoice, case_from_tree, case_to_tree
 
 Where = dict[str, Any]
@@ -83,13 +84,20 @@ def train_block(
     away: Away | None = None,
 ) -> int:
     """Train a block of models on random parts of D and store their answers; returns how many were trained."""
-    from unweave.references.subsampled import Asked, SubsetPlan, ensure_block
+    from unweave.references.subsampled import SubsetPlan, ensure_block
 
     assembly, objects = _arrive(case, where, away)
     clusters = clusters_of(together or [], len(assembly.setting.y))
     plan = SubsetPlan(models, share, assembly.case.seed, clusters)
-    asked = Asked(assembly.probes.x, assembly.probes.trained)
-    return ensure_block(objects, assembly.setting, plan, asked, range(*block))
+    return ensure_block(objects, assembly.setting, plan, asked_of(assembly), range(*block))
+
+
+@task
+def follow_training(case: dict[str, Any], where: Where, away: Away | None = None) -> int:
+    """Train the first originals once more, and store how early they learned each example of D."""
+    assembly, objects = _arrive(case, where, away)
+    ensure_events(objects, assembly)
+    return 0
 
 
 def method_fields(assembly: Assembly, choice: MethodChoice) -> dict[str, Any]:
@@ -106,6 +114,7 @@ def method_fields(assembly: Assembly, choice: MethodChoice) -> dict[str, Any]:
         "validation": [digest(one[assembly.validation]) for one in (assembly.data.test.x, assembly.data.test.y)],
         "code": methods_code(),
         **({} if choice.origin is None else {"plugin": choice.origin.digest}),
+        **score_fields(assembly, choice),
         **budget,
     }
 
@@ -163,6 +172,7 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
     x, y = (torch.from_numpy(one).to(setting.device) for one in (setting.x, setting.y))
     held_out = (torch.from_numpy(one[aside]).to(setting.device) for one in (test.x, test.y))
     originals = load_models(store, setting, world)
+    scores = scores_of(store, assembly, choice)
     started = time.perf_counter()
     try:
         with one_thread():
@@ -176,6 +186,7 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
                 keys=keys,
                 validation=Examples(*held_out) if "validation" in entry.declared.needs else None,
                 training=Training(x, y, world.rows, world.keys, assembly.forget),
+                scores=scores,
             )
         logits = forward(setting, edited.state)
     except DivergedError as error:
@@ -195,7 +206,8 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
         "seconds": time.perf_counter() - started,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "params": params_of(assembly, choice, edited),
-        "note": note_of(choice, edited, len(keys)),
+        "note": "; ".join(filter(None, (note_of(choice, edited, len(keys)), note_of_scores(choice)))),
+        **({} if scores is None else {"scores": digest(scores)}),
         "cite": entry.declared.cite,
         **about(setting, world),
     }
