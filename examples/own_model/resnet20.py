@@ -1,4 +1,4 @@
-"""ResNet-20 for CIFAR-10 (He et al. 2016, arXiv 1512.03385, §4.2) as one file, for a checkpoint that was trained elsewhere.
+"""ResNet-20 for CIFAR-10 (He et al. 2016, arXiv 1512.03385, §4.2) as one file, for a checkpoint from elsewhere.
 
 Its tensors have the names of common public checkpoints (`layer1.0.conv1.weight`, …, `linear.weight`). Images come
 as unweave gives them, [3, 32, 32] in 0..1; what the model was trained on is made of them here.
@@ -24,6 +24,7 @@ class Block(nn.Module):
         self.stride, self.more = stride, out - into
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The sum of both ways."""
         z = self.bn2(self.conv2(relu(self.bn1(self.conv1(x)))))
         short = x[:, :, :: self.stride, :: self.stride]
         if self.more:
@@ -49,6 +50,7 @@ class ResNet20(nn.Module):
         return nn.Sequential(Block(into, out, stride), Block(out, out, 1), Block(out, out, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits of images [n, 3, 32, 32] in 0..1."""
         z = relu(self.bn1(self.conv1((x - self.mean) / self.spread)))
         z = self.layer3(self.layer2(self.layer1(z)))
         return self.linear(avg_pool2d(z, z.shape[-1]).flatten(1))

@@ -90,11 +90,8 @@ def malicious_files(folder: Path, canary: Path) -> list[Path]:
         add(f"{name}.pkl", content)
         add(f"{name}.zip.pt", zipped(content))
     out = io.BytesIO()
-    torch.save(
-        {"weight": torch.zeros(2), "extra": _Calls(open, str(canary), "w")},
-        out,
-        _use_new_zipfile_serialization=False,
-    )
+    calling = {"weight": torch.zeros(2), "extra": _Calls(open, str(canary), "w")}
+    torch.save(calling, out, _use_new_zipfile_serialization=False)
     add("legacy.pt", out.getvalue())
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:

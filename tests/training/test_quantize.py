@@ -25,9 +25,8 @@ def test_largest_weights_stay_and_rows_have_scales_of_their_own():
 
 
 def test_biases_buffers_and_zeros_are_left_alone():
-    state = State(
-        {"0.weight": torch.zeros(2, 3), "0.bias": torch.tensor([0.123, 0.456])}, {"mean": torch.rand(3, 3)}
-    )
+    params = {"0.weight": torch.zeros(2, 3), "0.bias": torch.tensor([0.123, 0.456])}
+    state = State(params, {"mean": torch.rand(3, 3)})
     found = quantized(state, 4)
     assert torch.equal(found.params["0.weight"], torch.zeros(2, 3))
     assert torch.equal(found.params["0.bias"], state.params["0.bias"])
