@@ -94,6 +94,16 @@ def compare(
             metavar="R",
         ),
     ] = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Metric or attack to measure as well: NAME[:AIM][@GROUP], with commas, all or none. Repeatable.",
+            metavar="NAMES",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Measure also what does not apply; it is marked as forced.")
+    ] = False,
     out: Out = None,
     store: ModelStore = None,
     workers: Workers = None,
@@ -126,6 +136,8 @@ def compare(
             methods=methods,
             equal_cost=equal_cost,
             equal_rise=equal_rise,
+            measures=measure,
+            force=force,
             out=out,
             store=store,
             workers=workers,
