@@ -251,11 +251,14 @@ def lira_offline(
     return scores
 
 
-def _with_the_same_shadows(target_blocks: Blocks, shadow_blocks: Blocks) -> Iterator[tuple[Inside, Inside]]:
+def _with_the_same_shadows(target_blocks: Blocks, shadow_blocks: Blocks) -> Iterator[tuple[Blocks, Inside]]:
     """Targets that are scored by the same shadow models, with these models: a law is made once for all of them."""
-    patterns, which = np.unique(target_blocks[:, None] != shadow_blocks, axis=0, return_inverse=True)
+    which: dict[bytes, list[int]] = {}
+    patterns = target_blocks[:, None] != shadow_blocks
     for number, apart in enumerate(patterns):
-        yield which.ravel() == number, apart
+        which.setdefault(apart.tobytes(), []).append(number)
+    for numbers in which.values():
+        yield np.array(numbers), patterns[numbers[0]]
 
 
 def _log_density(phi: Floats, law: Law) -> Floats:

@@ -234,15 +234,20 @@ def list_(
 
 @app.command()
 def cite(
-    methods: Annotated[list[str], typer.Argument(help="Names of methods, or all.", metavar="METHOD...")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            help="Names of methods, metrics, attacks or estimates of influence, or all methods.", metavar="NAME..."
+        ),
+    ],
     plugin: Plugin = None,
     debug: Debug = False,
 ) -> None:
-    """Print the BibTeX entries of the sources of methods, and of unweave."""
+    """Print the BibTeX entries of the sources of methods, metrics, attacks, and of unweave."""
     with reported(debug):
         from unweave.cli.cite import run_cite
 
-        run_cite(methods, plugins=plugin or [])
+        run_cite(names, plugins=plugin or [])
 
 
 @app.command()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ from unweave.metrics import (
     worst_off,
 )
 from unweave.problem import Probes
-from unweave.records import MeasureValue, Row
+from unweave.records import MeasureValue
 from unweave.references import WorldName
 from unweave.stats import interval, jackknife, jackknife_vector
 from unweave.study.applicability import measurement
@@ -56,14 +57,24 @@ class Answers:
 class Question:
     """One thing that is asked of every row of a case.
 
-    `answers` are those of the worlds by name; `kept` is room for what several rows have in common.
+    `answers` are those of the worlds by name, `everyone` those of all rows; `kept` and `kept_of_case` are room for
+    what several rows, and what several questions, have in common.
     """
 
     frame: Frame
     answers: Mapping[WorldName, Answers]
+    everyone: Mapping[str, Answers]
     asked: Asked
     key: Key
-    kept: dict[object, object]
+    kept: dict[object, Any]
+    kept_of_case: dict[object, Any]
+
+    def once(self, place: object, make: Callable[[], Any], *, of_case: bool = False) -> Any:
+        """What was made for this place before, or is made now."""
+        kept = self.kept_of_case if of_case else self.kept
+        if place not in kept:
+            kept[place] = make()
+        return kept[place]
 
     @property
     def probes(self) -> Probes:
@@ -221,9 +232,10 @@ def _on_the_map(question: Question, row: Answers, *, what: str) -> Measured:
         return NotMeasured("the reference itself: an anchor of the map")
     if what == "affine_weights" and row.sample.name == "original":
         return NotMeasured("the original itself: a corner of the triangle")
-    frame, worlds = question.frame, [question.answers[name].sample for name in ("untrained", "unlearned")]
+    frame = question.frame
     if "unlearned" not in frame.worlds:
         return NotMeasured(frame.not_declared)
+    worlds = [question.answers[name].sample for name in ("untrained", "unlearned")]
     original = frame.worlds["original"]
     samples = [row.sample, *worlds, *([original] if what == "affine_weights" else [])]
     design = design_of(*samples)
@@ -305,44 +317,44 @@ METRIC_WAYS: dict[str, Way] = {
 }
 
 
-def with_measures(
-    frame: Frame, rows: Sequence[Row], answers: Mapping[str, Answers], asked: Sequence[Asked]
-) -> list[Row]:
-    """The rows with all that was asked of them by name; rows without a result stay as they are.
+def measures_of(
+    frame: Frame, answers: Mapping[str, Answers], asked: Sequence[Asked]
+) -> dict[str, tuple[MeasureValue, ...]]:
+    """All that was asked by name of the rows of a case, by the id of the row.
 
     Args:
         frame: What the rows of the case share.
-        rows: Rows of worlds and methods.
-        answers: The models behind each row, by its id.
+        answers: The models behind each row, worlds included, by its id.
         asked: What is measured.
     """
     from unweave.study.membership import ATTACK_WAYS, UNITS
 
     ways = METRIC_WAYS | ATTACK_WAYS
     worlds: dict[WorldName, Answers] = {name: answers[name] for name in frame.worlds}
-    found: dict[str, list[MeasureValue]] = {row.id: [] for row in rows if row.id in answers}
+    found: dict[str, tuple[MeasureValue, ...]] = dict.fromkeys(answers, ())
+    kept: dict[object, Any] = {}
     for one in asked:
-        question = Question(frame, worlds, one, derive(frame.case.seed, "measures", one.name), {})
-        values = {name: _value(question, answers[name], ways[one.name]) for name in found}
+        key = derive(frame.case.seed, "measures", one.name)
+        question = Question(frame, worlds, answers, one, key, {}, kept)
+        values = {name: _value(question, answers[name], ways[one.name]) for name in answers}
         missing = NotMeasured(_why_not(question))
         reference, null = (values.get(of[one.aim], missing) for of in (REFERENCE, NULL))
         declared = measurement(one.name).declared
         for name, value in values.items():
-            found[name].append(
-                MeasureValue(
-                    name=one.name,
-                    aim=one.aim,
-                    group=one.group,
-                    status="forced" if one.status == "forced" else "allowed",
-                    reason=one.reason,
-                    unit=UNITS.get(one.name, declared.unit),
-                    better=declared.better,
-                    value=value,
-                    reference=reference,
-                    null=null,
-                )
+            said = MeasureValue(
+                name=one.name,
+                aim=one.aim,
+                group=one.group,
+                status="forced" if one.status == "forced" else "allowed",
+                reason=one.reason,
+                unit=UNITS.get(one.name, declared.unit),
+                better=declared.better,
+                value=value,
+                reference=reference,
+                null=null,
             )
-    return [replace(row, measures=tuple(found.get(row.id, ()))) for row in rows]
+            found[name] = (*found[name], said)
+    return found
 
 
 def _why_not(question: Question) -> str:

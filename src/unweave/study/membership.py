@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,11 @@ def _against_test(question: Question, row: Answers, *, score: Score) -> Measured
 
 def called_members(question: Question, row: Answers) -> Floats:
     """Share of the group that scores above the cut that best tells D∖B from test data, for each model."""
+    place = ("called members", row.sample.name, question.asked.group)
+    return question.once(place, lambda: _called_members(question, row), of_case=True)
+
+
+def _called_members(question: Question, row: Answers) -> Floats:
     retain, test = _ordinary(question)
     if len(retain) == 0 or len(test) == 0:
         # The group is one of the two: the even ones fit the cut, the odd ones are asked about.
@@ -105,77 +110,88 @@ def _logistic(question: Question, row: Answers) -> Measured:
 
 
 def _by_example(question: Question, row: Answers, *, name: str) -> Measured:
-    """AUC of the row's scores against those of fresh retrains on the same group: .5 = not told from a retrain.
-
-    Leaving out a shadow model changes all scores; leaving out a model of the row or a fresh one only the mean.
-    """
+    """AUC of the row's scores against those of fresh retrains on the same group: .5 = not told from a retrain."""
     if question.asked.aim == "untraining" and question.frame.case.forget.outside:
         return NotMeasured(NO_OP)
     if question.asked.group not in _TAKEN_OUT[question.asked.aim]:
         return NotMeasured(
             "no shadow models of both kinds: A(D) and the aim's reference do not differ in these examples"
         )
-    fresh, shadows = question.fresh, [question.answers["original"], question.reference]
-    if name == "lira_offline":
-        shadows = shadows[1:]
-    one, other = row.sample, fresh.sample
-    design = design_of(one, other, *(shadow.sample for shadow in shadows))
-    weights = {sample: design.weights[sample] for sample in (one.name, other.name)}
-    held = np.concatenate([design.weights[shadow.sample.name] for shadow in shadows], axis=1) > 0
+    found: dict[str, Measured] = question.once("by example", lambda: _of_everyone(question, name))
+    return found[row.sample.name]
 
-    def scores(answers: Answers, kept: NDArray[np.bool_]) -> Floats:
-        place = (answers.sample.name, kept.tobytes())
-        if answers.sample.name != other.name:
-            return _attack(question, answers, shadows, kept, name=name)
-        if place not in question.kept:  # the same for all rows
-            question.kept[place] = _attack(question, answers, shadows, kept, name=name)
-        return np.asarray(question.kept[place])
 
-    theta = np.full(len(held), np.nan)
-    whole = held.all(axis=1)
-    ahead = _ahead(scores(row, held[0]), scores(fresh, held[0]))
-    theta[whole] = pair_means(
-        ahead, one.blocks, other.blocks, weights_p=weights[one.name][whole], weights_q=weights[other.name][whole]
-    )
-    for number in np.flatnonzero(~whole):
-        kept = [weights[sample][number] > 0 for sample in (one.name, other.name)]
-        pair = scores(row, held[number])[kept[0]], scores(fresh, held[number])[kept[1]]
-        theta[number] = _mean_ahead(*pair, one.blocks[kept[0]], other.blocks[kept[1]])
-    if not np.isfinite(theta).all():
-        return NotMeasured(f"too few shadow models, or all of them say the same ({held.shape[1]} there)")
-    return within(interval(jackknife(theta, design)), _SHARE)
+def _of_everyone(question: Question, name: str) -> dict[str, Measured]:
+    """Of all rows at once: leaving out a shadow model changes the scores of all of them.
+
+    Leaving out a model of a row, or a fresh one, changes only its mean.
+    """
+    everyone, fresh = list(question.everyone.values()), question.fresh.sample
+    shadows = [question.answers["original"], question.reference][1 if name == "lira_offline" else 0 :]
+    designs = [design_of(one.sample, fresh, *(shadow.sample for shadow in shadows)) for one in everyone]
+    theta = [np.full(len(design.stratum) + 1, np.nan) for design in designs]
+    which: dict[bytes, list[tuple[int, Ints]]] = {}
+    for number, design in enumerate(designs):
+        held = np.concatenate([design.weights[shadow.sample.name] for shadow in shadows], axis=1) > 0
+        for pattern in np.unique(held, axis=0):
+            which.setdefault(pattern.tobytes(), []).append((number, np.flatnonzero((held == pattern).all(axis=1))))
+    begins = np.cumsum([0, *(len(one.logits) for one in everyone)])
+    place = next(number for number, one in enumerate(everyone) if one.sample.name == fresh.name)
+    for pattern, leave_outs in which.items():
+        scores = _attack(question, everyone, shadows, np.frombuffer(pattern, dtype=np.bool_), name=name)
+        of = [scores[begin:end] for begin, end in pairwise(begins)]
+        pooled = np.sort(of[place], axis=None)
+        for number, at in leave_outs:
+            one, weights = everyone[number].sample, designs[number].weights
+            given = (one.blocks, fresh.blocks)
+            if len(at) == 1 and admissible_pairs(*given).all() and weights[fresh.name][at].all():
+                # No more than one leave-out has these shadow models: all of the fresh ones at once are faster.
+                ahead = _share_below(of[number], pooled)
+                theta[number][at] = ahead[weights[one.name][at[0]] > 0].mean()
+            else:
+                kept = {"weights_p": weights[one.name][at], "weights_q": weights[fresh.name][at]}
+                theta[number][at] = pair_means(_ahead(of[number], of[place]), *given, **kept)
+    return {
+        one.sample.name: within(interval(jackknife(values, design)), _SHARE)
+        if np.isfinite(values).all()
+        else NotMeasured("too few shadow models, or all of them say the same")
+        for one, values, design in zip(everyone, theta, designs, strict=True)
+    }
 
 
 def _attack(
-    question: Question, row: Answers, shadows: list[Answers], kept: NDArray[np.bool_], *, name: str
+    question: Question, rows: list[Answers], shadows: list[Answers], kept: NDArray[np.bool_], *, name: str
 ) -> Floats:
-    """Scores [K, n] by the shadow models that are kept; those that a model depends on do not score it."""
+    """Scores [models of all rows, n] by the shadow models kept; those that a model depends on do not score it."""
     score = loss_score if name == "rmia" else scaled_confidence_score
     # A(D) was trained with these examples, the reference without.
     trained = np.concatenate([np.full(len(one.logits), one.sample.name == "original") for one in shadows])[kept]
-    blocks = np.concatenate([one.sample.blocks for one in shadows])[kept]
-
-    def of_shadows(at: Ints) -> Floats:
-        return np.concatenate([_cached(question, one, at, score) for one in shadows])[kept]
-
     at = question.at
-    inside = np.broadcast_to(trained[:, None], (len(trained), len(at)))
-    given = (_cached(question, row, at, score), of_shadows(at), inside)
-    apart: dict[str, Any] = {"target_blocks": row.sample.blocks, "shadow_blocks": blocks}
+    given = (
+        _stacked(question, rows, at, score),
+        _stacked(question, shadows, at, score)[kept],
+        np.broadcast_to(trained[:, None], (len(trained), len(at))),
+    )
+    target_blocks = np.concatenate([one.sample.blocks for one in rows])
+    shadow_blocks = np.concatenate([one.sample.blocks for one in shadows])[kept]
     if name == "rmia":
         _, test = _ordinary(question)
-        of_row = _cached(question, row, test, score)
-        return rmia(*given, **apart, population_targets=of_row, population_shadows=of_shadows(test))
+        return rmia(
+            *given,
+            population_targets=_stacked(question, rows, test, score),
+            population_shadows=_stacked(question, shadows, test, score)[kept],
+            target_blocks=target_blocks,
+            shadow_blocks=shadow_blocks,
+        )
     attack = lira_offline if name == "lira_offline" else lira_online
     # One spread for all examples, as Carlini et al. advise for so few shadow models.
-    return attack(*given, **apart, spread="pooled")
+    return attack(*given, target_blocks=target_blocks, shadow_blocks=shadow_blocks, spread="pooled")
 
 
-def _cached(question: Question, row: Answers, at: Ints, score: Score) -> Floats:
-    place = ("scores", row.sample.name, len(at), at[:1].tobytes(), score.__name__)
-    if place not in question.kept:
-        question.kept[place] = _scores(question, row, at, score)
-    return np.asarray(question.kept[place])
+def _stacked(question: Question, rows: list[Answers], at: Ints, score: Score) -> Floats:
+    """Signals of all models of some rows, made once."""
+    place = ("signals", len(rows), len(at), at[:1].tobytes())
+    return question.once(place, lambda: np.concatenate([_scores(question, one, at, score) for one in rows]))
 
 
 def _ahead(row: Floats, fresh: Floats) -> Floats:
@@ -188,15 +204,11 @@ def _ahead(row: Floats, fresh: Floats) -> Floats:
     return np.where(lacking, np.nan, found)
 
 
-def _mean_ahead(row: Floats, fresh: Floats, blocks: Ints, fresh_blocks: Ints) -> float:
-    """The mean of `_ahead` over independent models: of all at once, where they are."""
-    if np.isnan(row).any() or np.isnan(fresh).any():
-        return float("nan")
-    if not admissible_pairs(blocks, fresh_blocks).all():
-        return float(pair_means(_ahead(row, fresh), blocks, fresh_blocks)[0])
-    values = np.sort(fresh, axis=None)
-    below = np.searchsorted(values, row, side="left") + np.searchsorted(values, row, side="right")
-    return float(below.mean() / (2 * len(values)))
+def _share_below(row: Floats, pooled: Floats) -> Floats:
+    """[K] the mean of `_ahead` over all fresh models, from all their scores in order."""
+    below = np.searchsorted(pooled, row, side="left") + np.searchsorted(pooled, row, side="right")
+    lacking = np.isnan(row.sum(axis=1)) | np.isnan(pooled.sum())
+    return np.where(lacking, np.nan, below.mean(axis=1) / (2 * len(pooled)))
 
 
 def _entropy(logits: NDArray[np.floating], labels: Ints) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from unweave._types import NotMeasured
@@ -18,7 +19,7 @@ from unweave.study.fair import why_refused
 from unweave.study.frame import NULL_LEVEL, WORLD_NAMES, Frame, build_frame, forget_margins, geometry
 from unweave.study.judge import Cell, cell, unjudged, verdicts
 from unweave.study.measure import damage_of, groups_of, place, residual, tails_of
-from unweave.study.measures import Answers, with_measures
+from unweave.study.measures import Answers, measures_of
 from unweave.study.plane import plane_of
 from unweave.study.samples import Sample, probabilities
 from unweave.study.spec import MethodChoice, case_to_json
@@ -76,7 +77,8 @@ def judge_case(
             rows.append(_row_without_result(choice, one, "refused" if refused else "failed"))
     answers = {name: Answers(samples[name], one.logits) for name, one in ran.items()}
     answers |= {name: Answers(frame.worlds[name], one.logits) for name, one in worlds.items()}
-    rows = with_measures(frame, rows, answers, asked)
+    said = measures_of(frame, answers, asked)
+    rows = [replace(row, measures=said.get(row.id, ())) for row in rows]
     rows, examples = with_furthest(assembly, frame, rows, samples)
     return CaseResult(
         name=case.name,
