@@ -43,7 +43,7 @@ def test_who_is_forgotten_is_forgotten_here_too(invoke):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--use", "privcy"), "Unknown use 'privcy'. Expected one of: privacy"),
+        (("--use", "privcy"), "Unknown use `privcy`. Did you mean `privacy`"),
         (("--models", "2"), "`models` is 2; expected at least 20"),
         (("--share", "0"), "`share` is 0.0; expected a part of D"),
         (("--together", "groups.csv"), "`together` is 'groups.csv'; expected `copies`, or a file"),

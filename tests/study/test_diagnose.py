@@ -101,7 +101,7 @@ def test_what_everyone_knows_is_a_no_op_to_untrain(tmp_path):
 
 def test_bad_input_is_one_message(tmp_path):
     for change, message in (
-        ({"use": "privcy"}, "Unknown use 'privcy'. Expected one of: privacy"),
+        ({"use": "privcy"}, "Unknown use `privcy`. Did you mean `privacy`"),
         ({"models": 3}, "`models` is 3; expected at least 20"),
         ({"share": 1.0}, "`share` is 1.0; expected a part of D"),
     ):

@@ -26,10 +26,12 @@ from unweave.cli.options import printable
 from unweave.records import result_to_json
 from unweave.report import print_result
 from unweave.study import Spec, assemble, check_out, read_spec, run_spec, trusted_files
+from unweave.study.asked import read_measures
 from unweave.study.choices import Fair
 from unweave.study.compare import Message
 from unweave.study.compare import Progress as Tell
 from unweave.study.device import check_engine
+from unweave.study.gate import asked_of
 from unweave.study.plugins import methods_of, plugins_of
 
 _STAGES = {
@@ -48,6 +50,8 @@ def run_compare(
     methods: str | None,
     equal_cost: float | None,
     equal_rise: float | None,
+    measures: list[str] | None,
+    force: bool,
     out: Path | None,
     store: Path | None,
     workers: int | None,
@@ -63,8 +67,10 @@ def run_compare(
     names = None if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
     if names == []:
         raise SpecError("--methods is empty; expected names separated by commas.")
-    once = {"methods": names, "seed": seed, "workers": workers, "device": device, "engine": engine}
-    keys = {option: option for option in once} | {"equal-cost": "fair.cost", "equal-rise": "fair.rise"}
+    once = {"methods": names, "measure": measures, "seed": seed, "workers": workers}
+    once |= {"device": device, "engine": engine}
+    named = {"measure": "measures", "equal-cost": "fair.cost", "equal-rise": "fair.rise"}
+    keys = {option: option for option in once} | named
     for option, given in {**once, "equal-cost": equal_cost, "equal-rise": equal_rise}.items():
         if given is not None and any(one.partition("=")[0].strip() == keys[option] for one in settings):
             raise SpecError(f"Give --{option} or --set {keys[option]}=…, not both.")
@@ -76,7 +82,9 @@ def run_compare(
     wanted = replace(wanted, out=out or wanted.out, store=store or wanted.store, trust_code=tuple(trust_code))
     fair = Fair(*(new or old for new, old in ((equal_cost, wanted.fair.cost), (equal_rise, wanted.fair.rise))))
     wanted = replace(wanted, fair=fair, device=device or wanted.device, engine=engine or wanted.engine)
-    wanted = replace(wanted, plugins=tuple(plugins))
+    wanted = replace(wanted, plugins=tuple(plugins), force=force or wanted.force)
+    if measures is not None:
+        wanted = replace(wanted, measures=read_measures(measures))
     folder = wanted.out or new_folder()
     _check(wanted)
     check_out(folder)
@@ -110,8 +118,7 @@ def _check(spec: Spec) -> None:
         methods_of(spec, names)
     check_engine(spec.engine, spec.device)
     trusted = trusted_files(spec.trust_code)
-    for case in spec.cases:
-        assemble(case, trusted=trusted)
+    asked_of(spec.measures, [assemble(case, trusted=trusted) for case in spec.cases], force=spec.force)
 
 
 @contextmanager

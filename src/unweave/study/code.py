@@ -9,6 +9,7 @@ from pathlib import Path
 # Everything between the outputs and the record.
 _ANALYSIS = (
     "metrics",
+    "attacks",
     "stats",
     "study",
     "records",
@@ -17,6 +18,8 @@ _ANALYSIS = (
     "learners/privacy.py",
     "_types.py",
     "_random.py",
+    "_gate.py",
+    "_logits.py",
 )
 # What turns originals into edited models. Training of references has a version of its own, guarded by
 # golden tests: it is dear, and a comment changed there must not throw away hundreds of models.
