@@ -48,6 +48,8 @@ def test_who_is_forgotten_is_forgotten_here_too(invoke):
         (("--share", "0"), "`share` is 0.0; expected a part of D"),
         (("--case", "digits-mislable"), "Did you mean"),
         (("--json", "."), "it is a folder"),
+        (("--seed", "1", "--set", "seed=2"), "Give --seed or --set seed=…, not both."),
+        (("--workers", "1", "--set", "workers = 2"), "Give --workers or --set workers=…, not both."),
     ],
 )
 def test_bad_input_is_refused_and_leaves_nothing_behind(invoke, options, message):

@@ -22,7 +22,7 @@ from rich.progress import (
 
 from unweave._errors import SpecError, UserError
 from unweave.cli.files import check_file, write_file
-from unweave.cli.options import printable
+from unweave.cli.options import printable, refuse_twice
 from unweave.records import result_to_json
 from unweave.report import print_result
 from unweave.study import Spec, assemble, check_out, read_spec, run_spec, trusted_files
@@ -64,10 +64,8 @@ def run_compare(
     if names == []:
         raise SpecError("--methods is empty; expected names separated by commas.")
     once = {"methods": names, "seed": seed, "workers": workers, "device": device, "engine": engine}
-    keys = {option: option for option in once} | {"equal-cost": "fair.cost", "equal-rise": "fair.rise"}
-    for option, given in {**once, "equal-cost": equal_cost, "equal-rise": equal_rise}.items():
-        if given is not None and any(one.partition("=")[0].strip() == keys[option] for one in settings):
-            raise SpecError(f"Give --{option} or --set {keys[option]}=…, not both.")
+    keys = {"equal-cost": "fair.cost", "equal-rise": "fair.rise"}
+    refuse_twice(settings, {**once, "equal-cost": equal_cost, "equal-rise": equal_rise}, keys)
     if seed is not None:
         settings = [*settings, f"seed={seed}"]
     if workers is not None:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from unweave.cli.compare import new_folder, progress
 from unweave.cli.files import check_file, write_file
+from unweave.cli.options import refuse_twice
 from unweave.records.diagnosis import diagnosis_to_json
 from unweave.report.diagnosis import diagnosis_page, print_diagnosis
 from unweave.study import check_out, read_spec
@@ -32,6 +33,7 @@ def run_diagnosis(
     quiet: bool,
 ) -> None:
     """Read the case, train what a diagnosis needs, print it and write the JSON."""
+    refuse_twice(settings, {"seed": seed, "workers": workers})
     if seed is not None:
         settings = [*settings, f"seed={seed}"]
     if workers is not None:

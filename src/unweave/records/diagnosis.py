@@ -9,13 +9,10 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from unweave._types import Measured
+from unweave._types import Level, Measured, RegimeName
 from unweave.records.schema import Aim, Json
 
 DIAGNOSIS_SCHEMA = "unweave.diagnosis/1"
-
-Level = Literal["high", "low", "undecided"]
-RegimeName = Literal["no-op", "S alone", "S and others", "others alone", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -94,9 +91,11 @@ class Dot:
 class Diagnosis:
     """What is known of a request before anything is done about it.
 
-    `regime` says what untraining changes; `aim` and `why` which aim the stated use needs; `advice` what to do;
-    `fitting` are the metrics and attacks that may be asked of that aim, `not_fitting` the others and why,
-    both empty where no use was stated; `cost` is what was trained for it.
+    `self_level`: whether mean memorization or infl(S→S) is at least `memorized.threshold`; `cross_level`: whether
+    |infl(S→G)| is at least `cross_threshold` on some other group G; `regime`: what untraining changes by that;
+    `aim` and `why` which aim the stated use needs; `advice` what to do; `fitting` are the metrics and attacks that
+    may be asked of that aim, `not_fitting` the others and why, both empty where no use was stated; `cost` is what
+    was trained for it.
     """
 
     schema: str
@@ -110,6 +109,7 @@ class Diagnosis:
     groups: tuple[GroupChange, ...]
     self_level: Level
     cross_level: Level
+    cross_threshold: float
     regime: RegimeName
     regime_text: str
     use: str | None

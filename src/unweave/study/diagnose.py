@@ -85,7 +85,7 @@ def run_diagnose(
     spec: Spec, wanted: Wanted, *, on_progress: Progress | None = None, on_message: Message | None = None
 ) -> Diagnosis:
     """Diagnose the one case of a spec; see `diagnose`."""
-    from unweave.references.subsampled import SubsetPlan, block_fields, blocks
+    from unweave.references.subsampled import SubsetPlan, block_fields, blocks, stored_block
 
     clock = time.perf_counter()
     tell, show = on_progress or (lambda stage, done, total: None), on_message or (lambda said: None)
@@ -101,18 +101,24 @@ def run_diagnose(
         for one in said:
             show(one)
 
-    fields = [block_fields(assembly.setting, plan, asked, block) for block in blocks(plan)]
+    def keys_of(some: Sequence[range]) -> list[str]:
+        return [key_of(block_fields(assembly.setting, plan, asked, one)) for one in some]
+
+    stored = {block: stored_block(store, assembly.setting, plan, asked, block) for block in blocks(plan)}
     before, nothing = store.quarantined(), {assembly.case.name: ()}
     with ExitStack() as held:
-        held.enter_context(lease(store.root, needed([assembly], nothing) | {key_of(one) for one in fields}))
+        there = [one for one in stored.values() if one is not None]
+        held.enter_context(lease(store.root, needed([assembly], nothing) | {*keys_of([*stored, *there])}))
         check_unchanged(store, assembly)
-        missing = [b for b, one in zip(blocks(plan), fields, strict=True) if not store.has(key_of(one))]
-        if (work := _work(store, assembly) + plan.share * sum(map(len, missing))) > 0:
+        lacking = {block: len(block) - len(found or ()) for block, found in stored.items()}
+        missing = {block: models for block, models in lacking.items() if models > 0}
+        if (work := _work(store, assembly) + plan.share * sum(missing.values())) > 0:
             show(forecast_text(work, seconds_per_model(assembly), spec.workers or cores()))
         engine = held.enter_context(engine_at_work(spec, store, [assembly], nothing, note))
         keep_ids(store, [assembly])
         trained, total = train_worlds(store, [assembly], engine.train, tell)
-        tasks = [_task_of(store, assembly, wanted, block) for block in missing]
+        reads = {block: keys_of([one]) if (one := stored[block]) else [] for block in missing}
+        tasks = [_task_of(store, assembly, wanted, block, reads[block]) for block in missing]
         tell("subsets", 0, len(tasks))
         done = iter(range(1, len(tasks) + 1))
         engine.train(tasks, on_done=lambda number, value: tell("subsets", next(done), len(tasks)))
@@ -127,7 +133,7 @@ def run_diagnose(
     }
     cost = {
         "models": float(total + wanted.models),
-        "models_trained": float(trained + sum(map(len, missing))),
+        "models_trained": float(trained + sum(missing.values())),
         "seconds": time.perf_counter() - clock,
     }
     return judge_request(assembly, parts, wanted.use, cost=cost, provenance=provenance)
@@ -143,10 +149,10 @@ def _work(store: Store, assembly: Assembly) -> float:
     return work
 
 
-def _task_of(store: Store, assembly: Assembly, wanted: Wanted, block: range) -> Task:
+def _task_of(store: Store, assembly: Assembly, wanted: Wanted, block: range, reads: Sequence[str]) -> Task:
     label = f"training models {block.start} to {block.stop} of parts of {assembly.case.name}"
     given = {"models": wanted.models, "share": wanted.share, "block": [block.start, block.stop]}
-    return case_task("train_block", store, assembly, label, (), **given)
+    return case_task("train_block", store, assembly, label, reads, **given)
 
 
 def prepare(spec: Spec, wanted: Wanted) -> Assembly:

@@ -11,6 +11,7 @@ from unweave._gate import Group
 from unweave._types import NOT_DECLARED, Estimate, Measured, NotMeasured
 from unweave.attacks import ATTACKS
 from unweave.influence import (
+    HIGH_CROSS,
     HIGH_SELF,
     Influences,
     Range,
@@ -32,12 +33,11 @@ from unweave.records.diagnosis import (
     GroupChange,
     Influential,
     Memorized,
-    Shown,
 )
 from unweave.stats import interval, jackknife, leave_outs
 from unweave.study.applicability import applicable
 from unweave.study.assemble import Assembly
-from unweave.study.examples import image_of, label_name, values_of
+from unweave.study.examples import of_data, of_probe
 from unweave.study.spec import case_to_tree
 
 _SHOWN = 12
@@ -116,6 +116,7 @@ def judge_request(
         groups=groups,
         self_level=regime.self_level,
         cross_level=regime.cross_level,
+        cross_threshold=HIGH_CROSS,
         regime=regime.name,
         regime_text=regime.text,
         use=use,
@@ -226,7 +227,7 @@ def _most_memorized(assembly: Assembly, found: Influences) -> tuple[Influential,
     order = np.argsort(-np.nan_to_num(found.value, nan=-2.0), kind="stable")[:_SHOWN]
     return tuple(
         Influential(
-            _of_data(assembly, int(rows[i])), "forget", None, float(found.value[i]), float(found.standard_error[i])
+            of_data(assembly, int(rows[i])), "forget", None, float(found.value[i]), float(found.standard_error[i])
         )
         for i in order
         if np.isfinite(found.value[i])
@@ -250,8 +251,8 @@ def _most_influential(assembly: Assembly, parts: Parts, correct: NDArray[np.bool
     pairs = [np.unravel_index(one, sure.shape) for one in order if sure.flat[one] > 0]
     return tuple(
         Influential(
-            _of_data(assembly, int(rows[i])),
-            *_of_probes(assembly, int(others[j])),
+            of_data(assembly, int(rows[i])),
+            *of_probe(assembly, int(others[j])),
             float(found.value[i, j]),
             float(found.standard_error[i, j]),
         )
@@ -278,30 +279,6 @@ def _plane(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_]) -> tupl
         for x, y, s, b in zip(own, square, forget, undiscovered, strict=True)
         if np.isfinite(x) and np.isfinite(y)
     )
-
-
-def _of_data(assembly: Assembly, row: int) -> Shown:
-    setting, train = assembly.setting, assembly.data.train
-    planted = row >= len(train) or not np.array_equal(train.x[row], setting.x[row], equal_nan=True)
-    label = label_name(assembly, int(setting.y[row]))
-    return _shown(str(setting.ids[row]), label, setting.x[row], {} if planted else train.columns, row)
-
-
-def _of_probes(assembly: Assembly, place: int) -> tuple[str, Shown]:
-    """A probe and its group."""
-    probes = assembly.probes
-    group = next(name for name, where in probes.groups.items() if place in where)
-    row, label = int(probes.rows[place]), label_name(assembly, int(probes.trained[place]))
-    if group in ("undiscovered", "retain"):
-        return group, _of_data(assembly, row)
-    name = str(assembly.data.test.ids[row]) if group == "test" else f"instance {row}"
-    columns = assembly.data.test.columns if group == "test" else {}
-    return group, _shown(name, label, probes.x[place], columns, row)
-
-
-def _shown(name: str, label: str, x: NDArray[np.float32], columns: Any, row: int) -> Shown:
-    image = image_of(x)
-    return Shown(name, label, image, {} if image else values_of(columns, row, x))
 
 
 def _headline(assembly: Assembly, regime: Regime) -> str:
