@@ -152,6 +152,17 @@ def diagnose(
         int, typer.Option(help="Models trained on random parts of D, for influence.", metavar="N")
     ] = 500,
     share: Annotated[float, typer.Option(help="Part of D that each of these sees.", metavar="P")] = 0.7,
+    proxies: Annotated[
+        str | None,
+        typer.Option(help="Cheap proxies to hold against memorization: names, or all.", metavar="NAMES"),
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            help="Look for the cheapest sufficient method among these: names, default (as in compare) or all.",
+            metavar="NAMES",
+        ),
+    ] = None,
     out: Out = None,
     store: ModelStore = None,
     workers: Workers = None,
@@ -176,6 +187,8 @@ def diagnose(
             use=use,
             models=models,
             share=share,
+            proxies=proxies,
+            methods=methods,
             out=out,
             store=store,
             workers=workers,

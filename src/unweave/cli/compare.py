@@ -20,9 +20,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from unweave._errors import SpecError, UserError
+from unweave._errors import UserError
 from unweave.cli.files import check_file, write_file
-from unweave.cli.options import printable, refuse_twice
+from unweave.cli.options import names_in, printable, refuse_twice
 from unweave.records import result_to_json
 from unweave.report import print_result
 from unweave.study import Spec, assemble, check_out, read_spec, run_spec, trusted_files
@@ -37,6 +37,7 @@ _STAGES = {
     "methods": "running methods",
     "measure": "measuring",
     "subsets": "training on parts",
+    "proxies": "computing proxies",
 }
 
 
@@ -60,9 +61,7 @@ def run_compare(
     quiet: bool,
 ) -> None:
     """Read the spec, run it, print the table and write the files."""
-    names = None if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
-    if names == []:
-        raise SpecError("--methods is empty; expected names separated by commas.")
+    names = None if methods is None else names_in(methods, "--methods")
     once = {"methods": names, "seed": seed, "workers": workers, "device": device, "engine": engine}
     keys = {"equal-cost": "fair.cost", "equal-rise": "fair.rise"}
     refuse_twice(settings, {**once, "equal-cost": equal_cost, "equal-rise": equal_rise}, keys)

@@ -41,6 +41,22 @@ Seed = Annotated[int | None, typer.Option(help="Seed of everything random.", met
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no tables.")]
 
 
+def names_in(given: str, option: str) -> list[str]:
+    """Names separated by commas.
+
+    Raises:
+        SpecError: if there are none.
+
+    Example:
+        >>> names_in("noop, scrub", "--methods")
+        ['noop', 'scrub']
+    """
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if not names:
+        raise SpecError(f"{option} is empty; expected names separated by commas.")
+    return names
+
+
 def refuse_twice(
     settings: Sequence[str], given: Mapping[str, object], keys: Mapping[str, str] | None = None
 ) -> None:

@@ -19,7 +19,7 @@ from unweave.references.objects import Fields, check, key_of, read_sidecar
 from unweave.references.sealed import unseal
 from unweave.references.store import Store
 
-_REPEATABLE = ("model", "outputs", "opaque outputs", "method outputs", "subset answers")
+_REPEATABLE = ("model", "outputs", "opaque outputs", "method outputs", "subset answers", "proxies")
 
 Progress = Callable[[int, int], None]
 Stale = Callable[[Fields, Fields], bool]

@@ -22,6 +22,9 @@ _ANALYSIS = (
 # golden tests: it is dear, and a comment changed there must not throw away hundreds of models.
 _METHODS = ("methods", "learners", "training", "_random.py")
 
+# What turns models into proxies of memorization and attributions.
+_INFLUENCE = (*_METHODS, "influence", "study/proxies.py")
+
 
 def analysis_code() -> str:
     """SHA-256 over the sources of all rooms that measure, test and put into words."""
@@ -31,6 +34,11 @@ def analysis_code() -> str:
 def methods_code() -> str:
     """SHA-256 over the sources of all rooms that run a method: an edited method is run again."""
     return _digest(_METHODS)
+
+
+def influence_code() -> str:
+    """SHA-256 over the sources of all that computes a proxy or an attribution."""
+    return _digest(_INFLUENCE)
 
 
 def whole_code() -> str:

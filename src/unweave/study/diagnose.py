@@ -16,17 +16,30 @@ from unweave import __version__
 from unweave._errors import SpecError, UserError
 from unweave.execute import Task
 from unweave.problem import Case
-from unweave.records.diagnosis import Diagnosis
+from unweave.records.diagnosis import Diagnosis, Proxy, Tried
 from unweave.references import Store, key_of, lease, model_fields, opaque_fields, outputs_fields
 from unweave.study.assemble import Assembly, assemble
-from unweave.study.compare import DEFAULT_STORE, Message, Progress, case_task, train_worlds
+from unweave.study.cheapest import Chosen, choose, tried_of
+from unweave.study.compare import (
+    DEFAULT_STORE,
+    Message,
+    Progress,
+    analyse_cases,
+    case_task,
+    ensure_methods,
+    originals_of,
+    train_worlds,
+)
 from unweave.study.diagnosis import Parts, judge_request
-from unweave.study.engines import cores, engine_at_work
+from unweave.study.engines import Engine, cores, engine_at_work
 from unweave.study.forecast import forecast_text, seconds_per_model
 from unweave.study.holdings import keep_ids, made_anew, needed
 from unweave.study.manifest import check_unchanged
 from unweave.study.own_code import trusted_files
-from unweave.study.spec import Spec, read_spec
+from unweave.study.preflight import check_room
+from unweave.study.proxies import Computed, families_of, proxies_named, stored_family, why_not
+from unweave.study.ranked import judge_proxies
+from unweave.study.spec import MethodChoice, Spec, read_spec
 
 MODELS = 500
 SHARE = 0.7
@@ -38,6 +51,7 @@ class Wanted(NamedTuple):
     models: int = MODELS
     share: float = SHARE
     use: str | None = None
+    proxies: tuple[str, ...] = ()
 
 
 def diagnose(
@@ -46,6 +60,8 @@ def diagnose(
     use: str | None = None,
     models: int = MODELS,
     share: float = SHARE,
+    proxies: Sequence[str] = (),
+    methods: Sequence[str] = (),
     store: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     trust_code: Sequence[str | os.PathLike[str]] = (),
@@ -63,6 +79,9 @@ def diagnose(
         models: Models trained on random parts of D; a standard error of memorization is at worst
             √(.25/(share·t) + .25/((1−share)·t)), .05 for 500.
         share: Part of D that each of them sees.
+        proxies: Names of proxies of memorization that are held against it (`PROXIES`), or `all`.
+        methods: Names of methods to look for the cheapest sufficient one among; `default` for those that `compare`
+            takes by default, `all` for all there are.
         store: Folder of models and outputs; what it holds is not trained again.
         workers: Worker processes of one thread each; None = one per core.
         trust_code: Files of your own with learners.
@@ -77,8 +96,11 @@ def diagnose(
     found = read_spec(cases=[case]).cases[0] if isinstance(case, str) else case
     trust = tuple(Path(one) for one in trust_code)
     where = None if store is None else Path(store)
-    spec = Spec((found,), None, store=where, workers=workers, trust_code=trust)
-    return run_diagnose(spec, Wanted(models, share, use), on_progress=on_progress, on_message=on_message)
+    chosen = tuple(MethodChoice(one, {}) for one in methods) or None
+    spec = Spec((found,), chosen, store=where, workers=workers, trust_code=trust)
+    named = proxies_named(list(proxies)) if proxies else ()
+    wanted = Wanted(models, share, use, named)
+    return run_diagnose(spec, wanted, on_progress=on_progress, on_message=on_message)
 
 
 def run_diagnose(
@@ -90,6 +112,7 @@ def run_diagnose(
     clock = time.perf_counter()
     tell, show = on_progress or (lambda stage, done, total: None), on_message or (lambda said: None)
     assembly = prepare(spec, wanted)
+    chosen = choose(spec, assembly)
     store = Store((spec.store or DEFAULT_STORE).absolute())
     store.check_writable()
     plan = SubsetPlan(wanted.models, wanted.share, assembly.case.seed)
@@ -105,16 +128,17 @@ def run_diagnose(
         return [key_of(block_fields(assembly.setting, plan, asked, one)) for one in some]
 
     stored = {block: stored_block(store, assembly.setting, plan, asked, block) for block in blocks(plan)}
-    before, nothing = store.quarantined(), {assembly.case.name: ()}
+    before, methods = store.quarantined(), {assembly.case.name: chosen.methods}
+    check_room(store, [assembly], methods)
     with ExitStack() as held:
         there = [one for one in stored.values() if one is not None]
-        held.enter_context(lease(store.root, needed([assembly], nothing) | {*keys_of([*stored, *there])}))
+        held.enter_context(lease(store.root, needed([assembly], methods) | {*keys_of([*stored, *there])}))
         check_unchanged(store, assembly)
         lacking = {block: len(block) - len(found or ()) for block, found in stored.items()}
         missing = {block: models for block, models in lacking.items() if models > 0}
         if (work := _work(store, assembly) + plan.share * sum(missing.values())) > 0:
             show(forecast_text(work, seconds_per_model(assembly), spec.workers or cores()))
-        engine = held.enter_context(engine_at_work(spec, store, [assembly], nothing, note))
+        engine = held.enter_context(engine_at_work(spec, store, [assembly], methods, note))
         keep_ids(store, [assembly])
         trained, total = train_worlds(store, [assembly], engine.train, tell)
         reads = {block: keys_of([one]) if (one := stored[block]) else [] for block in missing}
@@ -123,6 +147,8 @@ def run_diagnose(
         done = iter(range(1, len(tasks) + 1))
         engine.train(tasks, on_done=lambda number, value: tell("subsets", next(done), len(tasks)))
         parts = _read(store, assembly, plan)
+        ranked = _ranked(store, assembly, parts, wanted.proxies, engine, tell)
+        tried = _tried(store, assembly, chosen, engine, tell)
         note(made_anew(store, before))
     provenance = {
         "unweave": __version__,
@@ -136,7 +162,43 @@ def run_diagnose(
         "models_trained": float(trained + sum(missing.values())),
         "seconds": time.perf_counter() - clock,
     }
-    return judge_request(assembly, parts, wanted.use, cost=cost, provenance=provenance)
+    return judge_request(assembly, parts, wanted.use, ranked, tried, cost=cost, provenance=provenance)
+
+
+def _ranked(
+    store: Store, assembly: Assembly, parts: Parts, names: Sequence[str], engine: Engine, tell: Progress
+) -> tuple[Proxy, ...]:
+    """Compute the proxies that are asked for, where they are not stored, and hold them against memorization."""
+    if not names:
+        return ()
+    computed: dict[str, Computed | str] = {family: why_not(assembly, family) for family in families_of(names)}
+    missing: list[str] = []
+    for family, why in computed.items():
+        found = None if why else stored_family(store, assembly, family)
+        computed[family] = why if found is None else found
+        missing += [family] if found is None and not why else []
+    label = f"of {assembly.case.name} (seed {assembly.case.seed})"
+    tasks = [
+        case_task(
+            "compute_proxies", store, assembly, f"proxies ({one}) {label}", originals_of(assembly), family=one
+        )
+        for one in missing
+    ]
+    tell("proxies", 0, len(tasks))
+    done = iter(range(1, len(tasks) + 1))
+    reasons = engine.train(tasks, on_done=lambda number, value: tell("proxies", next(done), len(tasks)))
+    for family, why in zip(missing, reasons, strict=True):
+        computed[family] = why or stored_family(store, assembly, family) or "its values did not survive the store"
+    return judge_proxies(assembly, parts, names, computed)
+
+
+def _tried(store: Store, assembly: Assembly, chosen: Chosen, engine: Engine, tell: Progress) -> tuple[Tried, ...]:
+    """Run the methods that are asked for and judge them as `compare` does, by the same tasks and keys."""
+    if not chosen.methods:
+        return ()
+    of_each = {assembly.case.name: chosen.methods}
+    failures = ensure_methods(store, [assembly], of_each, engine.train, tell)
+    return tried_of(analyse_cases(store, [assembly], of_each, failures, engine.measure, tell)[0], chosen.left_out)
 
 
 def _work(store: Store, assembly: Assembly) -> float:
@@ -177,6 +239,8 @@ def prepare(spec: Spec, wanted: Wanted) -> Assembly:
             "S lies outside D, so untraining is a no-op by definition: no model was trained on S, and there is "
             "nothing to diagnose. `unweave compare` says what unlearning does."
         )
+    if choose(spec, assembly).methods:  # verdicts need fresh retrains
+        return assembly
     worlds = {name: world for name, world in assembly.worlds.items() if not name.startswith("null_")}
     return assembly._replace(worlds=worlds)
 

@@ -28,15 +28,19 @@ from unweave.problem.uses import USES
 from unweave.records import Aim
 from unweave.records.diagnosis import (
     DIAGNOSIS_SCHEMA,
+    Cheapest,
     Diagnosis,
     Dot,
     GroupChange,
     Influential,
     Memorized,
+    Proxy,
+    Tried,
 )
 from unweave.stats import interval, jackknife, leave_outs
 from unweave.study.applicability import applicable
 from unweave.study.assemble import Assembly
+from unweave.study.cheapest import cheapest_of
 from unweave.study.examples import of_data, of_probe
 from unweave.study.spec import case_to_tree
 
@@ -91,7 +95,14 @@ def features_of(assembly: Assembly, models: Any) -> list[tuple[Floats, Floats]]:
 
 
 def judge_request(
-    assembly: Assembly, parts: Parts, use: str | None, *, cost: dict[str, float], provenance: dict[str, Any]
+    assembly: Assembly,
+    parts: Parts,
+    use: str | None,
+    proxies: tuple[Proxy, ...],
+    tried: tuple[Tried, ...],
+    *,
+    cost: dict[str, float],
+    provenance: dict[str, Any],
 ) -> Diagnosis:
     """Everything that is said of a request."""
     correct = parts.predicted == np.concatenate([assembly.setting.y, assembly.probes.trained])
@@ -103,6 +114,7 @@ def judge_request(
     aim = None if use is None else USES[use].aim
     why = "No use was stated." if use is None else f"{use}: {USES[use].why}."
     known = assembly.planted.known
+    cheapest = cheapest_of(assembly, tried, no_op=regime.name == "no-op")
     fitting, not_fitting = ((), {}) if aim is None else _fitting(aim, assembly)
     return Diagnosis(
         schema=DIAGNOSIS_SCHEMA,
@@ -124,13 +136,18 @@ def judge_request(
         why=why,
         fitting=fitting,
         not_fitting=not_fitting,
-        advice=_advice(regime, aim, groups, known=known),
+        advice=_advice(
+            regime, aim, groups, cheapest, known=known, s_is_b=len(rows) == len(assembly.planted.members)
+        ),
         most_memorized=_most_memorized(assembly, own),
         most_influential=_most_influential(assembly, parts, correct),
         plane=_plane(assembly, parts, correct),
         warnings=_warnings(assembly, memorized, groups),
         cost=cost,
         provenance=provenance,
+        tried=tried,
+        cheapest=cheapest,
+        proxies=proxies,
     )
 
 
@@ -299,20 +316,31 @@ def _fitting(aim: Aim, assembly: Assembly) -> tuple[tuple[str, ...], dict[str, s
     return tuple(fitting), others
 
 
-def _advice(regime: Regime, aim: str | None, groups: tuple[GroupChange, ...], *, known: bool) -> tuple[str, ...]:
-    said: list[str] = []
-    if regime.name == "no-op":
+def _advice(
+    regime: Regime,
+    aim: str | None,
+    groups: tuple[GroupChange, ...],
+    cheapest: tuple[Cheapest, ...],
+    *,
+    known: bool,
+    s_is_b: bool,
+) -> tuple[str, ...]:
+    said = [one.text for one in cheapest if aim in (None, one.aim)]
+    if regime.name == "no-op" and not cheapest:
         said.append("For untraining nothing need be done: leaving the model as it is, is within reach of A(D∖S).")
-    if aim == "untraining" and regime.name != "no-op":
+    if aim == "untraining" and regime.name != "no-op" and not cheapest:
         said.append("Retraining without S reaches untraining by definition, at the cost of one training.")
-    if aim == "unlearning" or aim is None:
+    if aim != "untraining" and not s_is_b:
         said.append("Retraining without S does not unlearn: what S taught is still taught by B∖S.")
     left = next((group for group in groups if group.name == "undiscovered"), None)
     if left is not None and isinstance(left.untrained, Estimate) and aim != "untraining":
         said.append(f"Without S, {left.untrained.value:.0%} of B∖S still get the label of the behaviour.")
-    if not known:
+    if not known and not cheapest:
         said.append("The behaviour is not declared, so nothing about unlearning is measured.")
-    said.append("unweave compare with this case says which methods come near, and at what cost.")
+    if not cheapest:
+        said.append(
+            "--methods default says which is the cheapest method that suffices; unweave compare shows all."
+        )
     return tuple(said)
 
 
