@@ -127,6 +127,12 @@ def test_what_needs_another_training_is_left_out_with_the_reason():
     assert said([tried("a", 0.1, "reached"), missing])["untraining"].tried == 1
 
 
+def test_where_all_are_left_out_the_page_says_why(tmp_path):
+    found = diagnose(CASE, models=20, methods=["rem_etd"], store=tmp_path, workers=1)
+    assert [one.method for one in found.tried] == ["rem_etd"] and found.cheapest == ()
+    assert "trained for it from the beginning" in diagnosis_page(found)
+
+
 def test_wrong_names_are_refused_before_anything_is_trained(tmp_path):
     with pytest.raises(UserError, match="Unknown method `?'?nop"):
         diagnose(CASE, methods=["nop"], store=tmp_path)

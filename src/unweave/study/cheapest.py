@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from unweave._types import NotMeasured
-from unweave.records import Aim, CaseResult, Row
+from unweave.records import Aim, Row
 from unweave.records.diagnosis import Cheapest, Tried
 from unweave.study.assemble import Assembly
 from unweave.study.frame import AIMS
@@ -47,9 +47,14 @@ def choose(spec: Spec, assembly: Assembly) -> Chosen:
     return Chosen(tuple(one for one in found if one.id not in own), {one: why for one in sorted(own)})
 
 
-def tried_of(result: CaseResult, left_out: Mapping[str, str]) -> tuple[Tried, ...]:
-    """Every method that was named, with its cost and its two verdicts."""
-    found = tuple(_tried(row) for row in result.rows if row.kind == "method")
+def tried_of(rows: Sequence[Row], left_out: Mapping[str, str]) -> tuple[Tried, ...]:
+    """Every method that was named, with its cost and its two verdicts.
+
+    Args:
+        rows: Of `compare` for the case.
+        left_out: Why others were not run.
+    """
+    found = tuple(_tried(row) for row in rows if row.kind == "method")
     none = tuple(
         Tried(name, None, "not measured", "not measured", NotMeasured(why), NotMeasured(why), why)
         for name, why in left_out.items()

@@ -195,10 +195,11 @@ def _ranked(
 def _tried(store: Store, assembly: Assembly, chosen: Chosen, engine: Engine, tell: Progress) -> tuple[Tried, ...]:
     """Run the methods that are asked for and judge them as `compare` does, by the same tasks and keys."""
     if not chosen.methods:
-        return ()
+        return tried_of((), chosen.left_out)
     of_each = {assembly.case.name: chosen.methods}
     failures = ensure_methods(store, [assembly], of_each, engine.train, tell)
-    return tried_of(analyse_cases(store, [assembly], of_each, failures, engine.measure, tell)[0], chosen.left_out)
+    result = analyse_cases(store, [assembly], of_each, failures, engine.measure, tell)[0]
+    return tried_of(result.rows, chosen.left_out)
 
 
 def _work(store: Store, assembly: Assembly) -> float:
