@@ -171,6 +171,17 @@ def diagnose(
             metavar="copies|FILE",
         ),
     ] = None,
+    proxies: Annotated[
+        str | None,
+        typer.Option(help="Cheap proxies to hold against memorization: names, or all.", metavar="NAMES"),
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            help="Look for the cheapest sufficient method among these: names, default (as in compare) or all.",
+            metavar="NAMES",
+        ),
+    ] = None,
     out: Out = None,
     store: ModelStore = None,
     workers: Workers = None,
@@ -196,6 +207,8 @@ def diagnose(
             models=models,
             share=share,
             together=together,
+            proxies=proxies,
+            methods=methods,
             out=out,
             store=store,
             workers=workers,

@@ -20,9 +20,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from unweave._errors import SpecError, UserError
+from unweave._errors import UserError
 from unweave.cli.files import check_file, write_file
-from unweave.cli.options import printable
+from unweave.cli.options import names_in, printable, refuse_twice
 from unweave.records import result_to_json
 from unweave.report import print_result
 from unweave.study import Spec, assemble, check_out, read_spec, run_spec, trusted_files
@@ -39,6 +39,7 @@ _STAGES = {
     "methods": "running methods",
     "measure": "measuring",
     "subsets": "training on parts",
+    "proxies": "computing proxies",
 }
 
 
@@ -64,16 +65,11 @@ def run_compare(
     quiet: bool,
 ) -> None:
     """Read the spec, run it, print the table and write the files."""
-    names = None if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
-    if names == []:
-        raise SpecError("--methods is empty; expected names separated by commas.")
+    names = None if methods is None else names_in(methods, "--methods")
     once = {"methods": names, "measure": measures, "seed": seed, "workers": workers}
-    once |= {"device": device, "engine": engine}
-    named = {"measure": "measures", "equal-cost": "fair.cost", "equal-rise": "fair.rise"}
-    keys = {option: option for option in once} | named
-    for option, given in {**once, "equal-cost": equal_cost, "equal-rise": equal_rise}.items():
-        if given is not None and any(one.partition("=")[0].strip() == keys[option] for one in settings):
-            raise SpecError(f"Give --{option} or --set {keys[option]}=…, not both.")
+    once |= {"device": device, "engine": engine, "equal-cost": equal_cost, "equal-rise": equal_rise}
+    keys = {"measure": "measures", "equal-cost": "fair.cost", "equal-rise": "fair.rise"}
+    refuse_twice(settings, once, keys)
     if seed is not None:
         settings = [*settings, f"seed={seed}"]
     if workers is not None:

@@ -27,6 +27,8 @@ _METHODS = ("methods", "learners", "training", "_random.py")
 
 # What makes scores of the answers of models, which have versions of their own.
 _SCORES = ("influence/subsampled.py", "influence/events.py", "study/scores.py")
+# What turns models into proxies of memorization and attributions.
+_INFLUENCE = (*_METHODS, "influence", "study/proxies.py")
 
 
 def analysis_code() -> str:
@@ -42,6 +44,11 @@ def methods_code() -> str:
 def scores_code() -> str:
     """SHA-256 over the sources that make scores of S from answers of models."""
     return _digest(_SCORES)
+
+
+def influence_code() -> str:
+    """SHA-256 over the sources of all that computes a proxy or an attribution."""
+    return _digest(_INFLUENCE)
 
 
 def whole_code() -> str:

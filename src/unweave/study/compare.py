@@ -181,8 +181,8 @@ def _run_spec(
         keep_ids(store, assemblies)
         train, measure = (partial(run, on_failed=failed) for run in (engine.train, engine.measure))
         trained, total = train_worlds(store, assemblies, train, tell)
-        failures = _ensure_methods(store, assemblies, of_each, train, tell)
-        results = _analyse(store, assemblies, of_each, failures, asked, measure, tell)
+        failures = ensure_methods(store, assemblies, of_each, train, tell)
+        results = analyse_cases(store, assemblies, of_each, failures, asked, measure, tell)
         with suppress(StoreError):  # only `gc --unused` asks for it
             touch(store, keys)
         note(made_anew(store, before))
@@ -241,7 +241,7 @@ def train_worlds(store: Store, assemblies: Sequence[Assembly], run: Run, tell: P
     return sum(counts), total
 
 
-def _ensure_methods(
+def ensure_methods(
     store: Store,
     assemblies: Sequence[Assembly],
     methods: MethodsOf,
@@ -260,7 +260,7 @@ def _ensure_methods(
             refused[assembly.case.name, choice.id] = why
         else:
             label = f"running {choice.id} on {assembly.case.name} (seed {assembly.case.seed})"
-            reads = [*_originals(assembly), *code_name(choice), *score_sizes(assembly, [choice])]
+            reads = [*originals_of(assembly), *code_name(choice), *score_sizes(assembly, [choice])]
             tasks.append(case_task("run_method", store, assembly, label, reads, choice=choice.to_json()))
             about.append((assembly.case.name, choice))
     tell("methods", 0, len(tasks))
@@ -273,7 +273,7 @@ def _ensure_methods(
     return refused | reasons
 
 
-def _originals(assembly: Assembly) -> list[str]:
+def originals_of(assembly: Assembly) -> list[str]:
     """Keys of all that a method needs to know of the original models."""
     world = assembly.worlds["original"]
     models = [key_of(fields) for fields in model_fields(assembly.setting, world)]
@@ -308,7 +308,7 @@ def _counter(stage: str, total: int, tell: Progress) -> Callable[[int, Any], Non
     return count
 
 
-def _analyse(
+def analyse_cases(
     store: Store,
     assemblies: Sequence[Assembly],
     methods: MethodsOf,

@@ -101,6 +101,15 @@ def follow_training(case: dict[str, Any], where: Where, away: Away | None = None
     return 0
 
 
+@task
+def compute_proxies(case: dict[str, Any], where: Where, family: str, away: Away | None = None) -> str:
+    """Compute the proxies of memorization that one family of them gives, and store them; see `ensure_family`."""
+    from unweave.study.proxies import ensure_family
+
+    assembly, objects = _arrive(case, where, away)
+    return ensure_family(objects, assembly, family)
+
+
 def method_fields(assembly: Assembly, choice: MethodChoice) -> dict[str, Any]:
     """What identifies the outputs of a method on every original."""
     originals = outputs_fields(assembly.setting, assembly.worlds["original"])
