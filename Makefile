@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test lint calibrate audits faults install clean help
+.PHONY: demo test lint calibrate audits regimes faults install clean help
 
 help:
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /  /'
@@ -38,6 +38,9 @@ calibrate: $(VENV)/.test ## 300 null trials: how often two equal laws are told a
 
 audits: $(VENV)/.test ## 60 fresh retrains and 140 cheats through the audit (about 5 CPU-minutes)
 	$(ONE_THREAD) $(BIN)/python tests/calibration/audits.py
+
+regimes: $(VENV)/.test ## 40 requests: is the regime as diagnose predicts it (about 15 CPU-minutes)
+	$(ONE_THREAD) $(BIN)/python tests/calibration/regimes.py
 
 faults: $(VENV)/.test ## every fault at full size: thousands of kills, failing calls and flipped bits (about an hour)
 	$(ONE_THREAD) $(BIN)/python tests/faults/full.py --json runs/faults.json $(FAULTS)

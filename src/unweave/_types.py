@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,12 @@ class NotMeasured:
 
 
 Measured = Estimate | NotMeasured
+
+Level = Literal["high", "low", "undecided"]
+"""Whether a number is at least a threshold, by its whole interval."""
+
+RegimeName = Literal["no-op", "S alone", "S and others", "others alone", "undecided"]
+"""What untraining S changes."""
 
 NOT_DECLARED = "behaviour not declared"
 """Why nothing about unlearning is measured where only S is known."""

@@ -58,6 +58,11 @@ def of_svc(f, world):
     return f(signals, signals, key=0).edited.share
 
 
+def of_logistic(f, world):
+    score = attacks.loss_score(world.logits[:4], world.labels)
+    return f(score[:, world.member], score[:, ~world.member], key=0).gap
+
+
 CALLS = {
     **dict.fromkeys(["scaled_confidence", "loss", "entropy", "modified_entropy", "correctness"], of_signal),
     "population": of_population,
@@ -65,8 +70,9 @@ CALLS = {
     "lira_offline": lambda f, world: world.against_shadows(f, attacks.scaled_confidence_score),
     "rmia": of_rmia,
     "svc_efficacy": of_svc,
+    "logistic": of_logistic,
 }
-PER_EXAMPLE = [name for name in NAMES if name != "svc_efficacy"]
+PER_EXAMPLE = [name for name in NAMES if name not in ("svc_efficacy", "logistic")]
 
 
 def asked(name: str, world: World):

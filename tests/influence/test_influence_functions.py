@@ -91,7 +91,7 @@ def test_influence_functions_are_exact_removal_to_first_order(removal):
 def test_they_are_by_conjugate_gradients_too(removal, monkeypatch):
     exact = influences(*removal[:4]).score
     monkeypatch.setattr("unweave.influence.influence_functions._SMALL", 0)
-    monkeypatch.setattr("unweave.influence.influence_functions._SMALL_WITH_OWN", 0)
+    monkeypatch.setattr("unweave.influence.influence_functions.MOST_EXACT", 0)
     monkeypatch.setattr("unweave.influence.influence_functions._AT_ONCE", 200 * 8 * 5)  # five of twelve at once
     np.testing.assert_allclose(
         influences(*removal[:4], iterations=40, own=False).score, exact, rtol=1e-6, atol=1e-9
@@ -152,7 +152,7 @@ def test_influence_functions_of_nets_with_matrices(nets, monkeypatch):
     naive = naive_influence(few, 0.1, 0.02)
     close(influence_functions(*given, damping=0.1), *naive, rtol=1e-5)
     monkeypatch.setattr("unweave.influence.influence_functions._SMALL", 0)
-    monkeypatch.setattr("unweave.influence.influence_functions._SMALL_WITH_OWN", 0)
+    monkeypatch.setattr("unweave.influence.influence_functions.MOST_EXACT", 0)
     close(influence_functions(*given, damping=0.1, iterations=50), *naive, rtol=1e-5)
     assert np.isnan(influence_functions(*given, damping=0.1, iterations=2, own=False).own).all()
 

@@ -12,8 +12,9 @@ from scipy.stats import entropy
 
 from unweave._errors import ApplicabilityError, UserError
 from unweave.data import Encoding
+from unweave.influence import DIRECTION
 from unweave.influence.attribution import Checkpoints, datainf, tracin
-from unweave.influence.events import DIRECTION, el2n, forgetting_score, learning_events
+from unweave.influence.events import el2n, forgetting_score, learning_events
 from unweave.influence.holdout import holdout_retraining, symmetric_divergence
 from unweave.influence.influence_functions import influence_functions
 from unweave.influence.input_curvature import loss_curvature

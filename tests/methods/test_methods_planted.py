@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from unweave._errors import DivergedError, UserError
-from unweave._registry import Entry
+from unweave._errors import DivergedError
 from unweave.learners import Recipe
 from unweave.learners.contract import State
-from unweave.methods import METHODS, Method, Net
+from unweave.methods import METHODS, Method
 from unweave.methods.contract import Plan, forget_pass, retain_pass
-from unweave.methods.losses import divergence
-from unweave.testing import CONTRACTS, check_method
-from unweave.testing.suite import Subject
 
-FROZEN = "0."
-"""Prefix of the parameters that the masked toys freeze: the first layer."""
-
-
-def on_retain(net, aux, batches, i, key):
-    return cross_entropy(net(batches["retain"].x), batches["retain"].y)
-
-
-def finetune(step=on_retain, **given) -> Method:
-    return Method(step, 1 / 3, 0.1, passes=retain_pass, **given)
+_spec = spec_from_file_location("planted", Path(__file__).with_name("planted.py"))
+wrong = module_from_spec(_spec)
+_spec.loader.exec_module(wrong)
 
 
 @pytest.fixture(scope="module")
@@ -41,29 +30,17 @@ def decaying(toy):
 
 
 def test_the_right_toy_passes_what_the_wrong_ones_fail(contract, toy):
-    contract.check_stacking(finetune, toy)
-    contract.check_reproducible(finetune, toy)
-    contract.check_keys(finetune, toy, matter=True)
-    contract.check_input_untouched(finetune, toy)
-    contract.check_changed(finetune, toy)
-    contract.check_finite(finetune, toy)
-    contract.check_cost(finetune, toy)
-    contract.check_needs(finetune, toy, frozenset({"original", "retain"}))
+    contract.check_stacking(wrong.finetune, toy)
+    contract.check_reproducible(wrong.finetune, toy)
+    contract.check_keys(wrong.finetune, toy, matter=True)
+    contract.check_input_untouched(wrong.finetune, toy)
+    contract.check_changed(wrong.finetune, toy)
+    contract.check_finite(wrong.finetune, toy)
+    contract.check_cost(wrong.finetune, toy)
+    contract.check_needs(wrong.finetune, toy, frozenset({"original", "retain"}))
 
 
 # ---- teachers ----
-
-
-def scrub_taught_by_itself() -> Method:
-    """The teacher is the student: every KL is 0 and what remains is fine-tuning."""
-    method = METHODS.get("scrub").build(epochs=1 / 6, lr=0.1)
-
-    def step(net, aux, batches, i, key):
-        part = batches["forget"] if "forget" in batches else batches["retain"]
-        own = torch.zeros(40, 3).index_put((part.position,), net(part.x).detach())
-        return method.step(net, (own, own), batches, i, key)
-
-    return method._replace(step=step)
 
 
 def test_a_teacher_that_is_the_student_is_caught(contract, memorised):
@@ -74,27 +51,12 @@ def test_a_teacher_that_is_the_student_is_caught(contract, memorised):
         by=0.5,
     )
     with pytest.raises(AssertionError, match="expected a change"):
-        contract.check_moves(scrub_taught_by_itself, memorised, contract.divergence_on("forget"), by=0.5)
-
-
-def scrub_that_optimises_its_teacher() -> Method:
-    """The loss moves the teacher; the student only watches."""
-    method = METHODS.get("scrub").build(epochs=1 / 6, lr=0.1)
-
-    def carry_teacher(net, given, key):
-        return State(net.params, net.buffers), State(net.params, net.buffers)
-
-    def step(net, aux, batches, i, key):
-        part = batches["forget"] if "forget" in batches else batches["retain"]
-        teacher = Net(net.learner, aux, train=False)
-        return divergence(teacher(part.x), net(part.x).detach()).mean()
-
-    return method._replace(step=step, prepare=carry_teacher)
+        contract.check_moves(wrong.scrub_taught_by_itself, memorised, contract.divergence_on("forget"), by=0.5)
 
 
 def test_a_teacher_optimised_in_place_of_the_student_is_caught(contract, memorised):
     with pytest.raises(AssertionError, match="did not change"):
-        contract.check_changed(scrub_that_optimises_its_teacher, memorised)
+        contract.check_changed(wrong.scrub_that_optimises_its_teacher, memorised)
 
 
 # ---- methods that do nothing, the opposite, or too much ----
@@ -102,7 +64,7 @@ def test_a_teacher_optimised_in_place_of_the_student_is_caught(contract, memoris
 
 def test_a_method_that_changes_nothing_is_caught(contract, toy):
     def idle() -> Method:
-        return finetune(lambda net, aux, batches, i, key: 0 * on_retain(net, aux, batches, i, key))
+        return wrong.finetune(lambda net, aux, batches, i, key: 0 * wrong.on_retain(net, aux, batches, i, key))
 
     with pytest.raises(AssertionError, match="model 0 did not change"):
         contract.check_changed(idle, toy)
@@ -121,9 +83,9 @@ def test_an_approximate_method_that_descends_on_s_is_caught(contract, memorised)
 
 def test_a_method_that_reads_more_than_it_declares_is_caught(contract, toy):
     with pytest.raises(AssertionError, match="retain: not as declared"):
-        contract.check_needs(finetune, toy, frozenset({"original"}))
+        contract.check_needs(wrong.finetune, toy, frozenset({"original"}))
     with pytest.raises(AssertionError, match="forget: not as declared"):
-        contract.check_needs(finetune, toy, frozenset({"original", "forget", "retain"}))
+        contract.check_needs(wrong.finetune, toy, frozenset({"original", "forget", "retain"}))
 
 
 def test_a_method_that_hides_its_cost_is_caught(contract, toy):
@@ -145,19 +107,10 @@ def test_a_method_that_hides_its_cost_is_caught(contract, toy):
 # ---- what must stay as it is ----
 
 
-def edits_in_place() -> Method:
-    def prepare(net, given, key):
-        for value in net.params.values():
-            value.mul_(0.5)
-        return State(net.params, net.buffers), ()
-
-    return Method(None, 0.0, 0.0, prepare=prepare)
-
-
 def test_a_method_that_edits_its_input_is_caught(contract, toy):
     victim = toy._replace(originals=contract.copied(toy.originals))
     with pytest.raises(AssertionError, match="originals were changed in place"):
-        contract.check_input_untouched(edits_in_place, victim)
+        contract.check_input_untouched(wrong.edits_in_place, victim)
 
 
 def test_a_method_that_edits_the_data_is_caught(contract, toy):
@@ -167,51 +120,25 @@ def test_a_method_that_edits_the_data_is_caught(contract, toy):
 
     forget = type(toy.forget)(toy.forget.x.clone(), toy.forget.y.clone())
     with pytest.raises(AssertionError, match="data were changed in place"):
-        contract.check_input_untouched(lambda: finetune(prepare=prepare), toy._replace(forget=forget))
-
-
-def frozen(name: str) -> bool:
-    return name.startswith(FROZEN)
-
-
-def mask_of(net: Net) -> dict[str, torch.Tensor]:
-    return {name: torch.full_like(value, 0.0 if frozen(name) else 1.0) for name, value in net.params.items()}
-
-
-def carry_mask(net, given, key):
-    return State(net.params, net.buffers), mask_of(net)
-
-
-def masked_update() -> Method:
-    return finetune(prepare=carry_mask, update_mask=lambda aux: aux)
-
-
-def masked_gradient() -> Method:
-    """The mask zeroes the gradient, as saliency methods often do; weight decay still shrinks everything."""
-
-    def step(net, aux, batches, i, key):
-        net.params = {n: m * net.params[n] + (1 - m) * net.params[n].detach() for n, m in aux.items()}
-        return on_retain(net, aux, batches, i, key)
-
-    return finetune(step, prepare=carry_mask)
+        contract.check_input_untouched(lambda: wrong.finetune(prepare=prepare), toy._replace(forget=forget))
 
 
 def test_a_mask_freezes_whatever_weight_decay_does(contract, toy, decaying):
-    contract.check_mask_freezes(masked_update, toy, frozen)
-    contract.check_mask_freezes(masked_update, decaying, frozen)
+    contract.check_mask_freezes(wrong.masked_update, toy, wrong.frozen)
+    contract.check_mask_freezes(wrong.masked_update, decaying, wrong.frozen)
 
 
 def test_a_mask_on_the_gradient_is_caught_once_there_is_weight_decay(contract, toy, decaying):
-    contract.check_mask_freezes(masked_gradient, toy, frozen)  # nothing to see without it
+    contract.check_mask_freezes(wrong.masked_gradient, toy, wrong.frozen)  # nothing to see without it
     with pytest.raises(AssertionError, match="moved"):
-        contract.check_mask_freezes(masked_gradient, decaying, frozen)
+        contract.check_mask_freezes(wrong.masked_gradient, decaying, wrong.frozen)
 
 
 def test_a_mask_of_ones_is_no_mask(contract, decaying):
-    ones = masked_update()._replace(
+    ones = wrong.masked_update()._replace(
         update_mask=lambda aux: {name: torch.ones_like(value) for name, value in aux.items()}
     )
-    assert contract.same_bits(decaying.edit(lambda: ones).state, decaying.edit(finetune).state)
+    assert contract.same_bits(decaying.edit(lambda: ones).state, decaying.edit(wrong.finetune).state)
 
 
 # ---- randomness ----
@@ -224,7 +151,7 @@ def test_noise_of_a_global_generator_drawn_in_the_factory_is_caught(contract, to
         def step(net, aux, batches, i, key):
             return cross_entropy(net(batches["retain"].x * weight), batches["retain"].y)
 
-        return finetune(step)
+        return wrong.finetune(step)
 
     with pytest.raises(AssertionError, match="same key gives another result"):
         contract.check_reproducible(build, toy)
@@ -233,12 +160,12 @@ def test_noise_of_a_global_generator_drawn_in_the_factory_is_caught(contract, to
 def test_noise_of_a_global_generator_drawn_in_a_step_is_caught(contract, toy):
     def step(net, aux, batches, i, key):
         noise = float(np.random.rand())
-        return noise * on_retain(net, aux, batches, i, key)
+        return noise * wrong.on_retain(net, aux, batches, i, key)
 
     with pytest.raises(AssertionError, match="same key gives another result"):
-        contract.check_reproducible(lambda: finetune(step), toy)
+        contract.check_reproducible(lambda: wrong.finetune(step), toy)
     with pytest.raises(AssertionError, match="depends on the stack"):
-        contract.check_stacking(lambda: finetune(step), toy)
+        contract.check_stacking(lambda: wrong.finetune(step), toy)
 
 
 def test_noise_of_torch_drawn_in_a_step_is_refused(toy):
@@ -247,7 +174,7 @@ def test_noise_of_torch_drawn_in_a_step_is_refused(toy):
         return cross_entropy(net(x + torch.randn_like(x)), batches["retain"].y)
 
     with pytest.raises(RuntimeError, match="random"):
-        toy.edit(lambda: finetune(step))
+        toy.edit(lambda: wrong.finetune(step))
 
 
 def test_a_method_that_ignores_its_key_is_caught(contract, toy):
@@ -278,10 +205,10 @@ def test_a_method_that_ignores_its_key_is_caught(contract, toy):
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_a_model_that_is_not_finite_is_an_error_with_a_remedy(value, toy):
     def step(net, aux, batches, i, key):
-        return value * on_retain(net, aux, batches, i, key)
+        return value * wrong.on_retain(net, aux, batches, i, key)
 
     with pytest.raises(DivergedError, match="3 of 3 models is not finite.*smaller `lr`"):
-        toy.edit(lambda: finetune(step))
+        toy.edit(lambda: wrong.finetune(step))
 
 
 def test_one_diverged_model_of_three_is_enough(toy):
@@ -296,158 +223,3 @@ def test_ascent_at_a_large_rate_diverges_with_an_error(toy):
     learner = replace(toy.learner, spec=replace(toy.learner.spec, recipe=recipe))
     with pytest.raises(DivergedError):
         toy._replace(learner=learner).edit(lambda: METHODS.get("gradient_ascent").build(epochs=1.0, lr=1.0))
-
-
-# ---- all of them by the suite that authors outside have ----
-
-
-def entry(factory, name: str = "finetune", **declared):
-    """A planted factory that declares what the method declares that it spoils."""
-    of = replace(METHODS.get(name).declared, **{"space": {}, **declared})
-
-    def made(*, epochs: float = 1.0) -> Method:
-        method = factory()
-        return method._replace(epochs=method.epochs * min(epochs, 1.0), step=method.step if epochs else None)
-
-    made.__doc__ = METHODS.get(name).factory.__doc__
-    return Entry("planted", made, of)
-
-
-def hides_its_cost() -> Method:
-    method = METHODS.get("ssd").build(alpha=1.5)
-    asked: list[int] = []
-
-    def cost(n_forget, n_retain):
-        asked.append(n_forget)
-        return 0 if len(asked) == 1 else n_forget + n_retain
-
-    return method._replace(prepare_cost=cost)
-
-
-def descends_on_s() -> Method:
-    def step(net, aux, batches, i, key):
-        return cross_entropy(net(batches["forget"].x), batches["forget"].y)
-
-    return Method(step, 1 / 3, 0.05, passes=forget_pass)
-
-
-def blanks_the_labels() -> Method:
-    def prepare(net, given, key):
-        given.forget.y.zero_()
-        return State(net.params, net.buffers), ()
-
-    return finetune(prepare=prepare)
-
-
-def draws_when_built() -> Method:
-    weight = torch.rand(1)
-    return finetune(lambda *given: weight[0] * on_retain(*given))
-
-
-def draws_by_numpy() -> Method:
-    return finetune(lambda *given: float(np.random.rand()) * on_retain(*given))
-
-
-def draws_by_torch() -> Method:
-    return finetune(lambda *given: torch.rand_like(on_retain(*given)) * on_retain(*given))
-
-
-def ignores_its_key() -> Method:
-    def step(net, aux, batches, i, key):
-        return cross_entropy(net(aux[0]), aux[1])
-
-    def prepare(net, given, key):
-        return State(net.params, net.buffers), (given.retain.x + 0, given.retain.y + 0)
-
-    return Method(step, 1 / 3, 0.1, prepare=prepare, passes=lambda plan: retain_pass(Plan(1, 1, 1)))
-
-
-def orders_its_tensors() -> Method:
-    """It names a tensor by its place."""
-
-    def step(net, aux, batches, i, key):
-        return on_retain(net, aux, batches, i, key) + 0.1 * next(iter(net.params.values())).square().sum()
-
-    return finetune(step)
-
-
-def is_not_finite() -> Method:
-    return finetune(lambda *given: torch.nan * on_retain(*given))
-
-
-def writes_into_the_model() -> Method:
-    one_shot = edits_in_place()
-    return one_shot._replace(step=on_retain, epochs=1 / 3, lr=0.1, passes=retain_pass)
-
-
-BROKEN = {
-    "teacher": (scrub_taught_by_itself, "scrub", "forget: not as declared"),
-    "student": (scrub_that_optimises_its_teacher, "scrub", "model 0 did not change"),
-    "idle": (lambda: finetune(lambda *given: 0 * on_retain(*given)), "finetune", "model 0 did not change"),
-    "descent": (descends_on_s, "gradient_ascent", "the mean loss of S fell"),
-    "cost": (hides_its_cost, "ssd", "the recorded cost is"),
-    "in place": (writes_into_the_model, "finetune", "originals were changed in place"),
-    "labels": (blanks_the_labels, "finetune", "data were changed in place"),
-    "mask": (masked_gradient, "finetune", "stays without weight decay, and with it it moved"),
-    "built": (draws_when_built, "finetune", "the same key gives another result"),
-    "numpy": (draws_by_numpy, "finetune", "the same key gives another result"),
-    "torch": (draws_by_torch, "finetune", "raised RuntimeError"),
-    "key": (ignores_its_key, "finetune", "keys do not matter"),
-    "tensors": (orders_its_tensors, "finetune", "the order of the tensors"),
-    "nan": (is_not_finite, "finetune", "is not finite"),
-}
-
-
-@pytest.mark.parametrize("planted", BROKEN)
-def test_check_method_catches_every_one_and_says_how_to_mend_it(planted):
-    factory, name, said = BROKEN[planted]
-    with pytest.raises(AssertionError) as caught:
-        check_method(entry(factory, name))
-    assert said in str(caught.value), caught.value
-    assert "To mend it: " in str(caught.value) and "planted breaks" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("needs", "said"),
-    [({"original"}, "retain: not as declared"), ({"original", "forget", "retain"}, "forget: not as declared")],
-)
-def test_check_method_catches_wrong_needs(needs, said):
-    with pytest.raises(AssertionError, match=said):
-        check_method(entry(finetune, needs=frozenset(needs)))
-
-
-@pytest.mark.parametrize(
-    ("declared", "said"),
-    [
-        ({"cite": "Me 2026"}, "no citation"),
-        ({"equation": ""}, "no equation"),
-        ({"identity": {"strength": 0.0}}, "does not exist: strength"),
-        ({"space": {"epochs": (2.0, 3.0)}}, "the default of epochs lies outside"),
-        ({"needs": frozenset({"retain"})}, "needs are of"),
-    ],
-)
-def test_check_method_catches_wrong_declarations(declared, said):
-    contract = next(one for one in CONTRACTS if "documented" in one.promise)
-    subject = Subject(entry(finetune, **declared), {}, chance=True)
-    with pytest.raises(AssertionError, match=said):
-        contract.check(subject)
-
-
-def test_check_method_passes_the_right_toy_and_takes_names_and_functions():
-    check_method(entry(finetune))
-    check_method(METHODS.get("ssd").factory, strong={"alpha": 1.5}, chance=False)
-    check_method("noop", chance=False)
-    with pytest.raises(AssertionError, match="on_retain is not registered.*@unweave.methods.method"):
-        check_method(on_retain)
-    with pytest.raises(UserError, match="Unknown method `nop`. Did you mean `noop`"):
-        check_method("nop")
-
-
-def test_the_suite_needs_no_pytest_and_holds_without_assertions():
-    code = (
-        "import sys; from unweave.testing import check_method\n"
-        "try: check_method('ssd', strong={'alpha': 1.5})\n"
-        "except AssertionError as error: print(str(error).splitlines()[0], 'pytest' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True, timeout=300)
-    assert done.stdout == f"ssd breaks 1 of {len(CONTRACTS)} promises. False\n", done.stderr

@@ -59,6 +59,7 @@ CALLS = {
     "off_line_squared": lambda f, rng, n: f(rng.random(n), rng.random(n), gap=rng.random(n) + 0.1),
     "affine_weights": lambda f, rng, n: f(**of_triangle(rng, n)),
     "tow": lambda f, rng, n: f(*(metrics.Rates(*rng.random((3, n))) for _ in range(2))),
+    "tow_mia": lambda f, rng, n: f(*(metrics.Rates(*rng.random((3, n))) for _ in range(2))),
     "excess": lambda f, rng, n: f(rng.random(n), rng.random(n), margin=0.1),
 }
 

@@ -146,6 +146,15 @@ def test_the_scatter_of_the_references_is_in_the_leave_outs():
     assert given[0] == 1.0 and (given < 0.95).any()
 
 
+def test_a_reference_is_not_part_of_the_mean_that_it_is_held_against():
+    """References at .4 and .6: beside the other alone each has .8; beside the mean of both it had .9."""
+    references, ids = rates([0.4, 0.6], [1, 1], [1, 1]), np.arange(2)
+    all_in = np.ones((1, 2))
+    apart = tow_leave_outs(references, references, all_in, all_in, blocks=ids, reference_blocks=ids)
+    np.testing.assert_allclose(apart, [0.8])
+    np.testing.assert_allclose(tow_leave_outs(references, references, all_in, all_in), [0.9])
+
+
 # ---- refusals ----
 
 
@@ -170,6 +179,11 @@ def test_leave_outs_that_do_not_fit_are_refused():
         (np.ones((2, 3)), np.ones((2, 2))),
         (np.ones((2, 2)), np.ones((2, 3))),
         (np.array([[1.0, 1.0], [0.0, 0.0]]), np.ones((2, 2))),
+        (np.ones((2, 2)), np.array([[1.0, 1.0], [0.0, 0.0]])),
     ):
         with pytest.raises(UserError):
             tow_leave_outs(own, own, weights, others)
+    both, ids = np.ones((1, 2)), np.zeros(2, dtype=np.int64)
+    for blocks, of_references in ((ids, ids), (ids, None), (ids[:1], ids)):
+        with pytest.raises(UserError):
+            tow_leave_outs(own, own, both, both, blocks=blocks, reference_blocks=of_references)

@@ -109,3 +109,36 @@ def test_of_an_opaque_learner_the_same_is_kept(tmp_path):
     assert found.predicted.shape == found.phi.shape == (3, 200 + len(asked.y))
     own = found.predicted[:, :200] == assembly.setting.y
     assert own[found.inside].mean() > own[~found.inside].mean()
+
+
+def answers_of(setting, asked, store, models):
+    return read_answers(store, setting, SubsetPlan(models, 0.5, 3), asked)
+
+
+def count_trained(setting, asked, store, models) -> list[int]:
+    plan = SubsetPlan(models, 0.5, 3)
+    return [ensure_block(store, setting, plan, asked, block) for block in blocks(plan)]
+
+
+def test_more_and_fewer_models_train_only_what_is_missing(tiny, tmp_path, small_blocks):
+    setting, asked = tiny
+    store, alone = Store(tmp_path / "grown"), Store(tmp_path / "alone")
+    assert count_trained(setting, asked, store, 4) == [3, 1]
+    assert count_trained(setting, asked, store, 5) == [0, 1]
+    assert count_trained(setting, asked, store, 7) == [0, 1, 1]
+    assert count_trained(setting, asked, store, 2) == [0]
+    assert count_trained(setting, asked, store, 4) == count_trained(setting, asked, store, 5) == [0, 0]
+    for models in (2, 4, 7):
+        grown, whole = (answers_of(setting, asked, one, models) for one in (store, alone))
+        assert np.array_equal(grown.predicted, whole.predicted) and np.array_equal(grown.inside, whole.inside)
+        np.testing.assert_allclose(grown.phi, whole.phi, atol=1e-3)
+
+
+def test_a_part_that_is_damaged_is_trained_anew(tiny, tmp_path, small_blocks):
+    setting, asked = tiny
+    store = Store(tmp_path)
+    before = answers_of(setting, asked, store, 4)
+    part = store.paths(key_of(room.block_fields(setting, SubsetPlan(4, 0.5, 3), asked, range(3, 4))))[0]
+    part.write_bytes(part.read_bytes()[:-1] + b"?")
+    assert count_trained(setting, asked, store, 6) == [0, 3]
+    np.testing.assert_allclose(answers_of(setting, asked, store, 4).phi, before.phi, atol=1e-3)

@@ -73,8 +73,8 @@ def test_it_survives_json_and_nothing_is_trained_twice(found, store):
     again = diagnose(MISLABELLED, use="mislabelled", models=40, store=store, workers=1, on_message=said.append)
     assert not said
     more = diagnose(MISLABELLED, models=140, store=store, workers=1, on_message=said.append)
-    assert more.cost["models_trained"] == 140  # a block of 100 in place of one of 40, and one of 40
-    assert re.fullmatch(r"To be trained: the work of 98 models, about [\d.]+ (s|min) with 1 worker\.", said[0])
+    assert more.cost["models_trained"] == 100  # 60 more in the first block, and 40 of the next
+    assert re.fullmatch(r"To be trained: the work of 70 models, about [\d.]+ (s|min) with 1 worker\.", said[0])
     assert again.cost["models_trained"] == 0 and found.cost["models_trained"] == 40 + 18
     assert replace(again, cost=found.cost) == found
 
@@ -101,7 +101,7 @@ def test_what_everyone_knows_is_a_no_op_to_untrain(tmp_path):
 
 def test_bad_input_is_one_message(tmp_path):
     for change, message in (
-        ({"use": "privcy"}, "Unknown use 'privcy'. Expected one of: privacy"),
+        ({"use": "privcy"}, "Unknown use `privcy`. Did you mean `privacy`"),
         ({"models": 3}, "`models` is 3; expected at least 20"),
         ({"share": 1.0}, "`share` is 1.0; expected a part of D"),
     ):

@@ -12,6 +12,8 @@ from unweave.attacks.lira import lira_online as lira_online
 from unweave.attacks.lira import log_likelihood_ratio as log_likelihood_ratio
 from unweave.attacks.lira import log_tail as log_tail
 from unweave.attacks.lira import shadow_law as shadow_law
+from unweave.attacks.logistic import ToldApart as ToldApart
+from unweave.attacks.logistic import logistic_attack as logistic_attack
 from unweave.attacks.population import Cut as Cut
 from unweave.attacks.population import fit_cut as fit_cut
 from unweave.attacks.population import population_attack as population_attack

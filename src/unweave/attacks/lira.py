@@ -6,6 +6,7 @@ carry block ids, as elsewhere in unweave; models of one id depend on each other.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -188,9 +189,9 @@ def lira_online(
     """
     _check(targets, shadows, inside, target_blocks, shadow_blocks)
     scores = np.empty(targets.shape)
-    for k, apart in enumerate(target_blocks[:, None] != shadow_blocks):
+    for asked, apart in _with_the_same_shadows(target_blocks, shadow_blocks):
         laws = [shadow_law(shadows, side & apart[:, None], spread=spread) for side in (inside, ~inside)]
-        scores[k] = log_likelihood_ratio(targets[k : k + 1], *laws)[0]
+        scores[asked] = log_likelihood_ratio(targets[asked], *laws)
     return scores
 
 
@@ -244,10 +245,20 @@ def lira_offline(
     """
     _check(targets, shadows, inside, target_blocks, shadow_blocks)
     scores = np.empty(targets.shape)
-    for k, apart in enumerate(target_blocks[:, None] != shadow_blocks):
+    for asked, apart in _with_the_same_shadows(target_blocks, shadow_blocks):
         law = shadow_law(shadows, ~inside & apart[:, None], spread=spread)
-        scores[k] = log_tail(targets[k : k + 1], law, student=student)[0]
+        scores[asked] = log_tail(targets[asked], law, student=student)
     return scores
+
+
+def _with_the_same_shadows(target_blocks: Blocks, shadow_blocks: Blocks) -> Iterator[tuple[Blocks, Inside]]:
+    """Targets that are scored by the same shadow models, with these models: a law is made once for all of them."""
+    which: dict[bytes, list[int]] = {}
+    patterns = target_blocks[:, None] != shadow_blocks
+    for number, apart in enumerate(patterns):
+        which.setdefault(apart.tobytes(), []).append(number)
+    for numbers in which.values():
+        yield np.array(numbers), patterns[numbers[0]]
 
 
 def _log_density(phi: Floats, law: Law) -> Floats:

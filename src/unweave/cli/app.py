@@ -94,6 +94,16 @@ def compare(
             metavar="R",
         ),
     ] = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Metric or attack to measure as well: NAME[:AIM][@GROUP], with commas, all or none. Repeatable.",
+            metavar="NAMES",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Measure also what does not apply; it is marked as forced.")
+    ] = False,
     out: Out = None,
     store: ModelStore = None,
     workers: Workers = None,
@@ -126,6 +136,8 @@ def compare(
             methods=methods,
             equal_cost=equal_cost,
             equal_rise=equal_rise,
+            measures=measure,
+            force=force,
             out=out,
             store=store,
             workers=workers,
@@ -159,6 +171,17 @@ def diagnose(
             metavar="copies|FILE",
         ),
     ] = None,
+    proxies: Annotated[
+        str | None,
+        typer.Option(help="Cheap proxies to hold against memorization: names, or all.", metavar="NAMES"),
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            help="Look for the cheapest sufficient method among these: names, default (as in compare) or all.",
+            metavar="NAMES",
+        ),
+    ] = None,
     out: Out = None,
     store: ModelStore = None,
     workers: Workers = None,
@@ -184,6 +207,8 @@ def diagnose(
             models=models,
             share=share,
             together=together,
+            proxies=proxies,
+            methods=methods,
             out=out,
             store=store,
             workers=workers,
@@ -350,15 +375,20 @@ def list_(
 
 @app.command()
 def cite(
-    methods: Annotated[list[str], typer.Argument(help="Names of methods, or all.", metavar="METHOD...")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            help="Names of methods, metrics, attacks or estimates of influence, or all methods.", metavar="NAME..."
+        ),
+    ],
     plugin: Plugin = None,
     debug: Debug = False,
 ) -> None:
-    """Print the BibTeX entries of the sources of methods, and of unweave."""
+    """Print the BibTeX entries of the sources of methods, metrics, attacks, and of unweave."""
     with reported(debug):
         from unweave.cli.cite import run_cite
 
-        run_cite(methods, plugins=plugin or [])
+        run_cite(names, plugins=plugin or [])
 
 
 @app.command()

@@ -7,6 +7,6 @@ from pathlib import Path
 from unweave.study import bibtex
 
 
-def run_cite(methods: list[str], *, plugins: list[Path]) -> None:
+def run_cite(names: list[str], *, plugins: list[Path]) -> None:
     """Print the entries, ready for a file of BibTeX."""
-    print(bibtex(methods, plugins=plugins), end="")
+    print(bibtex(names, plugins=plugins), end="")

@@ -20,16 +20,19 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from unweave._errors import SpecError, UserError
+from unweave._errors import UserError
 from unweave.cli.files import check_file, write_file
-from unweave.cli.options import printable
+from unweave.cli.options import names_in, printable, refuse_twice
 from unweave.records import result_to_json
 from unweave.report import print_result
 from unweave.study import Spec, assemble, check_out, read_spec, run_spec, trusted_files
+from unweave.study.asked import read_measures
 from unweave.study.choices import Fair
 from unweave.study.compare import Message
 from unweave.study.compare import Progress as Tell
 from unweave.study.device import check_engine
+from unweave.study.gate import asked_of
+from unweave.study.given import no_checkpoint
 from unweave.study.plugins import methods_of, plugins_of
 
 _STAGES = {
@@ -38,6 +41,7 @@ _STAGES = {
     "measure": "measuring",
     "subsets": "training on parts",
     "edit": "editing the model",
+    "proxies": "computing proxies",
 }
 
 
@@ -49,6 +53,8 @@ def run_compare(
     methods: str | None,
     equal_cost: float | None,
     equal_rise: float | None,
+    measures: list[str] | None,
+    force: bool,
     out: Path | None,
     store: Path | None,
     workers: int | None,
@@ -61,14 +67,11 @@ def run_compare(
     quiet: bool,
 ) -> None:
     """Read the spec, run it, print the table and write the files."""
-    names = None if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
-    if names == []:
-        raise SpecError("--methods is empty; expected names separated by commas.")
-    once = {"methods": names, "seed": seed, "workers": workers, "device": device, "engine": engine}
-    keys = {option: option for option in once} | {"equal-cost": "fair.cost", "equal-rise": "fair.rise"}
-    for option, given in {**once, "equal-cost": equal_cost, "equal-rise": equal_rise}.items():
-        if given is not None and any(one.partition("=")[0].strip() == keys[option] for one in settings):
-            raise SpecError(f"Give --{option} or --set {keys[option]}=…, not both.")
+    names = None if methods is None else names_in(methods, "--methods")
+    once = {"methods": names, "measure": measures, "seed": seed, "workers": workers}
+    once |= {"device": device, "engine": engine, "equal-cost": equal_cost, "equal-rise": equal_rise}
+    keys = {"measure": "measures", "equal-cost": "fair.cost", "equal-rise": "fair.rise"}
+    refuse_twice(settings, once, keys)
     if seed is not None:
         settings = [*settings, f"seed={seed}"]
     if workers is not None:
@@ -77,7 +80,9 @@ def run_compare(
     wanted = replace(wanted, out=out or wanted.out, store=store or wanted.store, trust_code=tuple(trust_code))
     fair = Fair(*(new or old for new, old in ((equal_cost, wanted.fair.cost), (equal_rise, wanted.fair.rise))))
     wanted = replace(wanted, fair=fair, device=device or wanted.device, engine=engine or wanted.engine)
-    wanted = replace(wanted, plugins=tuple(plugins))
+    wanted = replace(wanted, plugins=tuple(plugins), force=force or wanted.force)
+    if measures is not None:
+        wanted = replace(wanted, measures=read_measures(measures))
     folder = wanted.out or new_folder()
     _check(wanted)
     check_out(folder)
@@ -109,10 +114,10 @@ def _check(spec: Spec) -> None:
     """Refuse bad input before any folder is made; the run itself meets what is assembled here again."""
     with plugins_of(spec.plugins) as names:
         methods_of(spec, names)
+    no_checkpoint(spec.cases, "compare")
     check_engine(spec.engine, spec.device)
     trusted = trusted_files(spec.trust_code)
-    for case in spec.cases:
-        assemble(case, trusted=trusted)
+    asked_of(spec.measures, [assemble(case, trusted=trusted) for case in spec.cases], force=spec.force)
 
 
 @contextmanager

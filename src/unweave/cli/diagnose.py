@@ -9,10 +9,13 @@ from rich.console import Console
 
 from unweave.cli.compare import new_folder, progress
 from unweave.cli.files import check_file, write_file
+from unweave.cli.one_case import one_case
+from unweave.cli.options import names_in
 from unweave.records.diagnosis import diagnosis_to_json
 from unweave.report.diagnosis import diagnosis_page, print_diagnosis
-from unweave.study import check_out, read_spec
+from unweave.study import check_out
 from unweave.study.diagnose import Wanted, prepare, run_diagnose
+from unweave.study.proxies import proxies_named
 
 
 def run_diagnosis(
@@ -24,6 +27,8 @@ def run_diagnosis(
     models: int,
     share: float,
     together: str | None,
+    proxies: str | None,
+    methods: str | None,
     out: Path | None,
     store: Path | None,
     workers: int | None,
@@ -33,14 +38,11 @@ def run_diagnosis(
     quiet: bool,
 ) -> None:
     """Read the case, train what a diagnosis needs, print it and write the JSON."""
-    if seed is not None:
-        settings = [*settings, f"seed={seed}"]
-    if workers is not None:
-        settings = [*settings, f"workers={workers}"]
-    named = [case] if case is not None else [] if spec is not None else ["digits-mislabel"]
-    wanted = read_spec(spec, cases=named, settings=settings)
+    names = None if methods is None else names_in(methods, "--methods")
+    ranked = () if proxies is None else proxies_named(names_in(proxies, "--proxies"))
+    wanted = one_case(spec, case, settings, seed=seed, workers=workers, methods=names, default="digits-mislabel")
     wanted = replace(wanted, store=store or wanted.store, trust_code=tuple(trust_code))
-    asked = Wanted(models, share, use, together)
+    asked = Wanted(models, share, use, together, ranked)
     prepare(wanted, asked)
     folder = out or wanted.out or new_folder()
     check_out(folder)

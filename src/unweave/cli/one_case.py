@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unweave._errors import SpecError
+from unweave.cli.options import refuse_twice
 from unweave.study import Spec, read_spec
 
 
@@ -17,6 +18,7 @@ def one_case(
     seed: int | None = None,
     workers: int | None = None,
     default: str | None = None,
+    methods: Sequence[str] | None = None,
     forget_ids: Sequence[int | str] | None = None,
 ) -> Spec:
     """Read a spec, or a registered case, with `--set`, `--seed` and `--workers`.
@@ -24,12 +26,10 @@ def one_case(
     Raises:
         SpecError: for what is wrong with it, an option given twice, or no case at all.
     """
-    for key, given in (("seed", seed), ("workers", workers)):
-        if given is not None and any(one.partition("=")[0].strip() == key for one in settings):
-            raise SpecError(f"Give --{key} or --set {key}=…, not both.")
-        if given is not None:
-            settings = [*settings, f"{key}={given}"]
+    refuse_twice(settings, {"seed": seed, "workers": workers, "methods": methods})
+    options = {"seed": seed, "workers": workers}
+    settings = [*settings, *(f"{key}={given}" for key, given in options.items() if given is not None)]
     if spec is None and case is None and default is None:
         raise SpecError("No case: give a file SPEC.toml with data, `forget.ids` and the model, or --case NAME.")
     named = [case] if case is not None else [] if spec is not None else [str(default)]
-    return read_spec(spec, cases=named, settings=settings, forget_ids=forget_ids)
+    return read_spec(spec, cases=named, settings=settings, methods=methods, forget_ids=forget_ids)

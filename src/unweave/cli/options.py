@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from unweave._errors import CorruptObjectError, StoreError, UnweaveError
+from unweave._errors import CorruptObjectError, SpecError, StoreError, UnweaveError
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write JSON to this file.", metavar="PATH")]
@@ -39,6 +39,41 @@ ModelStore = Annotated[
 Workers = Annotated[int | None, typer.Option(help="Worker processes; default: one per core.", metavar="N")]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything random.", metavar="N")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no tables.")]
+
+
+def names_in(given: str, option: str) -> list[str]:
+    """Names separated by commas.
+
+    Raises:
+        SpecError: if there are none.
+
+    Example:
+        >>> names_in("noop, scrub", "--methods")
+        ['noop', 'scrub']
+    """
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if not names:
+        raise SpecError(f"{option} is empty; expected names separated by commas.")
+    return names
+
+
+def refuse_twice(
+    settings: Sequence[str], given: Mapping[str, object], keys: Mapping[str, str] | None = None
+) -> None:
+    """Refuse what is given by an option and by --set as well: nobody knows which of the two is meant.
+
+    Args:
+        settings: All of --set.
+        given: Values of options by name; None = not given.
+        keys: The key that an option sets, where its name is another.
+
+    Raises:
+        SpecError: with the option and the key.
+    """
+    for option, value in given.items():
+        key = (keys or {}).get(option, option)
+        if value is not None and any(one.partition("=")[0].strip() == key for one in settings):
+            raise SpecError(f"Give --{option} or --set {key}=…, not both.")
 
 
 @contextmanager

@@ -22,20 +22,6 @@ Flags = NDArray[np.bool_]
 
 _AT_ONCE = 2**24  # logits in memory at a time
 
-DIRECTION: dict[str, int] = {
-    "confidence": -1,
-    "accuracy": -1,
-    "maximum": -1,
-    "entropy": 1,
-    "forgetting": 1,
-    "el2n": 1,
-    "curvature": 1,
-    "holdout": 1,
-    "self-influence": 1,
-}
-"""Sign of the rank correlation of each proxy with memorization: an example known by heart is learned late, and is
-believed less on the way."""
-
 
 class Recorded(NamedTuple):
     """What K models said of all n examples of D after each epoch, 17 bytes for each.
@@ -56,7 +42,7 @@ class Recorded(NamedTuple):
 
 
 class LearningEvents(NamedTuple):
-    """Means over epochs and models, all [n]; `DIRECTION` has the sign of each against memorization.
+    """Means over epochs and models, all [n]; `ranking.DIRECTION` has the sign of each against memorization.
 
     Attributes:
         confidence: Probability of the label, 0…1; low = learned late, as what is memorized.

@@ -20,7 +20,7 @@ from unweave.methods.per_example import flatten
 
 # Parameters up to which the Gauss-Newton matrix is written down; it pays for more where it is solved for every
 # training example, until it takes a quarter of a gibibyte.
-_SMALL, _SMALL_WITH_OWN = 2048, 5792
+_SMALL, MOST_EXACT = 2048, 5792
 _AT_ONCE = 2**25  # numbers in memory of what is solved for at once
 
 
@@ -86,7 +86,7 @@ def influence_functions(
     count = 0
     for count, net in enumerate(nets(learner, stacked), 1):  # noqa: B007 - how many there were
         x, u = of_loss(net, train)
-        exact = numbers(net) <= (_SMALL_WITH_OWN if own else _SMALL)
+        exact = numbers(net) <= (MOST_EXACT if own else _SMALL)
         solver = _exactly if exact else partial(_by_conjugate_gradients, iterations=iterations)
         solve, size = solver(net, x, damping=decay + damping)
         pull = decay * flatten(net.params)

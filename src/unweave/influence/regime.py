@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
+
+from unweave._types import Level, RegimeName
 
 HIGH_SELF = 0.25
 """Mean memorization of S from which it counts as known by heart (Feldman & Zhang 2020)."""
 HIGH_CROSS = 0.05
 """Change of a group's accuracy without S, in either direction, from which S counts as influencing it."""
-
-Level = Literal["high", "low", "undecided"]
-Name = Literal["no-op", "S alone", "S and others", "others alone", "undecided"]
 
 
 class Range(NamedTuple):
@@ -37,11 +36,11 @@ class Regime(NamedTuple):
     self_level: Level
     cross_level: Level
     groups: tuple[str, ...]
-    name: Name
+    name: RegimeName
     text: str
 
 
-_TEXTS: dict[Name, str] = {
+_TEXTS: dict[RegimeName, str] = {
     "no-op": "Untraining is a no-op here: without S a model predicts S and all groups as it does with it.",
     "S alone": "Untraining makes S wrong and changes nothing else: S is known by heart and teaches nothing else.",
     "S and others": "Untraining makes S wrong and changes how others are predicted: {groups}.",
@@ -86,7 +85,7 @@ def regime_of(memorization: Range, on_forget: Range, joint: Mapping[str, Range])
     groups = tuple(name for name, one in levels.items() if one == "high")
     unsure = [name for name, one in levels.items() if one == "undecided"]
     cross: Level = "high" if groups else "undecided" if unsure else "low"
-    named: dict[tuple[Level, Level], Name] = {
+    named: dict[tuple[Level, Level], RegimeName] = {
         ("low", "low"): "no-op",
         ("high", "low"): "S alone",
         ("high", "high"): "S and others",

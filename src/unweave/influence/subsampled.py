@@ -127,12 +127,31 @@ def mean_leave_outs(inside: Inside, value: Floats) -> Floats:
         >>> mean_leave_outs(inside, np.array([[1.0], [0.0], [0.0], [0.0]])).tolist()
         [0.5, 0.0, 1.0, 0.5, 0.5]
     """
+    found = self_leave_outs(inside, value)
+    known = np.isfinite(found).all(0)
+    return found[:, known].mean(1) if known.any() else np.full(len(found), np.nan)
+
+
+def self_leave_outs(inside: Inside, value: Floats) -> Floats:
+    """Memorization of each example, with all models and without each.
+
+    Args:
+        inside: As in `self_influence` [t, s].
+        value: As there [t, s].
+
+    Returns:
+        [1 + t, s]: mem(i) of all models, then of all but model k; NaN where all of these were trained with the
+        example, or all without it.
+
+    Example:
+        >>> inside = np.array([[True], [True], [False], [False]])
+        >>> self_leave_outs(inside, np.array([[1.0], [0.0], [0.0], [0.0]])).ravel().tolist()
+        [0.5, 0.0, 1.0, 0.5, 0.5]
+    """
     means: list[Floats] = []
     for one in (inside, ~inside):
         total, models = (one * value).sum(0), one.sum(0)
         left = models - one
         with np.errstate(invalid="ignore", divide="ignore"):
             means.append(np.vstack([total / models, (total - one * value) / left]))
-    found = means[0] - means[1]
-    known = np.isfinite(found).all(0)
-    return found[:, known].mean(1) if known.any() else np.full(len(found), np.nan)
+    return means[0] - means[1]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unweave._errors import UserError
-from unweave._gate import BOTH
-from unweave.metrics.accuracy import leave_out_means
+from unweave._gate import AIMS, BOTH, Aim, Group
 from unweave.metrics.contract import metric
+from unweave.metrics.distances import admissible_pairs
 
 Floats = NDArray[np.float64]
 
@@ -19,7 +20,8 @@ class Rates(NamedTuple):
     """What is compared: a number in 0..1 per model on each of three sets [K].
 
     Attributes:
-        forget: Accuracy on S, or for ToW-MIA the share of S that an attack takes for examples never trained on.
+        forget: Accuracy on S, or on another group of the behaviour; for ToW-MIA the share of it that an attack
+            takes for members.
         retain: Accuracy on D∖S.
         test: Accuracy on test data.
     """
@@ -29,6 +31,34 @@ class Rates(NamedTuple):
     test: Floats
 
 
+_COUNTED_ALREADY = "Examples without the behaviour enter with the other two sets already: ask it where it shows."
+_ON_THE_BEHAVIOUR: Mapping[Aim, Mapping[Group, str]] = {
+    aim: {"retain": _COUNTED_ALREADY, "test": _COUNTED_ALREADY} for aim in AIMS
+}
+_OF_AN_ATTACK: Mapping[Aim, Mapping[Group, str]] = {
+    "untraining": {
+        **_ON_THE_BEHAVIOUR["untraining"],
+        "unseen": "No model was trained on these examples: they are not members, whatever the method did.",
+    },
+    "unlearning": {
+        **_ON_THE_BEHAVIOUR["unlearning"],
+        "forget": "Membership inference on S says nothing about unlearning: S may have been untrained while the "
+        "behaviour lives on in what B∖S taught.",
+    },
+}
+
+
+@metric(
+    name="tow_mia",
+    aims=BOTH,
+    needs={"logits", "labels", "clean labels", "reference", "population"},
+    better="higher",
+    unit="none",
+    bounds=(0.0, 1.0),
+    cite="zhao2024what",
+    not_on=_OF_AN_ATTACK,
+    what="ToW with the success of the population attack on S in place of the accuracy on S.",
+)
 @metric(
     name="tow",
     aims=BOTH,
@@ -37,6 +67,8 @@ class Rates(NamedTuple):
     unit="none",
     bounds=(0.0, 1.0),
     cite="zhao2024what",
+    not_on=_ON_THE_BEHAVIOUR,
+    what="How near accuracies on S, D∖S and test data are to those of the reference, as one product.",
 )
 def tow(models: Rates, references: Rates) -> Floats:
     """Tug of war of each model: the product of how near it is to its reference on S, D∖S and test data.
@@ -47,7 +79,8 @@ def tow(models: Rates, references: Rates) -> Floats:
     do not cancel: too high and too low are equally far. Accuracies of single models scatter, so that a reference
     itself has less than 1: fresh references, by the same function, show what can be reached.
 
-    With the success of an attack on S in place of the accuracy there, for models and references, it is ToW-MIA.
+    With the success of an attack on S in place of the accuracy there, for models and references, it is ToW-MIA:
+    the share that is called members, or not members, which gives the same number.
 
     Args:
         models: Rates of K models, in 0..1.
@@ -61,7 +94,8 @@ def tow(models: Rates, references: Rates) -> Floats:
         UserError: the shapes do not fit, there is no reference, or a rate is not in 0..1, as percents are not.
 
     Source: Zhao et al. (2024), arXiv 2406.01257, ToW and ToW-MIA; the released analysis.py. Deviation: the
-    reference is the mean of many and not one retrained model of the same seed, which would add its own scatter.
+    reference is the mean of many and not one retrained model of the same seed, which would add its own scatter. In
+    their ToW-MIA the attack is a support vector machine on confidences.
 
     Example:
         >>> one = np.array([0.5]), np.array([0.9]), np.array([0.9])
@@ -75,22 +109,34 @@ def tow(models: Rates, references: Rates) -> Floats:
     return np.prod([1 - np.abs(own - mean) for own, mean in zip(models, means, strict=True)], axis=0)
 
 
-def tow_leave_outs(models: Rates, references: Rates, weights: Floats, reference_weights: Floats) -> Floats:
+def tow_leave_outs(
+    models: Rates,
+    references: Rates,
+    weights: Floats,
+    reference_weights: Floats,
+    *,
+    blocks: NDArray[np.integer] | None = None,
+    reference_blocks: NDArray[np.integer] | None = None,
+) -> Floats:
     """Mean ToW over models, for every leave-out at once: that the references scatter counts as well.
 
-        ToW_i = Σ_k w[i, k]·ToW_k(ā_i) / Σ_k w[i, k],   ā_i the mean of the references in leave-out i
+        ToW_i = Σ_k w[i, k]·ToW_k(ā_ik) / Σ_k w[i, k],   ā_ik the mean of the references in leave-out i that do
+        not depend on model k
 
     Args:
         models: Rates of K models, in 0..1.
         references: Rates of the models of the aim's reference [R].
         weights: [1+L, K] inclusion 0/1 of each model in each leave-out.
         reference_weights: [1+L, R] the same of the references.
+        blocks: [K] block ids; a model is compared with references of other ids alone, so that a reference is not
+            part of the mean that it is held against. Give both or neither; neither: all are independent.
+        reference_blocks: [R] block ids of the references.
 
     Returns:
         [1+L] in 0..1, for a jackknife by the design that made the weights.
 
     Raises:
-        UserError: as `tow` and `leave_out_means` do, or the leave-outs are not as many.
+        UserError: as `tow` does, the leave-outs are not as many, or one leaves no independent reference in.
 
     Source: as of `tow`.
 
@@ -106,14 +152,24 @@ def tow_leave_outs(models: Rates, references: Rates, weights: Floats, reference_
             f"Expected as many leave-outs of models as of references, got {len(weights)} and "
             f"{len(reference_weights)}."
         )
-    means = [leave_out_means(rates, reference_weights) for rates in references]
-    each = [1 - np.abs(own[None] - mean[:, None]) for own, mean in zip(models, means, strict=True)]
-    values, held = np.prod(each, axis=0), weights.sum(axis=1)
-    if weights.shape[1] != values.shape[1] or (held <= 0).any():
+    own = np.arange(len(models.forget)) if blocks is None else blocks
+    other = own.max(initial=0) + 1 + np.arange(len(references.forget)) if blocks is None else reference_blocks
+    if other is None or len(own) != len(models.forget) or len(other) != len(references.forget):
+        raise UserError("Expected a block id of each model and of each reference, or of neither.")
+    independent = admissible_pairs(own, other).astype(np.float64)
+    if weights.shape[1] != len(own) or reference_weights.shape[1] != len(other) or (weights.sum(1) <= 0).any():
         raise UserError(
-            f"Expected weights [leave-outs, {values.shape[1]} models] that leave some in, got {weights.shape}."
+            f"Expected weights [leave-outs, {len(own)}] that leave some in and [leave-outs, {len(other)}] of the "
+            f"references, got {weights.shape} and {reference_weights.shape}."
         )
-    return (weights * values).sum(axis=1) / held
+    among = reference_weights @ independent.T
+    if (among <= 0).any():
+        raise UserError("Expected an independent reference in every leave-out, got none: use more models.")
+    values = np.ones(among.shape)
+    for of_models, of_references in zip(models, references, strict=True):
+        mean = (reference_weights * of_references) @ independent.T / among
+        values *= 1 - np.abs(of_models - mean)
+    return (weights * values).sum(axis=1) / weights.sum(axis=1)
 
 
 def _check(rates: Rates) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from unweave._errors import UserError
+from unweave._errors import UnknownNameError
 
 
 class Use(NamedTuple):
@@ -32,12 +32,12 @@ def use_of(name: str) -> Use:
     """A use case by its name.
 
     Raises:
-        UserError: for a name that is not known.
+        UnknownNameError: for a name that is not known; near ones are offered.
 
     Example:
         >>> use_of("privacy").aim, use_of("backdoor").aim
         ('untraining', 'unlearning')
     """
     if name not in USES:
-        raise UserError(f"Unknown use {name!r}. Expected one of: {', '.join(USES)}.")
+        raise UnknownNameError("use", name, USES)
     return USES[name]

@@ -21,6 +21,7 @@ from unweave.records.schema import Group as Group
 from unweave.records.schema import Json as Json
 from unweave.records.schema import Label as Label
 from unweave.records.schema import MapPoint as MapPoint
+from unweave.records.schema import MeasureValue as MeasureValue
 from unweave.records.schema import Outcome as Outcome
 from unweave.records.schema import Part as Part
 from unweave.records.schema import Plane as Plane

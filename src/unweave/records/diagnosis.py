@@ -9,14 +9,11 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from unweave._types import Measured
+from unweave._types import Level, Measured, RegimeName
 from unweave.records.copies import Copies
-from unweave.records.schema import Aim, Json
+from unweave.records.schema import Aim, Json, Outcome
 
 DIAGNOSIS_SCHEMA = "unweave.diagnosis/1"
-
-Level = Literal["high", "low", "undecided"]
-RegimeName = Literal["no-op", "S alone", "S and others", "others alone", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -26,16 +23,17 @@ class Memorized:
     `mean`: mean of mem(i) over S; `soft`: the same with the probability of the label in place of correctness;
     `above`: share of S with mem ≥ `threshold`, without an interval since it jumps; `models`, `share`: how many
     models, each trained on which part of D; `largest_error`: the largest standard error of a single mem(i);
-    `together`: how many sets of examples were in or out of these parts as a whole.
+    `together`: how many sets of examples were in or out of these parts as a whole. Where no model can be trained,
+    `models` is 0 and nothing is measured.
     """
 
     mean: Measured
     soft: Measured
-    above: float
+    above: float | None
     threshold: float
     models: int
     share: float
-    largest_error: float
+    largest_error: float | None
     together: int = 0
 
 
@@ -94,12 +92,92 @@ class Dot:
 
 
 @dataclass(frozen=True)
+class Tried:
+    """A method that was run on every original, with its verdicts as `compare` gives them.
+
+    `cost`: examples whose gradient was taken, over those of one retraining, None where it has no result and
+    `reason` says why; `residual_*`: share of the way from the original to the aim's reference that is left.
+    """
+
+    method: str
+    cost: float | None
+    untraining: Outcome
+    unlearning: Outcome
+    residual_untraining: Measured
+    residual_unlearning: Measured
+    reason: str
+
+
+@dataclass(frozen=True)
+class Cheapest:
+    """The cheapest method that suffices for an aim.
+
+    `status`: whether one was found among those tried; `method`, `cost`: which, and its cost as a multiple of one
+    retraining; `tried`, `reached`, `undecided`: how many ran, reached the aim, or were not decided; `text`: one
+    sentence.
+    """
+
+    aim: Aim
+    status: Literal["found", "none", "nothing to do", "not measured"]
+    method: str
+    cost: float | None
+    tried: int
+    reached: int
+    undecided: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A cheap stand-in for memorization, held against memorization as subsampled models measure it.
+
+    `correlation`: Spearman's rank correlation with mem(i) over the examples, with an interval over what `over`
+    names; `expected`: the sign it should have; `lds`: of an attribution how well sums of it foretell what models
+    of parts of D make of test probes, with an interval over what `lds_over` names; `models`: originals it was
+    computed of; `examples`: how many were ranked; `cost`: of all of it in seconds, over those of training one
+    model in a stack, None where nothing was computed.
+    """
+
+    name: str
+    correlation: Measured
+    expected: Literal[-1, 1]
+    over: str
+    lds: Measured
+    lds_over: str
+    models: int
+    examples: int
+    cost: float | None
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The model as it is deployed, from its file.
+
+    `accuracy`: per probe group, by the labels trained on; `place`: of the margins φ of S among those of
+    the rest of D, the median share that lies below: a low one goes with memorization, and is no measurement of it;
+    `entanglement`: of its features; `recipe_p`: that it is of the law that its recipe trains on D, None where no
+    recipe is known.
+    """
+
+    sha256: str
+    recipe_known: bool
+    accuracy: dict[str, float]
+    place: float
+    entanglement: float | None
+    recipe_p: float | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """What is known of a request before anything is done about it.
 
-    `regime` says what untraining changes; `aim` and `why` which aim the stated use needs; `advice` what to do;
-    `fitting` are the metrics and attacks that may be asked of that aim, `not_fitting` the others and why,
-    both empty where no use was stated; `cost` is what was trained for it; `copies` are those of S in D.
+    `self_level`: whether mean memorization or infl(S→S) is at least `memorized.threshold`; `cross_level`: whether
+    |infl(S→G)| is at least `cross_threshold` on some other group G; `regime`: what untraining changes by that;
+    `aim` and `why` which aim the stated use needs; `advice` what to do; `fitting` are the metrics and attacks that
+    may be asked of that aim, `not_fitting` the others and why, both empty where no use was stated; `cost` is what
+    was trained for it; `tried` and `cheapest` are empty where no method was named, `proxies` where none was;
+    `copies` are those of S in D; `model` is there where a model was given.
     """
 
     schema: str
@@ -113,6 +191,7 @@ class Diagnosis:
     groups: tuple[GroupChange, ...]
     self_level: Level
     cross_level: Level
+    cross_threshold: float
     regime: RegimeName
     regime_text: str
     use: str | None
@@ -128,6 +207,10 @@ class Diagnosis:
     cost: dict[str, float]
     provenance: dict[str, Json]
     copies: Copies | None = None
+    tried: tuple[Tried, ...] = ()
+    cheapest: tuple[Cheapest, ...] = ()
+    proxies: tuple[Proxy, ...] = ()
+    model: Deployed | None = None
 
 
 @cache

@@ -186,6 +186,27 @@ class Furthest:
 
 
 @dataclass(frozen=True)
+class MeasureValue:
+    """What a metric or an attack, asked for by name, says of a row for one aim on one probe group.
+
+    `status`: `forced` where it does not apply and was run all the same, for the `reason` given; `better`: which
+    end is good, `reference` = the value of the aim's reference; `reference`: that value, `null` the one of a
+    fresh retrain.
+    """
+
+    name: str
+    aim: Aim
+    group: str
+    status: Literal["allowed", "forced"]
+    reason: str
+    unit: str
+    better: Literal["higher", "lower", "reference", "none"]
+    value: Measured
+    reference: Measured
+    null: Measured
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the table: a method, a fresh retrain (`null`), the original, or a reference.
 
@@ -219,6 +240,7 @@ class Row:
     furthest: tuple[Furthest, ...] = ()
     budget: float | None = None
     note: str = ""
+    measures: tuple[MeasureValue, ...] = ()
 
 
 @dataclass(frozen=True)

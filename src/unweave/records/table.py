@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unweave._types import Estimate, Measured
-from unweave.records.schema import Result, Row
+from unweave.records.schema import MeasureValue, Result, Row
 
 _RISKY = ("=", "+", "-", "@", "\t", "\r", "\0")
 _ESTIMATES = ("generality", "off_line_squared", "residual_untraining", "residual_unlearning")
@@ -74,7 +74,32 @@ def _line(case: str, row: Row) -> list[str]:
     return [*line, _number(row.budget), _text(row.note)]
 
 
+def _asked(result: Result) -> list[str]:
+    """What metrics and attacks were asked by name, in the order of their first value."""
+    rows = [row for case in result.cases for row in case.rows]
+    return list(dict.fromkeys(_asked_name(one) for row in rows for one in row.measures))
+
+
+def _asked_name(one: MeasureValue) -> str:
+    return f"{one.name}_{one.aim}_{one.group}"
+
+
+def _measures(row: Row, asked: list[str]) -> list[str]:
+    """Value, interval, the reference's and the null's value, and the reason where it was forced."""
+    found = {_asked_name(one): one for one in row.measures}
+    line: list[str] = []
+    for name in asked:
+        one = found.get(name)
+        line += _cells(one and one.value) + _cells(one and one.reference)[:1] + _cells(one and one.null)[:1]
+        line.append(_text(one.reason) if one is not None and one.status == "forced" else "")
+    return line
+
+
 def rows_csv(result: Result) -> str:
     """All rows of all cases as CSV; empty cells were not measured (the reasons are in the JSON)."""
-    lines = [_columns(), *(_line(case.name, row) for case in result.cases for row in case.rows)]
+    asked = _asked(result)
+    ends = ("", "_low", "_high", "_reference", "_null", "_forced")
+    head = [*_columns(), *(name + end for name in asked for end in ends)]
+    rows = [(case.name, row) for case in result.cases for row in case.rows]
+    lines = [head, *([*_line(case, row), *_measures(row, asked)] for case, row in rows)]
     return "".join(",".join(map(_quoted, line)) + "\n" for line in lines)

@@ -19,7 +19,15 @@ from unweave.references.objects import Fields, check, key_of, read_sidecar
 from unweave.references.sealed import unseal
 from unweave.references.store import Store
 
-_REPEATABLE = ("model", "outputs", "opaque outputs", "method outputs", "subset answers", "learning events")
+_REPEATABLE = (
+    "model",
+    "outputs",
+    "opaque outputs",
+    "method outputs",
+    "subset answers",
+    "learning events",
+    "proxies",
+)
 
 Progress = Callable[[int, int], None]
 Stale = Callable[[Fields, Fields], bool]

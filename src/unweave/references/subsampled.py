@@ -15,14 +15,14 @@ from unweave.learners.nets import build
 from unweave.learners.opaque import fit_logits
 from unweave.references.keys import Setting, about, digest, read_verified, versions_of
 from unweave.references.membership import register
-from unweave.references.objects import Entry, Fields, Objects, key_of
+from unweave.references.objects import Arrays, Entry, Fields, Objects, key_of
 from unweave.references.plan import WorldPlan
 from unweave.training.engine import fastest_chunk, many
 from unweave.training.outputs import logits, one_thread
 
 Ints = NDArray[np.int64]
 BLOCK = 100
-"""Models of one task and of one object; a run that is stopped loses the blocks it was at."""
+"""Most models of one task and of one object; a run that is stopped loses the blocks it was at."""
 
 
 class SubsetPlan(NamedTuple):
@@ -132,28 +132,53 @@ def block_fields(setting: Setting, plan: SubsetPlan, asked: Asked, block: range)
     }
 
 
+def stored_block(store: Objects, setting: Setting, plan: SubsetPlan, asked: Asked, block: range) -> range | None:
+    """The stored models that begin where a block does: all of it, more than that, or as many as there are.
+
+    How many models were asked for decides where the last block ends: with fewer or more of them it is another.
+    """
+    fields = block_fields(setting, plan, asked, block)
+    enough = range(block.stop, block.start + max(BLOCK, len(block)) + 1)
+    for stop in (*enough, *reversed(range(block.start + 1, block.stop))):
+        if store.has(key_of({**fields, "models": [block.start, stop]})):
+            return range(block.start, stop)
+    return None
+
+
+def _read_block(store: Objects, setting: Setting, plan: SubsetPlan, asked: Asked, block: range) -> Arrays | None:
+    """Answers of the first models of a block, as many as are stored and whole; None where there are none."""
+    while (found := stored_block(store, setting, plan, asked, block)) is not None:
+        stored = read_verified(store, key_of(block_fields(setting, plan, asked, found)))
+        if stored is not None:
+            return {name: array[: len(block)] for name, array in stored[0].items()}
+    return None
+
+
 def ensure_block(store: Objects, setting: Setting, plan: SubsetPlan, asked: Asked, block: range) -> int:
-    """Train the models of a block unless their answers are stored; returns how many were trained.
+    """Train those models of a block whose answers are not stored; returns how many that were.
 
     Raises:
         DivergedError: if an answer is not finite.
     """
-    fields = block_fields(setting, plan, asked, block)
-    if read_verified(store, key_of(fields)) is not None:
+    known = _read_block(store, setting, plan, asked, block)
+    if known is not None and len(known["phi"]) == len(block):
         return 0
+    missing = block if known is None else block[len(known["phi"]) :]
     everything = WorldPlan("original", "D", np.arange(len(setting.y)), ())
     register(store, setting, everything)
-    rows = [np.flatnonzero(one) for one in _inside(setting, plan, block)]
-    keys = [derive(plan.seed, "subset model", k) for k in block]
+    rows = [np.flatnonzero(one) for one in _inside(setting, plan, missing)]
+    keys = [derive(plan.seed, "subset model", k) for k in missing]
     found = _answers(setting, rows, keys, asked)
     if not np.isfinite(found).all():
         raise DivergedError(
             f"Training on a {plan.share:.0%} part of D diverged: outputs are not finite. Lower `learner.lr`."
         )
     y = np.concatenate([setting.y, asked.y])
-    arrays = {"predicted": found.argmax(2).astype(np.int16), "phi": _scaled(found, y)}
-    store.write([Entry(fields, arrays, about(setting, everything))])
-    return len(block)
+    arrays: Arrays = {"predicted": found.argmax(2).astype(np.int16), "phi": _scaled(found, y)}
+    if known is not None:
+        arrays = {name: np.concatenate([known[name], array]) for name, array in arrays.items()}
+    store.write([Entry(block_fields(setting, plan, asked, block), arrays, about(setting, everything))])
+    return len(missing)
 
 
 def _inside(setting: Setting, plan: SubsetPlan, models: range) -> NDArray[np.bool_]:
@@ -194,13 +219,12 @@ def _scaled(found: NDArray[np.float32], y: Ints) -> NDArray[np.float32]:
 
 def read_answers(store: Objects, setting: Setting, plan: SubsetPlan, asked: Asked) -> Answers:
     """The answers of all models of a plan; what is missing or damaged is made anew."""
-    found: list[tuple[NDArray[np.int16], NDArray[np.float32]]] = []
+    found: list[Arrays] = []
     for block in blocks(plan):
-        key = key_of(block_fields(setting, plan, asked, block))
-        stored = read_verified(store, key)
-        if stored is None:
-            ensure_block(store, setting, plan, asked, block)
-            stored = store.read(key)
-        found.append((stored[0]["predicted"], stored[0]["phi"]))
+        ensure_block(store, setting, plan, asked, block)
+        arrays = _read_block(store, setting, plan, asked, block)
+        assert arrays is not None  # it was written a moment ago
+        found.append(arrays)
     inside = _inside(setting, plan, range(plan.models))
-    return Answers(inside, *(np.concatenate(one) for one in zip(*found, strict=True)))
+    predicted, phi = (np.concatenate([one[name] for one in found]) for name in ("predicted", "phi"))
+    return Answers(inside, predicted, phi)

@@ -201,6 +201,8 @@ def _measurements(row: Row) -> dict[str, Measured]:
     for name, group in row.groups.items():
         found[f"r_S on {name}"] = group.residual_untraining
         found[f"r_B on {name}"] = group.residual_unlearning
+    for one in row.measures:
+        found[f"{one.name} for {one.aim} on {one.group}"] = one.value
     if row.damage is not None:
         for aim, damage in (("untraining", row.damage.untraining), ("unlearning", row.damage.unlearning)):
             for on, energy, accuracy in (

@@ -7,6 +7,7 @@ import re
 from unweave._types import Measured
 from unweave.records import Result, Row
 from unweave.report.best import BEST_HEADS, BEST_NOTE, BEST_TITLE, best_cells, best_of
+from unweave.report.measures import measure_tables
 from unweave.report.numbers import estimate_text, one_line
 from unweave.report.words import LABEL_NAMES, row_name
 
@@ -19,7 +20,7 @@ def markdown_table(result: Result) -> str:
 
     A line per method in the order of the first case that has it, a column per case; a dash where nothing was
     measured. Names from data are escaped. Where methods were compared at equal budgets a second table names the
-    nearest to each aim.
+    nearest to each aim; what was asked for by name has a table per case and aim.
 
     Args:
         result: What was measured.
@@ -37,7 +38,27 @@ def markdown_table(result: Result) -> str:
         found = [rows.get(name) for rows in by_case]
         shown = next(row_name(row) for row in found if row is not None)
         lines.append(_line([_escaped(shown), *("–" if row is None else _cell(row) for row in found)]))
-    return "\n".join([*lines, *_nearest(result)]) + "\n"
+    return "\n".join([*lines, *_nearest(result), *_measures(result)]) + "\n"
+
+
+def _measures(result: Result) -> list[str]:
+    """Per case and aim a table of what was asked for by name; what was forced says so, with the reason."""
+    lines: list[str] = []
+    for case in result.cases:
+        for table in measure_tables(case.rows):
+            head = ["", *(column.head for column in table.columns)]
+            lines += [
+                "",
+                f"{_escaped(table.title)}: {_escaped(case.name)}",
+                "",
+                _line([_escaped(h) for h in head]),
+            ]
+            lines.append(_line(["---"] * len(head)))
+            for row in table.rows:
+                cells = [row_name(row), *(column.cell(row).text for column in table.columns)]
+                lines.append(_line([_escaped(cell) for cell in cells]))
+            lines += [line for note in table.notes for line in ("", _escaped(note))]
+    return lines
 
 
 def _nearest(result: Result) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import unweave.report.best as best
 import unweave.report.columns as columns
 import unweave.report.headlines as headlines
+import unweave.report.measures as measures
 import unweave.report.regions as regions
 import unweave.report.words as words
 from unweave.records import CaseResult, Result, Row
@@ -177,6 +178,7 @@ def _view(case: CaseResult, charts: dict[str, Any]) -> dict[str, Any]:
         "behaviour": behaviour,
         "accuracy": accuracy,
         "grouped": bool(columns.group_heads(case.rows)),
+        "measures": measures.measure_tables(case.rows),
         "small": any(not group.in_verdict for row in case.rows for group in row.groups.values()),
         "legend": _legend(case.rows),
         "map_legend": _legend([row for row in case.rows if row.xy is not None]),

@@ -20,6 +20,7 @@ from unweave.report.columns import (
     verdict_columns,
 )
 from unweave.report.headlines import headline, headline_result
+from unweave.report.measures import measure_tables
 from unweave.report.numbers import ascii_text, clean, one_line
 from unweave.report.words import (
     INDISTINGUISHABLE,
@@ -153,6 +154,10 @@ def _print_body(console: Console, case: CaseResult, heading: str) -> None:
         if any(row.groups for row in rows):
             _print_table(console, "Behaviour shown, % of outputs", group_columns(rows, "behaviour"), rows)
             _print_table(console, "Accuracy, % with the clean label", group_columns(rows, "accuracy"), rows)
+    for table in measure_tables(case.rows):
+        _print_table(console, table.title, table.columns, table.rows)
+        for note in table.notes:
+            console.print(plain(console, f"! {note}", "#E69F00"))
     _print_best(console, case)
     for row in rows:
         if row.kind == "method":

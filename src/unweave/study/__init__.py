@@ -8,10 +8,10 @@ from unweave.study.cases import CASES as CASES
 from unweave.study.cases import DEFAULT_CASES as DEFAULT_CASES
 from unweave.study.catalogue import catalogue as catalogue
 from unweave.study.citing import bibtex as bibtex
-from unweave.study.compare import Comparison as Comparison
-from unweave.study.compare import check_out as check_out
 from unweave.study.compare import compare as compare
 from unweave.study.compare import run_spec as run_spec
+from unweave.study.comparison import Comparison as Comparison
+from unweave.study.comparison import check_out as check_out
 from unweave.study.methods import DEFAULT_METHODS as DEFAULT_METHODS
 from unweave.study.own_code import trusted_files as trusted_files
 from unweave.study.spec import MethodChoice as MethodChoice

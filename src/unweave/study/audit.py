@@ -185,7 +185,7 @@ def run_audit(
         versions=versions(assembly, *given),
         relearned=comeback(assembly, *given),
         recipe_p=p,
-        unanswered=_unanswered(assembly, findings),
+        unanswered=_unanswered(assembly),
         warnings=_warnings(assembly, p, original, edited),
         files={"original": original.checkpoint.sha256, "edited": edited.checkpoint.sha256},
         cost={
@@ -251,8 +251,8 @@ def _headline(findings: tuple[Finding, ...], original: GivenModel, edited: Given
     return "; ".join(said).capitalize() + "."
 
 
-def _unanswered(assembly: Assembly, findings: tuple[Finding, ...]) -> tuple[str, ...]:
-    said = [f"{one.aim}: {one.reason}." for one in findings if one.references == 0]
+def _unanswered(assembly: Assembly) -> tuple[str, ...]:
+    said: list[str] = []
     if not assembly.planted.known:
         said.append("What a model knows of the rest of the behaviour, and of new instances of it, was not asked.")
     said.append(

@@ -9,6 +9,7 @@ from pathlib import Path
 # Everything between the outputs and the record.
 _ANALYSIS = (
     "metrics",
+    "attacks",
     "stats",
     "study",
     "records",
@@ -17,6 +18,8 @@ _ANALYSIS = (
     "learners/privacy.py",
     "_types.py",
     "_random.py",
+    "_gate.py",
+    "_logits.py",
 )
 # What turns originals into edited models. Training of references has a version of its own, guarded by
 # golden tests: it is dear, and a comment changed there must not throw away hundreds of models.
@@ -24,6 +27,8 @@ _METHODS = ("methods", "learners", "training", "_random.py")
 
 # What makes scores of the answers of models, which have versions of their own.
 _SCORES = ("influence/subsampled.py", "influence/events.py", "study/scores.py")
+# What turns models into proxies of memorization and attributions.
+_INFLUENCE = (*_METHODS, "influence", "study/proxies.py")
 
 
 def analysis_code() -> str:
@@ -39,6 +44,11 @@ def methods_code() -> str:
 def scores_code() -> str:
     """SHA-256 over the sources that make scores of S from answers of models."""
     return _digest(_SCORES)
+
+
+def influence_code() -> str:
+    """SHA-256 over the sources of all that computes a proxy or an attribution."""
+    return _digest(_INFLUENCE)
 
 
 def whole_code() -> str:

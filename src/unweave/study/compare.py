@@ -8,36 +8,30 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from unweave import __version__
-from unweave._durable import make_folder
 from unweave._errors import SpecError, StoreError, UserError
 from unweave.execute import Task, run_tasks
 from unweave.problem import Case
-from unweave.records import (
-    SCHEMA,
-    CaseResult,
-    Provenance,
-    Result,
-    case_result_from_json,
-    result_to_json,
-    rows_csv,
-    write_atomically,
-)
+from unweave.records import SCHEMA, CaseResult, Provenance, Result, case_result_from_json
 from unweave.references import Store, key_of, lease, model_fields, opaque_fields, outputs_fields, touch
-from unweave.report import headline_result, markdown_table, render_page, result_html
+from unweave.report import headline_result
+from unweave.study.asked import Asked, read_measures
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.away import names_sent
 from unweave.study.choices import Fair, choice_of, with_budgets
+from unweave.study.comparison import Comparison
 from unweave.study.device import PROCESSES, check_engine
 from unweave.study.engines import Run, cores, engine_at_work
 from unweave.study.fair import why_refused
+from unweave.study.gate import asked_of
+from unweave.study.given import no_checkpoint
 from unweave.study.holdings import ids_of, keep_ids, made_anew, needed, of_other_versions
 from unweave.study.manifest import check_unchanged
 from unweave.study.own_code import trusted_files
@@ -48,9 +42,6 @@ from unweave.study.scores import ensure_scores, score_sizes
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
 from unweave.study.tasks import analysis_fields, method_fields
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total)."""
 
@@ -60,78 +51,14 @@ Message = Callable[[str], None]
 DEFAULT_STORE = Path(".unweave/store")
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What `compare` found; shows itself in a notebook, and saves itself to a folder."""
-
-    result: Result
-
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write `result.json`, `rows.csv`, `table.md` and `report.html`, each whole or not at all.
-
-        Returns:
-            The folder.
-
-        Raises:
-            UserError: if they cannot be written.
-        """
-        out = Path(folder)
-        check_out(out)
-        try:
-            write_atomically(out / "result.json", result_to_json(self.result))
-            write_atomically(out / "rows.csv", rows_csv(self.result))
-            write_atomically(out / "table.md", markdown_table(self.result))
-            write_atomically(out / "report.html", render_page(self.result))
-        except OSError as error:
-            raise UserError(
-                f"Cannot write results to {out}: {error.strerror}. Models and outputs are stored: run again with "
-                "another --out, or with room there, and nothing is trained anew."
-            ) from None
-        return out
-
-    def plot_map(self, *, cases: Sequence[str] | None = None) -> Figure:
-        """The map of each case as a matplotlib figure, side by side to one scale (`'unweave[plots]'`).
-
-        Args:
-            cases: Names of the cases to draw; None = all.
-
-        Raises:
-            UserError: where matplotlib is missing, or for a case that was not compared.
-        """
-        from unweave.report.plots import plot_map
-
-        return plot_map(self.result, cases=cases)
-
-    def __repr__(self) -> str:
-        return f"Comparison: {self.result.headline}"
-
-    def _repr_html_(self) -> str:
-        return result_html(self.result)
-
-
-def check_out(out: Path) -> None:
-    """Find out before any training whether results can be written.
-
-    Raises:
-        UserError: with the folder and the system's reason.
-    """
-    try:
-        make_folder(out)
-        probe = out / f".probe-{os.getpid()}"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"Cannot write results to {out}: {error.strerror}. Choose another folder with --out."
-        ) from None
-
-
 def compare(
     case: Case | str | Sequence[Case | str] | None = None,
     *,
     methods: str | Sequence[str | tuple[str, dict[str, float]] | dict[str, Any]] | None = None,
     equal_cost: float | None = None,
     equal_rise: float | None = None,
+    measures: str | Sequence[str] | None = None,
+    force: bool = False,
     store: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     device: str = "cpu",
@@ -152,6 +79,10 @@ def compare(
             default methods. `ssd then finetune` is one after the other.
         equal_cost: Also run each method with as many whole epochs as this share of one retraining pays for.
         equal_rise: Also take each model of each method to where its mean CE on D∖S has risen by so many nats.
+        measures: Metrics and attacks to measure of every row beside the map, such as `tow` or
+            `lira_offline:unlearning@undiscovered` (`NAME[:AIM][@GROUP]`; aim: every one it may be asked of; group:
+            `forget`); None = the default ones, `none` = none, `all` = all that apply.
+        force: Measure what does not apply to an aim or on a group all the same; it is marked.
         store: Folder of models and outputs; what it holds is not trained again.
         workers: Worker processes of one thread each; None = one per core, and one for what a GPU does.
         device: Where models are trained and edited: `cpu`, `cuda`, or one of several GPUs as `cuda:1`.
@@ -191,6 +122,7 @@ def compare(
     trust = tuple(Path(one) for one in trust_code)
     spec = Spec(cases, chosen, store=where, workers=workers, device=device, engine=engine, trust_code=trust)
     spec = replace(spec, fair=Fair(equal_cost, equal_rise), plugins=tuple(Path(one) for one in plugins))
+    spec = replace(spec, measures=read_measures(measures), force=force)
     return run_spec(spec, on_progress=on_progress, on_message=on_message)
 
 
@@ -218,6 +150,7 @@ def _run_spec(
     names = [case.name for case in spec.cases]
     if not names or len(set(names)) < len(names):
         raise UserError(f"Expected cases of different names, got {names or 'none'}.")
+    no_checkpoint(spec.cases, "compare")
     methods = with_budgets(methods, spec.fair)
     check_engine(spec.engine, spec.device)
     store = Store((spec.store or DEFAULT_STORE).absolute())
@@ -225,6 +158,7 @@ def _run_spec(
     trusted = trusted_files(spec.trust_code)
     arrive = partial(assemble, trusted=trusted, device=spec.device)
     assemblies, of_each, notes_of_panels = panels([arrive(case) for case in spec.cases], methods, again=arrive)
+    asked = asked_of(spec.measures, assemblies, force=spec.force)
     check_room(store, assemblies, of_each)
     notes: list[str] = []
 
@@ -249,8 +183,8 @@ def _run_spec(
         keep_ids(store, assemblies)
         train, measure = (partial(run, on_failed=failed) for run in (engine.train, engine.measure))
         trained, total = train_worlds(store, assemblies, train, tell)
-        failures = _ensure_methods(store, assemblies, of_each, train, tell)
-        results = _analyse(store, assemblies, of_each, failures, measure, tell)
+        failures = ensure_methods(store, assemblies, of_each, train, tell)
+        results = analyse_cases(store, assemblies, of_each, failures, asked, measure, tell)
         with suppress(StoreError):  # only `gc --unused` asks for it
             touch(store, keys)
         note(made_anew(store, before))
@@ -277,7 +211,18 @@ def _spec_tree(spec: Spec, methods: Sequence[MethodChoice]) -> dict[str, Any]:
     named = [one for one in methods if one.stage == "default"]
     listed = [{"name": one.name, **one.params} if one.params else one.name for one in named]
     fair = {"fair": spec.fair.to_tree()} if spec.fair.to_tree() else {}
-    return {"version": 1, "methods": listed, **fair, "cases": [case_to_tree(case) for case in spec.cases]}
+    measures: dict[str, Any] = (
+        {} if spec.measures is None else {"measures": [str(one) for one in spec.measures] or ["none"]}
+    )
+    if spec.force:
+        measures["force"] = True
+    return {
+        "version": 1,
+        "methods": listed,
+        **fair,
+        **measures,
+        "cases": [case_to_tree(case) for case in spec.cases],
+    }
 
 
 def train_worlds(store: Store, assemblies: Sequence[Assembly], run: Run, tell: Progress) -> tuple[int, int]:
@@ -298,7 +243,7 @@ def train_worlds(store: Store, assemblies: Sequence[Assembly], run: Run, tell: P
     return sum(counts), total
 
 
-def _ensure_methods(
+def ensure_methods(
     store: Store,
     assemblies: Sequence[Assembly],
     methods: MethodsOf,
@@ -317,7 +262,7 @@ def _ensure_methods(
             refused[assembly.case.name, choice.id] = why
         else:
             label = f"running {choice.id} on {assembly.case.name} (seed {assembly.case.seed})"
-            reads = [*_originals(assembly), *code_name(choice), *score_sizes(assembly, [choice])]
+            reads = [*originals_of(assembly), *code_name(choice), *score_sizes(assembly, [choice])]
             tasks.append(case_task("run_method", store, assembly, label, reads, choice=choice.to_json()))
             about.append((assembly.case.name, choice))
     tell("methods", 0, len(tasks))
@@ -330,7 +275,7 @@ def _ensure_methods(
     return refused | reasons
 
 
-def _originals(assembly: Assembly) -> list[str]:
+def originals_of(assembly: Assembly) -> list[str]:
     """Keys of all that a method needs to know of the original models."""
     world = assembly.worlds["original"]
     models = [key_of(fields) for fields in model_fields(assembly.setting, world)]
@@ -365,11 +310,12 @@ def _counter(stage: str, total: int, tell: Progress) -> Callable[[int, Any], Non
     return count
 
 
-def _analyse(
+def analyse_cases(
     store: Store,
     assemblies: Sequence[Assembly],
     methods: MethodsOf,
     failures: dict[tuple[str, str], str],
+    asked: Sequence[Asked],
     run: Run,
     tell: Progress,
 ) -> list[CaseResult]:
@@ -380,12 +326,13 @@ def _analyse(
         choices = methods[assembly.case.name]
         listed = [choice.to_json() for choice in choices]
         failed = {method: why for (case, method), why in failures.items() if case == assembly.case.name}
-        key = key_of(analysis_fields(assembly, choices, failed))
+        key = key_of(analysis_fields(assembly, choices, failed, asked))
         reads = [key, *(key_of(outputs_fields(assembly.setting, one)) for one in assembly.worlds.values())]
         reads += [key_of(method_fields(assembly, choice)) for choice in choices]
         reads += sorted({name for choice in choices for name in code_name(choice)})
+        given = {"methods": listed, "failures": failed, "measures": [one.to_json() for one in asked]}
         label = f"measuring {assembly.case.name} (seed {assembly.case.seed})"
-        tasks.append(case_task("analyse", store, assembly, label, reads, methods=listed, failures=failed))
+        tasks.append(case_task("analyse", store, assembly, label, reads, **given))
         stored += store.has(key)
     tell("measure", 0, len(tasks))
     done = _counter("measure", len(tasks), tell)

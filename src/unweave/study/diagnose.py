@@ -17,19 +17,35 @@ from unweave import __version__
 from unweave._errors import SpecError, UserError
 from unweave.execute import Task
 from unweave.problem import Case
-from unweave.records.diagnosis import Diagnosis
+from unweave.records.diagnosis import Diagnosis, Proxy, Tried
 from unweave.references import Store, key_of, lease, model_fields, opaque_fields, outputs_fields
+from unweave.study import gate
 from unweave.study.assemble import Assembly, assemble
-from unweave.study.compare import DEFAULT_STORE, Message, Progress, case_task, train_worlds
+from unweave.study.cheapest import Chosen, choose, tried_of
+from unweave.study.compare import (
+    DEFAULT_STORE,
+    Message,
+    Progress,
+    analyse_cases,
+    case_task,
+    ensure_methods,
+    originals_of,
+    train_worlds,
+)
 from unweave.study.copies import COPIES, clusters_of, copies_of_forget, together_of
+from unweave.study.deployed import deployed, with_model, without_recipe
 from unweave.study.diagnosis import Parts, judge_request
-from unweave.study.engines import cores, engine_at_work
+from unweave.study.engines import Engine, cores, engine_at_work
 from unweave.study.forecast import forecast_text, seconds_per_model
+from unweave.study.given import NO_RECIPE, given_model
 from unweave.study.holdings import keep_ids, made_anew, needed
 from unweave.study.manifest import check_unchanged
 from unweave.study.own_code import trusted_files
+from unweave.study.preflight import check_room
+from unweave.study.proxies import Computed, families_of, proxies_named, stored_family, why_not
+from unweave.study.ranked import judge_proxies
 from unweave.study.scores import MODELS, SHARE, asked_of
-from unweave.study.spec import Spec, read_spec
+from unweave.study.spec import MethodChoice, Spec, read_spec
 
 
 class Wanted(NamedTuple):
@@ -39,6 +55,7 @@ class Wanted(NamedTuple):
     share: float = SHARE
     use: str | None = None
     together: str | None = None
+    proxies: tuple[str, ...] = ()
 
 
 def diagnose(
@@ -48,6 +65,8 @@ def diagnose(
     models: int = MODELS,
     share: float = SHARE,
     together: str | os.PathLike[str] | None = None,
+    proxies: Sequence[str] = (),
+    methods: Sequence[str] = (),
     store: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     trust_code: Sequence[str | os.PathLike[str]] = (),
@@ -67,6 +86,9 @@ def diagnose(
         share: Part of D that each of them sees.
         together: `copies` leaves out copies of each other together, exact and near ones, so that memorization is
             that of the group; a file of lines `id,group` says which examples instead. None = each alone.
+        proxies: Names of proxies of memorization that are held against it (`PROXIES`), or `all`.
+        methods: Names of methods to look for the cheapest sufficient one among; `default` for those that `compare`
+            takes by default, `all` for all there are.
         store: Folder of models and outputs; what it holds is not trained again.
         workers: Worker processes of one thread each; None = one per core.
         trust_code: Files of your own with learners.
@@ -82,24 +104,28 @@ def diagnose(
     found = read_spec(cases=[case]).cases[0] if isinstance(case, str) else case
     trust = tuple(Path(one) for one in trust_code)
     where = None if store is None else Path(store)
-    spec = Spec((found,), None, store=where, workers=workers, trust_code=trust)
-    return run_diagnose(
-        spec,
-        Wanted(models, share, use, None if together is None else str(together)),
-        on_progress=on_progress,
-        on_message=on_message,
-    )
+    chosen = tuple(MethodChoice(one, {}) for one in methods) or None
+    spec = Spec((found,), chosen, store=where, workers=workers, trust_code=trust)
+    named = proxies_named(list(proxies)) if proxies else ()
+    wanted = Wanted(models, share, use, None if together is None else str(together), named)
+    return run_diagnose(spec, wanted, on_progress=on_progress, on_message=on_message)
 
 
 def run_diagnose(
     spec: Spec, wanted: Wanted, *, on_progress: Progress | None = None, on_message: Message | None = None
 ) -> Diagnosis:
     """Diagnose the one case of a spec; see `diagnose`."""
-    from unweave.references.subsampled import SubsetPlan, block_fields, blocks
+    from unweave.references.subsampled import SubsetPlan, block_fields, blocks, stored_block
 
     clock = time.perf_counter()
     tell, show = on_progress or (lambda stage, done, total: None), on_message or (lambda said: None)
     assembly = prepare(spec, wanted)
+    model = given_model(assembly) if assembly.case.learner.checkpoint is not None else None
+    if model is not None and not assembly.case.learner.recipe_known:
+        own = deployed(assembly, model, None)
+        cost = {"models": 0.0, "models_trained": 0.0, "seconds": time.perf_counter() - clock}
+        return without_recipe(assembly, own, wanted.use, cost=cost, provenance=_provenance(assembly, []))
+    chosen = choose(spec, assembly)
     store = Store((spec.store or DEFAULT_STORE).absolute())
     store.check_writable()
     sets = together_of(assembly, wanted.together)
@@ -113,38 +139,92 @@ def run_diagnose(
         for one in said:
             show(one)
 
-    fields = [block_fields(assembly.setting, plan, asked, block) for block in blocks(plan)]
-    before, nothing = store.quarantined(), {assembly.case.name: ()}
+    def keys_of(some: Sequence[range]) -> list[str]:
+        return [key_of(block_fields(assembly.setting, plan, asked, one)) for one in some]
+
+    stored = {block: stored_block(store, assembly.setting, plan, asked, block) for block in blocks(plan)}
+    before, methods = store.quarantined(), {assembly.case.name: chosen.methods}
+    check_room(store, [assembly], methods)
     with ExitStack() as held:
-        held.enter_context(lease(store.root, needed([assembly], nothing) | {key_of(one) for one in fields}))
+        there = [one for one in stored.values() if one is not None]
+        held.enter_context(lease(store.root, needed([assembly], methods) | {*keys_of([*stored, *there])}))
         check_unchanged(store, assembly)
-        missing = [b for b, one in zip(blocks(plan), fields, strict=True) if not store.has(key_of(one))]
-        if (work := _work(store, assembly) + plan.share * sum(map(len, missing))) > 0:
+        lacking = {block: len(block) - len(found or ()) for block, found in stored.items()}
+        missing = {block: models for block, models in lacking.items() if models > 0}
+        if (work := _work(store, assembly) + plan.share * sum(missing.values())) > 0:
             show(forecast_text(work, seconds_per_model(assembly), spec.workers or cores()))
-        engine = held.enter_context(engine_at_work(spec, store, [assembly], nothing, note))
+        engine = held.enter_context(engine_at_work(spec, store, [assembly], methods, note))
         keep_ids(store, [assembly])
         trained, total = train_worlds(store, [assembly], engine.train, tell)
-        tasks = [_task_of(store, assembly, wanted, block, sets) for block in missing]
+        reads = {block: keys_of([one]) if (one := stored[block]) else [] for block in missing}
+        tasks = [_task_of(store, assembly, wanted, block, sets, reads[block]) for block in missing]
         tell("subsets", 0, len(tasks))
         done = iter(range(1, len(tasks) + 1))
         engine.train(tasks, on_done=lambda number, value: tell("subsets", next(done), len(tasks)))
         parts = _read(store, assembly, plan)
+        ranked = _ranked(store, assembly, parts, wanted.proxies, engine, tell)
+        tried = _tried(store, assembly, chosen, engine, tell)
         note(made_anew(store, before))
-    provenance = {
+    cost = {
+        "models": float(total + wanted.models),
+        "models_trained": float(trained + sum(missing.values())),
+        "seconds": time.perf_counter() - clock,
+    }
+    about = _provenance(assembly, notes)
+    found = judge_request(assembly, parts, wanted.use, ranked, tried, cost=cost, provenance=about)
+    memorized = replace(found.memorized, together=len(sets))
+    found = replace(found, memorized=memorized, copies=copies_of_forget(assembly))
+    if model is None:
+        return found
+    return with_model(found, deployed(assembly, model, parts.worlds["original"]), assembly.case.alpha)
+
+
+def _provenance(assembly: Assembly, notes: list[str]) -> dict[str, Any]:
+    return {
         "unweave": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "fingerprint": assembly.setting.fingerprint,
         "notes": notes,
     }
-    cost = {
-        "models": float(total + wanted.models),
-        "models_trained": float(trained + sum(map(len, missing))),
-        "seconds": time.perf_counter() - clock,
-    }
-    found = judge_request(assembly, parts, wanted.use, cost=cost, provenance=provenance)
-    memorized = replace(found.memorized, together=len(sets))
-    return replace(found, memorized=memorized, copies=copies_of_forget(assembly))
+
+
+def _ranked(
+    store: Store, assembly: Assembly, parts: Parts, names: Sequence[str], engine: Engine, tell: Progress
+) -> tuple[Proxy, ...]:
+    """Compute the proxies that are asked for, where they are not stored, and hold them against memorization."""
+    if not names:
+        return ()
+    computed: dict[str, Computed | str] = {family: why_not(assembly, family) for family in families_of(names)}
+    missing: list[str] = []
+    for family, why in computed.items():
+        found = None if why else stored_family(store, assembly, family)
+        computed[family] = why if found is None else found
+        missing += [family] if found is None and not why else []
+    label = f"of {assembly.case.name} (seed {assembly.case.seed})"
+    tasks = [
+        case_task(
+            "compute_proxies", store, assembly, f"proxies ({one}) {label}", originals_of(assembly), family=one
+        )
+        for one in missing
+    ]
+    tell("proxies", 0, len(tasks))
+    done = iter(range(1, len(tasks) + 1))
+    reasons = engine.train(tasks, on_done=lambda number, value: tell("proxies", next(done), len(tasks)))
+    for family, why in zip(missing, reasons, strict=True):
+        computed[family] = why or stored_family(store, assembly, family) or "its values did not survive the store"
+    return judge_proxies(assembly, parts, names, computed)
+
+
+def _tried(store: Store, assembly: Assembly, chosen: Chosen, engine: Engine, tell: Progress) -> tuple[Tried, ...]:
+    """Run the methods that are asked for and judge them as `compare` does, by the same tasks and keys."""
+    if not chosen.methods:
+        return tried_of((), chosen.left_out)
+    of_each = {assembly.case.name: chosen.methods}
+    failures = ensure_methods(store, [assembly], of_each, engine.train, tell)
+    asked = gate.asked_of(None, [assembly], force=False)
+    result = analyse_cases(store, [assembly], of_each, failures, asked, engine.measure, tell)[0]
+    return tried_of(result.rows, chosen.left_out)
 
 
 def _work(store: Store, assembly: Assembly) -> float:
@@ -157,11 +237,13 @@ def _work(store: Store, assembly: Assembly) -> float:
     return work
 
 
-def _task_of(store: Store, assembly: Assembly, wanted: Wanted, block: range, sets: list[list[int]]) -> Task:
+def _task_of(
+    store: Store, assembly: Assembly, wanted: Wanted, block: range, sets: list[list[int]], reads: Sequence[str]
+) -> Task:
     label = f"training models {block.start} to {block.stop} of parts of {assembly.case.name}"
     given = {"models": wanted.models, "share": wanted.share, "block": [block.start, block.stop]}
     given |= {"together": sets} if sets else {}
-    return case_task("train_block", store, assembly, label, (), **given)
+    return case_task("train_block", store, assembly, label, reads, **given)
 
 
 def prepare(spec: Spec, wanted: Wanted) -> Assembly:
@@ -181,6 +263,8 @@ def prepare(spec: Spec, wanted: Wanted) -> Assembly:
     if not 0 < wanted.share < 1:
         raise UserError(f"`share` is {wanted.share}; expected a part of D, above 0 and below 1.")
     assembly = assemble(spec.cases[0], trusted=trusted_files(spec.trust_code))
+    if not assembly.case.learner.recipe_known and (wanted.proxies or spec.methods or wanted.together):
+        raise SpecError(f"--proxies, --methods and --together need models that are trained: {NO_RECIPE}.")
     if assembly.case.forget.outside:
         raise UserError(
             "S lies outside D, so untraining is a no-op by definition: no model was trained on S, and there is "
@@ -188,6 +272,8 @@ def prepare(spec: Spec, wanted: Wanted) -> Assembly:
         )
     if wanted.together not in (None, COPIES):
         together_of(assembly, wanted.together)  # what is wrong with the file
+    if choose(spec, assembly).methods:  # verdicts need fresh retrains
+        return assembly
     worlds = {name: world for name, world in assembly.worlds.items() if not name.startswith("null_")}
     return assembly._replace(worlds=worlds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -11,6 +12,7 @@ from unweave._gate import Group
 from unweave._types import NOT_DECLARED, Estimate, Measured, NotMeasured
 from unweave.attacks import ATTACKS
 from unweave.influence import (
+    HIGH_CROSS,
     HIGH_SELF,
     Influences,
     Range,
@@ -27,17 +29,20 @@ from unweave.problem.uses import USES
 from unweave.records import Aim
 from unweave.records.diagnosis import (
     DIAGNOSIS_SCHEMA,
+    Cheapest,
     Diagnosis,
     Dot,
     GroupChange,
     Influential,
     Memorized,
-    Shown,
+    Proxy,
+    Tried,
 )
 from unweave.stats import interval, jackknife, leave_outs
 from unweave.study.applicability import applicable
 from unweave.study.assemble import Assembly
-from unweave.study.examples import image_of, label_name, values_of
+from unweave.study.cheapest import cheapest_of
+from unweave.study.examples import of_data, of_probe
 from unweave.study.spec import case_to_tree
 
 _SHOWN = 12
@@ -91,7 +96,14 @@ def features_of(assembly: Assembly, models: Any) -> list[tuple[Floats, Floats]]:
 
 
 def judge_request(
-    assembly: Assembly, parts: Parts, use: str | None, *, cost: dict[str, float], provenance: dict[str, Any]
+    assembly: Assembly,
+    parts: Parts,
+    use: str | None,
+    proxies: tuple[Proxy, ...],
+    tried: tuple[Tried, ...],
+    *,
+    cost: dict[str, float],
+    provenance: dict[str, Any],
 ) -> Diagnosis:
     """Everything that is said of a request."""
     correct = parts.predicted == np.concatenate([assembly.setting.y, assembly.probes.trained])
@@ -103,11 +115,15 @@ def judge_request(
     aim = None if use is None else USES[use].aim
     why = "No use was stated." if use is None else f"{use}: {USES[use].why}."
     known = assembly.planted.known
-    fitting, not_fitting = ((), {}) if aim is None else _fitting(aim, assembly)
+    most = _most_memorized(assembly, own)
+    alone = by_heart(most) if regime.name == "no-op" else ()
+    no_op = regime.name == "no-op" and not alone
+    cheapest = cheapest_of(assembly, tried, no_op=no_op)
+    fitting, not_fitting = ((), {}) if aim is None else fitting_of(aim, assembly)
     return Diagnosis(
         schema=DIAGNOSIS_SCHEMA,
         name=assembly.case.name,
-        headline=_headline(assembly, regime),
+        headline=_headline(assembly, regime, alone),
         case=case_to_tree(assembly.case),
         forget=len(assembly.forget),
         behaviour=len(assembly.planted.members) if known else None,
@@ -116,6 +132,7 @@ def judge_request(
         groups=groups,
         self_level=regime.self_level,
         cross_level=regime.cross_level,
+        cross_threshold=HIGH_CROSS,
         regime=regime.name,
         regime_text=regime.text,
         use=use,
@@ -123,13 +140,18 @@ def judge_request(
         why=why,
         fitting=fitting,
         not_fitting=not_fitting,
-        advice=_advice(regime, aim, groups, known=known),
-        most_memorized=_most_memorized(assembly, own),
+        advice=_advice(
+            no_op, aim, groups, cheapest, known=known, s_is_b=len(rows) == len(assembly.planted.members)
+        ),
+        most_memorized=most,
         most_influential=_most_influential(assembly, parts, correct),
         plane=_plane(assembly, parts, correct),
         warnings=_warnings(assembly, memorized, groups),
         cost=cost,
         provenance=provenance,
+        tried=tried,
+        cheapest=cheapest,
+        proxies=proxies,
     )
 
 
@@ -226,7 +248,7 @@ def _most_memorized(assembly: Assembly, found: Influences) -> tuple[Influential,
     order = np.argsort(-np.nan_to_num(found.value, nan=-2.0), kind="stable")[:_SHOWN]
     return tuple(
         Influential(
-            _of_data(assembly, int(rows[i])), "forget", None, float(found.value[i]), float(found.standard_error[i])
+            of_data(assembly, int(rows[i])), "forget", None, float(found.value[i]), float(found.standard_error[i])
         )
         for i in order
         if np.isfinite(found.value[i])
@@ -250,8 +272,8 @@ def _most_influential(assembly: Assembly, parts: Parts, correct: NDArray[np.bool
     pairs = [np.unravel_index(one, sure.shape) for one in order if sure.flat[one] > 0]
     return tuple(
         Influential(
-            _of_data(assembly, int(rows[i])),
-            *_of_probes(assembly, int(others[j])),
+            of_data(assembly, int(rows[i])),
+            *of_probe(assembly, int(others[j])),
             float(found.value[i, j]),
             float(found.standard_error[i, j]),
         )
@@ -280,35 +302,27 @@ def _plane(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_]) -> tupl
     )
 
 
-def _of_data(assembly: Assembly, row: int) -> Shown:
-    setting, train = assembly.setting, assembly.data.train
-    planted = row >= len(train) or not np.array_equal(train.x[row], setting.x[row], equal_nan=True)
-    label = label_name(assembly, int(setting.y[row]))
-    return _shown(str(setting.ids[row]), label, setting.x[row], {} if planted else train.columns, row)
+def by_heart(most: Sequence[Influential]) -> tuple[str, ...]:
+    """Ids of those of S that are surely known by heart: by four standard errors, since S may be large.
+
+    A mean over S hides them, and what a model knows of one person alone is no no-op for that person.
+    """
+    return tuple(
+        one.example.id
+        for one in most
+        if one.influence >= HIGH_SELF and one.influence >= _SURE * one.standard_error
+    )
 
 
-def _of_probes(assembly: Assembly, place: int) -> tuple[str, Shown]:
-    """A probe and its group."""
-    probes = assembly.probes
-    group = next(name for name, where in probes.groups.items() if place in where)
-    row, label = int(probes.rows[place]), label_name(assembly, int(probes.trained[place]))
-    if group in ("undiscovered", "retain"):
-        return group, _of_data(assembly, row)
-    name = str(assembly.data.test.ids[row]) if group == "test" else f"instance {row}"
-    columns = assembly.data.test.columns if group == "test" else {}
-    return group, _shown(name, label, probes.x[place], columns, row)
+def _headline(assembly: Assembly, regime: Regime, alone: tuple[str, ...]) -> str:
+    said = f"On {assembly.case.name}: {regime.text}"
+    if not alone:
+        return said
+    more = "" if len(alone) <= 3 else " and others"
+    return f"{said} That is on the average of S: {', '.join(alone[:3])}{more} of it are known by heart."
 
 
-def _shown(name: str, label: str, x: NDArray[np.float32], columns: Any, row: int) -> Shown:
-    image = image_of(x)
-    return Shown(name, label, image, {} if image else values_of(columns, row, x))
-
-
-def _headline(assembly: Assembly, regime: Regime) -> str:
-    return f"On {assembly.case.name}: {regime.text}"
-
-
-def _fitting(aim: Aim, assembly: Assembly) -> tuple[tuple[str, ...], dict[str, str]]:
+def fitting_of(aim: Aim, assembly: Assembly) -> tuple[tuple[str, ...], dict[str, str]]:
     """Metrics and attacks that may be asked of an aim on a group that the case has, and of the others why not."""
     fitting: list[str] = []
     others: dict[str, str] = {}
@@ -322,26 +336,37 @@ def _fitting(aim: Aim, assembly: Assembly) -> tuple[tuple[str, ...], dict[str, s
     return tuple(fitting), others
 
 
-def _advice(regime: Regime, aim: str | None, groups: tuple[GroupChange, ...], *, known: bool) -> tuple[str, ...]:
-    said: list[str] = []
-    if regime.name == "no-op":
+def _advice(
+    no_op: bool,
+    aim: str | None,
+    groups: tuple[GroupChange, ...],
+    cheapest: tuple[Cheapest, ...],
+    *,
+    known: bool,
+    s_is_b: bool,
+) -> tuple[str, ...]:
+    said = [one.text for one in cheapest if aim in (None, one.aim)]
+    if no_op and not cheapest:
         said.append("For untraining nothing need be done: leaving the model as it is, is within reach of A(D∖S).")
-    if aim == "untraining" and regime.name != "no-op":
+    if aim == "untraining" and not no_op and not cheapest:
         said.append("Retraining without S reaches untraining by definition, at the cost of one training.")
-    if aim == "unlearning" or aim is None:
+    if aim != "untraining" and not s_is_b:
         said.append("Retraining without S does not unlearn: what S taught is still taught by B∖S.")
     left = next((group for group in groups if group.name == "undiscovered"), None)
     if left is not None and isinstance(left.untrained, Estimate) and aim != "untraining":
         said.append(f"Without S, {left.untrained.value:.0%} of B∖S still get the label of the behaviour.")
-    if not known:
+    if not known and not cheapest:
         said.append("The behaviour is not declared, so nothing about unlearning is measured.")
-    said.append("unweave compare with this case says which methods come near, and at what cost.")
+    if not cheapest:
+        said.append(
+            "--methods default says which is the cheapest method that suffices; unweave compare shows all."
+        )
     return tuple(said)
 
 
 def _warnings(assembly: Assembly, memorized: Memorized, groups: tuple[GroupChange, ...]) -> tuple[str, ...]:
     said = [f"{g.name} has {g.probes} probes, too few to count." for g in groups if g.probes < MIN_PROBES]
-    if memorized.largest_error > 0.1:
+    if memorized.largest_error is not None and memorized.largest_error > 0.1:
         said.append(
             f"With {memorized.models} models the standard error of a single memorization is up to "
             f"{memorized.largest_error:.2f}; the mean over S is better known."

@@ -145,8 +145,8 @@ def run_erase(
     show = on_message or (lambda said: None)
     prepared = prepare_erase(spec, wanted)
     forecast = _forecast(prepared, show)
-    regime, said = _consult(spec, wanted, prepared, on_progress, show)
-    if regime == "no-op" and wanted.aim == "untraining" and not wanted.anyway:
+    nothing, said = _consult(spec, wanted, prepared, on_progress, show)
+    if nothing and wanted.aim == "untraining" and not wanted.anyway:
         return _write(wanted, record(prepared, said, forecast, None), None)
     made = edited(prepared, on_progress)
     return _write(wanted, record(prepared, said, forecast, made), made)
@@ -172,21 +172,23 @@ def _forecast(prepared: Prepared, show: Message) -> float | None:
 
 def _consult(
     spec: Spec, wanted: EraseWanted, prepared: Prepared, on_progress: Progress | None, show: Message
-) -> tuple[str, str]:
-    """What `diagnose` says of the request: the regime, and a sentence."""
+) -> tuple[bool, str]:
+    """What `diagnose` says of the request: whether untraining changes nothing, and a sentence."""
     case = prepared.assembly.case
     if not case.learner.recipe_known:
-        return "", f"No diagnosis: {NO_RECIPE}."
+        return False, f"No diagnosis: {NO_RECIPE}."
     if wanted.models == 0:
-        return "", "No diagnosis was asked for."
+        return False, "No diagnosis was asked for."
     from unweave.study.diagnose import Wanted, run_diagnose
+    from unweave.study.diagnosis import by_heart
 
     plain = replace(case, learner=replace(case.learner, checkpoint=None))
     show("What the request would change is looked at first (--models 0 leaves that out).")
     found = run_diagnose(
         replace(spec, cases=(plain,)), Wanted(wanted.models), on_progress=on_progress, on_message=show
     )
-    return found.regime, found.regime_text
+    nothing = found.regime == "no-op" and not by_heart(found.most_memorized)
+    return nothing, found.headline
 
 
 def _write(wanted: EraseWanted, found: Erasure, made: Made | None) -> Erasure:

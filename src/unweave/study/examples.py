@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave._types import Estimate, Measured
+from unweave.data import Examples
 from unweave.records import Aim, Example, Furthest, Row
+from unweave.records.diagnosis import Shown
 from unweave.report import png_address
 from unweave.study.assemble import Assembly
 from unweave.study.frame import Frame
@@ -83,24 +85,38 @@ def _says(assembly: Assembly, outputs: NDArray[np.float64]) -> tuple[str, float]
 
 
 def _example(assembly: Assembly, probe: int) -> Example:
-    probes, data = assembly.probes, assembly.data
-    group = next(name for name, places in probes.groups.items() if probe in places)
-    row, planted = int(probes.rows[probe]), int(probes.planted[probe])
-    unseen = assembly.planted.unseen
+    group, seen = of_probe(assembly, probe)
+    clean, planted = int(assembly.probes.clean[probe]), int(assembly.probes.planted[probe])
+    shows = "" if planted < 0 else label_name(assembly, planted)
+    return Example(group, seen.id, label_name(assembly, clean), shows, seen.image, seen.values)
+
+
+def of_data(assembly: Assembly, row: int) -> Shown:
+    """An example of D with the label that models are trained on."""
+    label, x = label_name(assembly, int(assembly.setting.y[row])), assembly.setting.x[row]
+    return _shown(assembly.data.train, row, str(assembly.setting.ids[row]), label, x)
+
+
+def of_probe(assembly: Assembly, place: int) -> tuple[str, Shown]:
+    """The group of a probe, and the probe with the label that models of D are trained on, or the clean one."""
+    probes, data, unseen = assembly.probes, assembly.data, assembly.planted.unseen
+    group = next(name for name, places in probes.groups.items() if place in places)
+    row, label = int(probes.rows[place]), label_name(assembly, int(probes.trained[place]))
     if group in ("forget", "undiscovered", "retain"):
-        name, columns = str(assembly.setting.ids[row]), data.train.columns
-    elif group == "unseen" and (unseen is None or unseen.rows is None):
-        name, columns = str(row), {}  # made for the purpose: neither an id nor a row of a table
-    else:
-        row = row if unseen is None or unseen.rows is None or group == "test" else int(unseen.rows[row])
-        name, columns = str(data.test.ids[row]), data.test.columns
-    origin = data.test if group in ("unseen", "test") else data.train
-    if row >= len(origin) or not np.array_equal(origin.x[row], probes.x[probe], equal_nan=True):
-        columns = {}  # planting changed its features: the row of the table is another example
-    image = image_of(probes.x[probe])
-    values = {} if image else values_of(columns, row, probes.x[probe])
-    label = label_name(assembly, int(probes.clean[probe]))
-    return Example(group, name, label, "" if planted < 0 else label_name(assembly, planted), image, values)
+        return group, of_data(assembly, row)
+    if group == "unseen":
+        if unseen is None or unseen.rows is None:  # made for the purpose: neither an id nor a row of a table
+            return group, _shown(None, row, f"instance {row}", label, probes.x[place])
+        row = int(unseen.rows[row])
+    return group, _shown(data.test, row, str(data.test.ids[row]), label, probes.x[place])
+
+
+def _shown(part: Examples | None, row: int, name: str, label: str, x: NDArray[np.float32]) -> Shown:
+    # What planting changed is another example than the row of the table.
+    same = part is not None and row < len(part) and np.array_equal(part.x[row], x, equal_nan=True)
+    image = image_of(x)
+    columns = part.columns if part is not None and same else {}
+    return Shown(name, label, image, {} if image else values_of(columns, row, x))
 
 
 def image_of(x: NDArray[np.float32]) -> str:

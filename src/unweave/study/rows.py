@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from unweave._types import NotMeasured
@@ -11,12 +12,14 @@ from unweave.metrics import label, off_line_in_words
 from unweave.records import Aim, CaseResult, Cost, Plane, Row, RowKind, Verdict, World
 from unweave.references import Outputs, WorldName, WorldPlan
 from unweave.report import case_headline
+from unweave.study.asked import Asked
 from unweave.study.assemble import Assembly
 from unweave.study.examples import with_furthest
 from unweave.study.fair import why_refused
 from unweave.study.frame import NULL_LEVEL, WORLD_NAMES, Frame, build_frame, forget_margins, geometry
 from unweave.study.judge import Cell, cell, unjudged, verdicts
 from unweave.study.measure import damage_of, groups_of, place, residual, tails_of
+from unweave.study.measures import Answers, measures_of
 from unweave.study.plane import plane_of
 from unweave.study.samples import Sample, probabilities
 from unweave.study.spec import MethodChoice, case_to_json
@@ -35,6 +38,7 @@ def judge_case(
     assembly: Assembly,
     worlds: Mapping[WorldName, Outputs],
     methods: Sequence[tuple[MethodChoice, Outputs | str]],
+    asked: Sequence[Asked] = (),
 ) -> CaseResult:
     """Measure and judge everything of one case.
 
@@ -42,6 +46,7 @@ def judge_case(
         assembly: The case as arrays.
         worlds: Outputs of every world.
         methods: Outputs of every method, or the reason why it has none.
+        asked: Metrics and attacks that are measured of every row beside.
     """
     case, probes = assembly.case, assembly.probes
     plane = _plane(assembly, worlds, methods)
@@ -70,6 +75,10 @@ def judge_case(
         else:
             refused = why_refused(assembly, choice) != ""
             rows.append(_row_without_result(choice, one, "refused" if refused else "failed"))
+    answers = {name: Answers(samples[name], one.logits) for name, one in ran.items()}
+    answers |= {name: Answers(frame.worlds[name], one.logits) for name, one in worlds.items()}
+    said = measures_of(frame, answers, asked)
+    rows = [replace(row, measures=said.get(row.id, ())) for row in rows]
     rows, examples = with_furthest(assembly, frame, rows, samples)
     return CaseResult(
         name=case.name,

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from unweave._errors import SpecError, UnknownNameError
 from unweave.problem import Case
 from unweave.records import Json
+from unweave.study.asked import MeasureChoice, read_measures
 from unweave.study.cases import CASES, DEFAULT_CASES
 from unweave.study.choices import Fair, read_fair, read_methods
 from unweave.study.choices import MethodChoice as MethodChoice
@@ -26,7 +27,7 @@ from unweave.study.device import PROCESSES, device_name, engine_name
 from unweave.study.id_files import place_paths, read_ids
 
 SPEC_VERSION = 1
-_RUN_KEYS = ("methods", "fair", "out", "store", "workers", "device", "engine")
+_RUN_KEYS = ("methods", "fair", "measures", "force", "out", "store", "workers", "device", "engine")
 _ONE_OF = {"forget": ("discovery", "count", "ids")}
 """Keys of which a case has at most one: `--set` of one of them replaces the others."""
 _WHOLE = {"learner": "name", "behaviour": "kind"}
@@ -37,7 +38,7 @@ _HALF_A_FLOAT = re.compile(r"[+-]?(\.\d+|\d+\.)(e[+-]?\d+)?", re.IGNORECASE | re
 
 @dataclass(frozen=True)
 class Spec:
-    """A whole run: cases, methods (None = the default ones), and where things go (None = default).
+    """A whole run: cases, methods and measures (None = the default ones), and where things go (None = default).
 
     `trust_code` and `plugins` are files that may be run; a spec in a file cannot name them: it might come from
     anywhere.
@@ -53,6 +54,8 @@ class Spec:
     trust_code: tuple[Path, ...] = ()
     plugins: tuple[Path, ...] = ()
     fair: Fair = Fair()
+    measures: tuple[MeasureChoice, ...] | None = None
+    force: bool = False
 
 
 def read_spec(
@@ -107,6 +110,8 @@ def read_spec(
         device_name(run.get("device", "cpu")),
         engine_name(run.get("engine", PROCESSES)),
         fair=read_fair(run.get("fair")),
+        measures=read_measures(run.get("measures")),
+        force=_switch(run, "force"),
     )
 
 
@@ -339,6 +344,13 @@ def _path(run: Mapping[str, Any], key: str) -> Path | None:
     if not isinstance(value, str) or not value or "\0" in value:
         raise SpecError(f"`{key}` is {shown(value)}; expected a path.")
     return Path(value)
+
+
+def _switch(run: Mapping[str, Any], key: str) -> bool:
+    value = run.get(key, False)
+    if not isinstance(value, bool):
+        raise SpecError(f"`{key}` is {shown(value)}; expected true or false.")
+    return value
 
 
 def _workers(value: Any) -> int | None:

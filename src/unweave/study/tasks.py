@@ -27,6 +27,7 @@ from unweave.references import (
     outputs_fields,
     read_verified,
 )
+from unweave.study.asked import Asked
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.away import arrived
 from unweave.study.code import analysis_code, methods_code
@@ -98,6 +99,15 @@ def follow_training(case: dict[str, Any], where: Where, away: Away | None = None
     assembly, objects = _arrive(case, where, away)
     ensure_events(objects, assembly)
     return 0
+
+
+@task
+def compute_proxies(case: dict[str, Any], where: Where, family: str, away: Away | None = None) -> str:
+    """Compute the proxies of memorization that one family of them gives, and store them; see `ensure_family`."""
+    from unweave.study.proxies import ensure_family
+
+    assembly, objects = _arrive(case, where, away)
+    return ensure_family(objects, assembly, family)
 
 
 def method_fields(assembly: Assembly, choice: MethodChoice) -> dict[str, Any]:
@@ -216,7 +226,7 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
 
 
 def analysis_fields(
-    assembly: Assembly, methods: Sequence[MethodChoice], failures: dict[str, str]
+    assembly: Assembly, methods: Sequence[MethodChoice], failures: dict[str, str], asked: Sequence[Asked]
 ) -> dict[str, Any]:
     """What identifies the analysis of a case: every output it reads, the case, and the code that reads."""
     worlds = [key_of(outputs_fields(assembly.setting, world)) for world in assembly.worlds.values()]
@@ -232,6 +242,7 @@ def analysis_fields(
         "worlds": worlds,
         "methods": [key_of(method_fields(assembly, choice)) for choice in methods],
         "failures": failures,
+        "measures": [one.to_json() for one in asked],
         "code": analysis_code(),
     }
 
@@ -242,6 +253,7 @@ def analyse(
     where: Where,
     methods: list[dict[str, Any]],
     failures: dict[str, str],
+    measures: list[dict[str, Any]],
     away: Away | None = None,
 ) -> dict[str, Any]:
     """Measure and judge a case from its stored outputs; the result is stored as well.
@@ -251,17 +263,19 @@ def analyse(
         where: See `Where`.
         methods: Each method, as `MethodChoice.to_json` gives it.
         failures: Reason per method that has no outputs.
+        measures: Each metric or attack that was asked for, as `Asked.to_json` gives it.
         away: What was sent along, if the store is elsewhere.
     """
     assembly, objects = _arrive(case, where, away)
     choices = [MethodChoice.from_json(one) for one in methods]
-    fields = analysis_fields(assembly, choices, failures)
+    asked = [Asked.from_json(one) for one in measures]
+    fields = analysis_fields(assembly, choices, failures, asked)
     found = read_verified(objects, key_of(fields))
     if found is not None:
         return found[1]["result"]
     outputs: dict[WorldName, Outputs] = {name: _world_outputs(objects, assembly, name) for name in assembly.worlds}
     ran = [(choice, _method_outputs(objects, assembly, choice, failures)) for choice in choices]
-    result = case_result_to_json(judge_case(assembly, outputs, ran))
+    result = case_result_to_json(judge_case(assembly, outputs, ran, asked))
     objects.write([Entry(fields, {}, {"result": result, **about(assembly.setting, assembly.worlds["original"])})])
     return result
 
