@@ -13,11 +13,12 @@ from unweave import Case, LearnerChoice, ReferenceChoice, UserError
 from unweave._types import Estimate, NotMeasured
 from unweave.problem import BehaviourChoice, DataChoice, ForgetChoice, ProbeChoice
 from unweave.problem.uses import USES
-from unweave.records.diagnosis import diagnosis_from_json, diagnosis_to_json
+from unweave.records.diagnosis import Influential, Shown, diagnosis_from_json, diagnosis_to_json
 from unweave.references import Store
 from unweave.references.ensure import ensure_outputs
 from unweave.study import assemble
 from unweave.study.diagnose import diagnose
+from unweave.study.diagnosis import by_heart
 
 MISLABELLED = Case(
     name="wrong labels",
@@ -79,6 +80,14 @@ def test_it_survives_json_and_nothing_is_trained_twice(found, store):
     assert replace(again, cost=found.cost) == found
 
 
+def test_who_is_known_by_heart_alone_is_named():
+    def one(name, influence, error):
+        return Influential(Shown(name, "3"), "forget", None, influence, error)
+
+    most = (one("a", 0.9, 0.05), one("b", 0.5, 0.2), one("c", 0.2, 0.01))
+    assert by_heart(most) == ("a",)  # b may be chance, c is little
+
+
 def test_what_everyone_knows_is_a_no_op_to_untrain(tmp_path):
     """S is a few ordinary examples: without them a model does as well."""
     ids = tuple(int(one) for one in assemble(MISLABELLED).data.train.ids[:30])
@@ -92,7 +101,10 @@ def test_what_everyone_knows_is_a_no_op_to_untrain(tmp_path):
     )
     found = diagnose(case, models=40, store=tmp_path, workers=1)
     assert found.regime == "no-op" and "no-op" in found.headline
-    assert any("leaving the model as it is" in one for one in found.advice)
+    # Who is known by heart is named, and keeps the advice from being to do nothing.
+    lone = by_heart(found.most_memorized)
+    assert bool(lone) == ("known by heart" in found.headline)
+    assert any("leaving the model as it is" in one for one in found.advice) == (not lone)
     assert found.aim is None and found.behaviour is None and found.fitting == () and found.not_fitting == {}
     assert all(isinstance(group.behaviour, NotMeasured) for group in found.groups)
     assert any("not declared" in one for one in found.advice)

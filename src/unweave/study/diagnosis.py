@@ -318,8 +318,8 @@ def _headline(assembly: Assembly, regime: Regime, alone: tuple[str, ...]) -> str
     said = f"On {assembly.case.name}: {regime.text}"
     if not alone:
         return said
-    more = "" if len(alone) <= 3 else " and others"
-    return f"{said} That is on the average of S: {', '.join(alone[:3])}{more} of it are known by heart."
+    more = f" and {len(alone) - 3} more" if len(alone) > 3 else ""
+    return f"{said} That is S on average; known by heart are, of S, the ids {', '.join(alone[:3])}{more}."
 
 
 def fitting_of(aim: Aim, assembly: Assembly) -> tuple[tuple[str, ...], dict[str, str]]:
