@@ -177,7 +177,9 @@ class Diagnosis:
     `aim` and `why` which aim the stated use needs; `advice` what to do; `fitting` are the metrics and attacks that
     may be asked of that aim, `not_fitting` the others and why, both empty where no use was stated; `cost` is what
     was trained for it; `tried` and `cheapest` are empty where no method was named, `proxies` where none was;
-    `copies` are those of S in D; `model` is there where a model was given.
+    `copies` are those of S in D; `model` is there where a model was
+    given; `separation`: AUROC of memorization for B against the rest of D, by correctness (`hard`), probability
+    (`soft`) and margin φ (`log-odds`), empty where B is not declared.
     """
 
     schema: str
@@ -211,6 +213,7 @@ class Diagnosis:
     cheapest: tuple[Cheapest, ...] = ()
     proxies: tuple[Proxy, ...] = ()
     model: Deployed | None = None
+    separation: dict[str, Measured] = field(default_factory=dict)
 
 
 @cache

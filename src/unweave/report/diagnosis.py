@@ -167,6 +167,10 @@ def memorized_rows(found: Diagnosis) -> list[tuple[str, str, str]]:
     trained = f"{m.models} models, each trained on {m.share:.0%} of D"
     if m.together:
         trained += f"; {_count(m.together, 'group')} in or out as a whole"
+    separated = [
+        (f"finds B, {name}", _measured(value), "AUROC of memorization for B against the rest of D; 0.5 = chance")
+        for name, value in found.separation.items()
+    ]
     return [
         ("mean memorization", estimate_text(m.mean), f"0 = known without itself, 1 = by heart; {trained}"),
         ("with probabilities", estimate_text(m.soft), "the same with the probability of the label"),
@@ -180,6 +184,7 @@ def memorized_rows(found: Diagnosis) -> list[tuple[str, str, str]]:
             estimate_text(found.entanglement),
             "low = S lies apart among features, high = among the rest",
         ),
+        *separated,
     ]
 
 

@@ -43,6 +43,7 @@ from unweave.study.applicability import applicable
 from unweave.study.assemble import Assembly
 from unweave.study.cheapest import cheapest_of
 from unweave.study.examples import of_data, of_probe
+from unweave.study.separation import separation
 from unweave.study.spec import case_to_tree
 
 _SHOWN = 12
@@ -152,6 +153,7 @@ def judge_request(
         tried=tried,
         cheapest=cheapest,
         proxies=proxies,
+        separation=separation(assembly, parts.inside, correct, parts.phi),
     )
 
 
