@@ -1,17 +1,12 @@
 """AUROC of memorization for B against the rest of D."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from unweave._types import Estimate, NotMeasured
 from unweave.study.separation import separation
 
-
-def assembly_of(members, n, known=True):
-    planted = SimpleNamespace(known=known, members=np.asarray(members))
-    return SimpleNamespace(planted=planted, worlds={"original": SimpleNamespace(rows=np.arange(n))})
+B, REST = np.arange(30), np.arange(30, 100)
 
 
 def answers(seed, *, lift):
@@ -24,7 +19,7 @@ def answers(seed, *, lift):
 
 
 def test_what_is_memorized_is_told_apart_by_every_measure():
-    found = separation(assembly_of(range(30), 100), *answers(0, lift=4.0))
+    found = separation(B, REST, *answers(0, lift=4.0))
     assert set(found) == {"hard", "soft", "log-odds"}
     for one in found.values():
         assert isinstance(one, Estimate) and one.n == 60
@@ -32,7 +27,7 @@ def test_what_is_memorized_is_told_apart_by_every_measure():
 
 
 def test_what_is_not_is_at_chance():
-    found = separation(assembly_of(range(30), 100), *answers(1, lift=0.0))
+    found = separation(B, REST, *answers(1, lift=0.0))
     for one in found.values():
         assert one.low < 0.5 < one.high
 
@@ -41,12 +36,11 @@ def test_margins_see_what_correctness_cannot():
     """A label that is never predicted has no memorization by correctness, however much better it is known."""
     inside, _, phi = answers(2, lift=3.0)
     phi = phi - 20
-    found = separation(assembly_of(range(30), 100), inside, phi > 0, phi)
+    found = separation(B, REST, inside, phi > 0, phi)
     assert found["hard"].value == pytest.approx(0.5)
     assert found["log-odds"].value > 0.95
 
 
-def test_without_a_declared_behaviour_nothing_is_said():
-    assert separation(assembly_of([], 100, known=False), *answers(0, lift=1.0)) == {}
-    few = separation(assembly_of(range(5), 100), *answers(0, lift=1.0))
+def test_few_members_are_not_measured():
+    few = separation(B[:5], REST, *answers(0, lift=1.0))
     assert all(isinstance(one, NotMeasured) for one in few.values())

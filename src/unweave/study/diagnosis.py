@@ -153,8 +153,14 @@ def judge_request(
         tried=tried,
         cheapest=cheapest,
         proxies=proxies,
-        separation=separation(assembly, parts.inside, correct, parts.phi),
+        separation=_separation(assembly, parts, correct) if known else {},
     )
+
+
+def _separation(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_]) -> dict[str, Measured]:
+    members = assembly.planted.members
+    others = np.setdiff1d(assembly.worlds["original"].rows, members)
+    return separation(members, others, parts.inside, correct, parts.phi)
 
 
 def _memorized(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_], found: Influences) -> Memorized:
