@@ -1,4 +1,4 @@
-"""Run by test_erase_killed.py as a process of its own: kill a request at every call that writes, one after another.
+"""Run by test_erase_killed.py as a process of its own: kill a request at every call that writes, in turn.
 
 Prints a line of JSON for each kill: which call it was, what was left, and whether the next request worked.
 """

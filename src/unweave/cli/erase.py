@@ -47,9 +47,9 @@ def run_erase_command(
     wanted = one_case(spec, case, settings, seed=seed, workers=workers, forget_ids=ids)
     wanted = replace(wanted, store=store or wanted.store, trust_code=tuple(trust_code))
     content = {} if asked is None else asked.content
-    folder = out or wanted.out or Path("erased")
-    erase = EraseWanted(aim_of(aim), folder, _method(wanted.methods, method), content, confirm, models, anyway)
-    prepare_erase(wanted, erase)
+    named = out or wanted.out or Path("erased")
+    erase = EraseWanted(aim_of(aim), named, _method(wanted.methods, method), content, confirm, models, anyway)
+    folder = prepare_erase(wanted, erase).folder.parent
     with _kept_if_used(folder), progress(quiet) as (tell, say):
         if json is not None:
             check_file(json)

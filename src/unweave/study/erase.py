@@ -71,7 +71,9 @@ def prepare_erase(spec: Spec, wanted: EraseWanted) -> Prepared:
     _check_run(spec, wanted)
     named = case.learner.checkpoint
     # A model that earlier requests began with may be deleted by now, as it should be.
-    log = read_log(wanted.out, opaque=named is None, original=None if named is None else _digest(named))
+    # Folders on the way to one that is then left again are not to be made.
+    out = wanted.out.resolve() if ".." in wanted.out.parts else wanted.out
+    log = read_log(out, opaque=named is None, original=None if named is None else _digest(named))
     check_new(log.without, case.forget.ids)
     assembly = _assembled(case, log, trusted_files(spec.trust_code))
     check_content(assembly.data, wanted.content)
@@ -87,7 +89,7 @@ def prepare_erase(spec: Spec, wanted: EraseWanted) -> Prepared:
     choice = _choice(assembly, wanted)
     _check_left(assembly, log, choice)
     number, cost = log.number + 1, _cost(assembly, choice)
-    folder = wanted.out / f"{number:04d}"
+    folder = out / f"{number:04d}"
     return Prepared(assembly, model, file, number, wanted.aim, choice, cost, large, folder)
 
 
@@ -105,6 +107,8 @@ def _check_run(spec: Spec, wanted: EraseWanted) -> None:
         raise SpecError(f"`device` is {spec.device}; `erase` edits one model on the CPU. Leave `device` out.")
     if spec.fair.to_tree():
         raise SpecError("`fair` compares methods at budgets, and `erase` runs one. Leave `fair` out.")
+    if "\0" in str(wanted.out):
+        raise SpecError(f"--out is {str(wanted.out)!r}, which is no name of a folder.")
     if wanted.models != 0 and wanted.models < FEWEST_MODELS:
         raise SpecError(f"--models is {wanted.models}; expected at least {FEWEST_MODELS}, or 0 for no diagnosis.")
 
