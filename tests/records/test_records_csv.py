@@ -35,6 +35,7 @@ COLUMNS = [
 DANGEROUS = [
     "=cmd|' /C calc'!A0", "=1+1", "=", "+x", "+1", "-x", "-1", "@SUM(A1)", "\t=1", "\r=1", "\0=1", "-2+3|'x'!A",
     '=HYPERLINK("http://example.org","x")', "=x,=y", "=x\n=y", "--", "@", "+", "=\ud800",
+    "@'x'!A1", "\t@x", "-\0",
 ]  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def test_equal_results_give_equal_bytes(results: dict[str, Result]):
         assert rows_csv(result_from_json(result_to_json(result))) == rows_csv(result)
 
 
-@pytest.mark.parametrize("field", ["id", "name", "reason", "case"])
+@pytest.mark.parametrize("field", ["id", "name", "reason", "note", "case"])
 @pytest.mark.parametrize("text", DANGEROUS, ids=ascii)
 def test_a_text_that_looks_like_a_formula_is_quoted(result: Result, field: str, text: str):
     row = result.cases[0].rows[0]

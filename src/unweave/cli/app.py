@@ -241,9 +241,10 @@ def erase(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Edit the model even where untraining is a no-op.")
     ] = False,
-    out: Annotated[Path, typer.Option(help="Folder of models, records and the log.", metavar="DIR")] = Path(
-        "erased"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of models, records and the log; default: erased.", metavar="DIR"),
+    ] = None,
     store: ModelStore = None,
     workers: Workers = None,
     allow_unknown: AllowUnknown = False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +33,7 @@ def run_erase_command(
     models: int,
     confirm: bool,
     anyway: bool,
-    out: Path,
+    out: Path | None,
     store: Path | None,
     workers: int | None,
     seed: int | None,
@@ -45,12 +47,12 @@ def run_erase_command(
     wanted = one_case(spec, case, settings, seed=seed, workers=workers, forget_ids=ids)
     wanted = replace(wanted, store=store or wanted.store, trust_code=tuple(trust_code))
     content = {} if asked is None else asked.content
-    erase = EraseWanted(aim_of(aim), out, _method(wanted.methods, method), content, confirm, models, anyway)
-    prepare_erase(wanted, erase)
-    check_out(out)
-    if json is not None:
-        check_file(json)
-    with progress(quiet) as (tell, say):
+    named = out or wanted.out or Path("erased")
+    erase = EraseWanted(aim_of(aim), named, _method(wanted.methods, method), content, confirm, models, anyway)
+    folder = prepare_erase(wanted, erase).folder.parent
+    with _kept_if_used(folder), progress(quiet) as (tell, say):
+        if json is not None:
+            check_file(json)
         found = run_erase(wanted, erase, on_progress=tell, on_message=say)
     if json is not None:
         write_file(json, erasure_to_json(found))
@@ -59,8 +61,21 @@ def run_erase_command(
     console = Console()
     print_erasure(console, found)
     if found.model_after:
-        console.print(f"\nModel: {out / found.model_after['file']}", soft_wrap=True)
-    console.print(f"Record: {out / f'{found.number:04d}' / 'record.json'}", soft_wrap=True)
+        console.print(f"\nModel: {folder / found.model_after['file']}", soft_wrap=True)
+    console.print(f"Record: {folder / f'{found.number:04d}' / 'record.json'}", soft_wrap=True)
+
+
+@contextmanager
+def _kept_if_used(folder: Path) -> Generator[None]:
+    """A folder that can be written to; one that was made for nothing is taken away again."""
+    there = folder.is_dir()
+    check_out(folder)
+    try:
+        yield
+    finally:
+        if not there:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
 def aim_of(text: str) -> Aim:

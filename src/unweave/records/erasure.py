@@ -41,9 +41,11 @@ class Erasure:
     """One request, from what was asked to what came of it.
 
     `number`: of the request in its log; `case`: the spec that repeats it, with the ids of S and of earlier
-    requests (`data.without`); `params`: all parameters of the method; `model_before`, `model_after`: name and
-    SHA-256 of the files, `model_after` empty where nothing was erased; `data`: fingerprint of the data without
-    earlier requests; `forecast`: seconds that were expected, None where that is not known.
+    requests (`data.without`), and paths relative to the folder of the record; `params`: all parameters of the
+    method; `model_before`, `model_after`: name and SHA-256 of the files, `model_after` empty where nothing was
+    erased; `data`: fingerprint of the data without earlier requests; `left`: SHA-256 of the training data that the
+    request left, `content` of ids and examples as they were read, `features` as the learner sees them; `forecast`:
+    seconds that were expected, None where that is not known.
     """
 
     schema: str
@@ -59,6 +61,7 @@ class Erasure:
     model_before: dict[str, str]
     model_after: dict[str, str]
     data: str
+    left: dict[str, str]
     accuracy: tuple[Accuracy, ...]
     copies: Copies
     diagnosis: str

@@ -1,18 +1,38 @@
-"""`rows.csv`: one line per row and case, every estimate as value, low and high."""
+"""CSV: cells that no spreadsheet runs; `rows.csv`, one line per row and case."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from unweave._types import Estimate, Measured
 from unweave.records.schema import MeasureValue, Result, Row
 
-_RISKY = ("=", "+", "-", "@", "\t", "\r", "\0")
+RISKY = ("=", "+", "-", "@", "\t", "\r", "\0")
+"""What a text begins with that a spreadsheet takes for a formula, or reads as something else."""
 _ESTIMATES = ("generality", "off_line_squared", "residual_untraining", "residual_unlearning")
 _GROUPS = ("forget", "undiscovered", "unseen", "retain", "test")
 
 
-def _text(value: str) -> str:
-    # A spreadsheet runs a cell that starts like a formula; numbers never pass through here.
-    return f"'{value}" if value.startswith(_RISKY) else value
+def text_cell(value: str) -> str:
+    """A text as a cell that no spreadsheet runs: one that starts like a formula gets an apostrophe before it.
+
+    Numbers never pass through here, so that -0.5 stays one.
+
+    Example:
+        >>> text_cell("=1+1"), text_cell("plain")
+        ("'=1+1", 'plain')
+    """
+    return f"'{value}" if value.startswith(RISKY) else value
+
+
+def csv_line(cells: Iterable[str]) -> str:
+    """Cells as a line of CSV, with its end.
+
+    Example:
+        >>> print(csv_line(["a", "b,c"]), end="")
+        a,"b,c"
+    """
+    return ",".join(map(_quoted, cells)) + "\n"
 
 
 def _quoted(cell: str) -> str:
@@ -56,7 +76,7 @@ def _columns() -> list[str]:
 
 def _line(case: str, row: Row) -> list[str]:
     line = [case, row.id, row.name, row.kind, row.stage, row.status, row.label]
-    line = [_text(cell) for cell in [*line, row.verdict_untraining.outcome, row.verdict_unlearning.outcome]]
+    line = [text_cell(cell) for cell in [*line, row.verdict_untraining.outcome, row.verdict_unlearning.outcome]]
     for name in _ESTIMATES:
         line += _cells(getattr(row, name))
     for name in _GROUPS:
@@ -70,8 +90,8 @@ def _line(case: str, row: Row) -> list[str]:
         line += _cells(damage.accuracy_retain if damage else None)
         line += _cells(damage.accuracy_test if damage else None)
     line += _cells(row.verdict_untraining.excess) + _cells(row.verdict_unlearning.excess)
-    line += [_number(row.cost.gradient_ratio), str(row.n_models), _text(row.reason)]
-    return [*line, _number(row.budget), _text(row.note)]
+    line += [_number(row.cost.gradient_ratio), str(row.n_models), text_cell(row.reason)]
+    return [*line, _number(row.budget), text_cell(row.note)]
 
 
 def _asked(result: Result) -> list[str]:
@@ -91,7 +111,7 @@ def _measures(row: Row, asked: list[str]) -> list[str]:
     for name in asked:
         one = found.get(name)
         line += _cells(one and one.value) + _cells(one and one.reference)[:1] + _cells(one and one.null)[:1]
-        line.append(_text(one.reason) if one is not None and one.status == "forced" else "")
+        line.append(text_cell(one.reason) if one is not None and one.status == "forced" else "")
     return line
 
 
@@ -102,4 +122,4 @@ def rows_csv(result: Result) -> str:
     head = [*_columns(), *(name + end for name in asked for end in ends)]
     rows = [(case.name, row) for case in result.cases for row in case.rows]
     lines = [head, *([*_line(case, row), *_measures(row, asked)] for case, row in rows)]
-    return "".join(",".join(map(_quoted, line)) + "\n" for line in lines)
+    return "".join(map(csv_line, lines))

@@ -77,7 +77,6 @@ def check_out(out: Path) -> None:
         probe = out / f".probe-{os.getpid()}"
         probe.write_bytes(b"")
         probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"Cannot write results to {out}: {error.strerror}. Choose another folder with --out."
-        ) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no valid name of a folder"
+        raise UserError(f"Cannot write results to {out}: {reason}. Choose another folder with --out.") from None

@@ -166,7 +166,7 @@ def _separation(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_]) ->
 def _memorized(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_], found: Influences) -> Memorized:
     rows = assembly.forget
     hard = correct[:, rows].astype(np.float64)
-    soft = 1 / (1 + np.exp(-parts.phi[:, rows].astype(np.float64)))
+    soft = (1 + np.tanh(parts.phi[:, rows].astype(np.float64) / 2)) / 2  # the logistic, which overflows nowhere
     inside = parts.inside[:, rows]
     return Memorized(
         mean=_mean_over_s(inside, hard),

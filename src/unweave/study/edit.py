@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import pickle
 import platform
@@ -15,20 +16,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave import __version__
+from unweave._errors import DivergedError, UserError
 from unweave._random import derive
+from unweave.data import Examples, fingerprint
 from unweave.records import Aim
 from unweave.records.erasure import ERASURE_SCHEMA, STILL_TO_DELETE, Accuracy, Erasure
 from unweave.study.assemble import Assembly
 from unweave.study.compare import Progress
 from unweave.study.copies import copies_of_forget
 from unweave.study.given import GivenModel, accuracies, outputs_of
+from unweave.study.id_files import paths_from
+from unweave.study.request import content_digest
+from unweave.study.request_log import NET, PICKLE
 from unweave.study.spec import MethodChoice, case_to_tree
+from unweave.study.warnings import about_request
 
 if TYPE_CHECKING:
     from unweave.learners.contract import State
     from unweave.learners.opaque import Fitted
 
 RETRAIN = "retrain"
+OUTPUTS = "outputs.npz"
+_FITTED = "The model before is not read from a file: its accuracy is that of one fitted here on all of D."
 _DROP, _CLASS_DROP = 0.01, 0.05
 _SHOWN = 1000  # examples of D∖S, for its accuracy
 _LISTED = 1000  # copies that stay behind
@@ -48,6 +57,7 @@ class Prepared(NamedTuple):
         choice: The method; its name may be `RETRAIN`.
         cost: As a multiple of one retraining.
         large: What is large about the request, or "".
+        folder: Where model, record and spec will stand.
     """
 
     assembly: Assembly
@@ -58,6 +68,7 @@ class Prepared(NamedTuple):
     choice: MethodChoice
     cost: float
     large: str
+    folder: Path
 
 
 class Made(NamedTuple):
@@ -70,6 +81,7 @@ class Made(NamedTuple):
         params: All parameters of the method.
         gradient_ratio: Its cost, as a multiple of one retraining.
         seconds: What it took.
+        outputs: Of a learner of which only outputs are known: those of the new model, as `OUTPUTS`.
     """
 
     name: str
@@ -79,6 +91,7 @@ class Made(NamedTuple):
     params: dict[str, Any]
     gradient_ratio: float
     seconds: float
+    outputs: bytes | None = None
 
 
 def retained(assembly: Assembly) -> NDArray[np.int64]:
@@ -91,15 +104,14 @@ def edited(prepared: Prepared, on_progress: Progress | None) -> Made:
 
     Raises:
         DivergedError: if it is not finite.
+        UserError: if nothing about it differs.
     """
     return _refitted(prepared) if prepared.model is None else _edited(prepared, prepared.model, on_progress)
 
 
 def _about(prepared: Prepared) -> str:
     """What made a model, for the header of its file: nothing that differs between two equal requests."""
-    return json.dumps(
-        {"unweave": __version__, "aim": prepared.aim, "method": prepared.choice.id, "request": prepared.number}
-    )
+    return json.dumps({"unweave": __version__, "aim": prepared.aim, "method": prepared.choice.id})
 
 
 def _edited(prepared: Prepared, model: GivenModel, on_progress: Progress | None) -> Made:
@@ -139,9 +151,22 @@ def _edited(prepared: Prepared, model: GivenModel, on_progress: Progress | None)
             )
             state, ratio, params = result.state, result.gradient_ratio, params_of(assembly, choice, result)
     seconds = time.perf_counter() - clock
-    content = to_safetensors(unstack(state)[0], model.checkpoint, _about(prepared))
+    new = unstack(state)[0]
+    tensors = {**new.params, **new.buffers}
+    if not all(bool(value.isfinite().all()) for value in tensors.values()):
+        raise DivergedError(
+            f"{choice.id} led to a model that is not finite, so nothing was written. Lower `learner.lr`, or give "
+            "the recipe that the model was trained with."
+        )
+    before = {**model.checkpoint.state.params, **model.checkpoint.state.buffers}
+    if all(torch.equal(value, before[name]) for name, value in tensors.items()):
+        raise UserError(
+            f"{choice.id} changed nothing in the model, so nothing was written. Give it other parameters, or name "
+            "another method."
+        )
+    content = to_safetensors(new, model.checkpoint, _about(prepared))
     return Made(
-        "model.safetensors",
+        NET,
         content,
         _logits(model, model.state),
         _logits(model, state),
@@ -161,19 +186,61 @@ def _refitted(prepared: Prepared) -> Made:
 
     assembly, setting = prepared.assembly, prepared.assembly.setting
     key = derive(assembly.case.seed, "erase", RETRAIN)
+    whole, rest = assembly.worlds["original"].rows, retained(assembly)
+    before = fit_one(setting.learner, setting.x, setting.y, rows=whole, key=key)
     clock = time.perf_counter()
-    before, after = (
-        fit_one(setting.learner, setting.x, setting.y, rows=rows, key=key)
-        for rows in (assembly.worlds["original"].rows, retained(assembly))
-    )
+    after = fit_one(setting.learner, setting.x, setting.y, rows=rest, key=key)
+    seconds = time.perf_counter() - clock
     # Written for the user, who knows where it is from; unweave itself never reads one.
     content = pickle.dumps({"classifier": after.classifier, "scales": after.scales, "about": _about(prepared)})
-    seconds = time.perf_counter() - clock
-    return Made("model.pkl", content, _of(before), _of(after), {}, 1.0, seconds)
+    outputs = _outputs(assembly, after)
+    return Made(PICKLE, content, _of(before), _of(after), {}, 1.0, seconds, outputs)
 
 
 def _of(fitted: Fitted) -> Logits:
     return lambda x: fitted.logits(x)[None]
+
+
+def _outputs(assembly: Assembly, fitted: Fitted) -> bytes:
+    """Log-probabilities on all training and all test examples, with their ids: what an audit can be made of."""
+    setting, test, out = assembly.setting, assembly.data.test, io.BytesIO()
+    np.savez(
+        out,
+        train_ids=setting.ids,
+        train=fitted.logits(setting.x),
+        test_ids=test.ids,
+        test=fitted.logits(test.x),
+    )
+    return out.getvalue()
+
+
+def case_tree(prepared: Prepared) -> dict[str, Any]:
+    """The case as a spec that repeats the request: it begins where the request began, with the same data."""
+    assembly = prepared.assembly
+    tree = case_to_tree(assembly.case)
+    gone = set(assembly.dropped)
+    tree["forget"]["ids"] = [one for one in tree["forget"]["ids"] if one not in gone]
+    if prepared.file is not None:
+        tree["learner"]["checkpoint"] = str(prepared.file)
+    if assembly.setting.origin is not None:
+        tree["data"]["fingerprint"] = assembly.setting.origin.fingerprint
+    paths_from(tree, prepared.folder)
+    return tree
+
+
+def _left(assembly: Assembly, rows: NDArray[np.int64]) -> dict[str, str]:
+    """Digests of the training data in these rows."""
+    part, setting = assembly.data.train, assembly.setting
+    columns = {name: values[rows] for name, values in part.columns.items()}
+    return {
+        "content": content_digest(Examples(part.x[rows], part.y[rows], part.ids[rows], columns)),
+        "features": fingerprint(setting.x[rows], setting.y[rows], setting.ids[rows]),
+    }
+
+
+def digests(assembly: Assembly) -> dict[str, str]:
+    """Digests of all training data of a case: see `Erasure.left`."""
+    return _left(assembly, np.arange(len(assembly.data.train)))
 
 
 def record(prepared: Prepared, diagnosis: str, forecast: float | None, made: Made | None) -> Erasure:
@@ -187,26 +254,24 @@ def record(prepared: Prepared, diagnosis: str, forecast: float | None, made: Mad
     after = {} if made is None else {
         "file": f"{prepared.number:04d}/{made.name}", "sha256": hashlib.sha256(made.content).hexdigest(),
     }  # fmt: skip
-    if made is None:
-        headline = "Untraining is a no-op here: nothing to erase."
-    else:
-        headline = (
-            f"{len(assembly.forget)} of {n} examples were taken out by {prepared.choice.id} ({prepared.aim})."
-        )
+    if made is not None and made.outputs is not None:
+        name = f"{prepared.number:04d}/{OUTPUTS}"
+        after |= {"outputs": name, "outputs_sha256": hashlib.sha256(made.outputs).hexdigest()}
     return Erasure(
         schema=ERASURE_SCHEMA,
         number=prepared.number,
         status="nothing to erase" if made is None else "erased",
-        headline=headline,
+        headline=_headline(prepared, made),
         aim=prepared.aim,
         method=prepared.choice.id,
         params={} if made is None else made.params,
-        case=case_to_tree(assembly.case),
+        case=case_tree(prepared),
         forget=len(assembly.forget),
         share=len(assembly.forget) / n,
         model_before=before,
         model_after=after,
         data=assembly.setting.fingerprint,
+        left=digests(assembly) if made is None else _left(assembly, retained(assembly)),
         accuracy=rates,
         copies=copies,
         diagnosis=diagnosis,
@@ -219,9 +284,19 @@ def record(prepared: Prepared, diagnosis: str, forecast: float | None, made: Mad
             "unweave": __version__,
             "python": platform.python_version(),
             "numpy": np.__version__,
-            "notes": [] if prepared.model is None else list(prepared.model.checkpoint.notes),
+            "trusted": {Path(file).name: digest for file, digest in assembly.trusted.items()},
+            "notes": [_FITTED] if prepared.model is None else list(prepared.model.checkpoint.notes),
         },
     )
+
+
+def _headline(prepared: Prepared, made: Made | None) -> str:
+    some = f"{len(prepared.assembly.forget)} of {len(prepared.assembly.setting.y)} examples"
+    if made is None:
+        return "Untraining is a no-op here: nothing to erase."
+    if prepared.choice.name == RETRAIN:
+        return f"The model was trained anew without {some} ({prepared.aim})."
+    return f"The model was edited by {prepared.choice.id} for {some} ({prepared.aim})."
 
 
 def _accuracy(assembly: Assembly, made: Made) -> tuple[Accuracy, ...]:
@@ -250,7 +325,7 @@ def _accuracy(assembly: Assembly, made: Made) -> tuple[Accuracy, ...]:
 
 
 def _warnings(prepared: Prepared, rates: tuple[Accuracy, ...], copies: int) -> tuple[str, ...]:
-    said: list[str] = []
+    said = about_request(prepared.assembly)
     if copies:
         said.append(
             f"{copies} copies of examples of S stay in the training data; what S taught they still teach. "
@@ -262,6 +337,8 @@ def _warnings(prepared: Prepared, rates: tuple[Accuracy, ...], copies: int) -> t
         limit = _CLASS_DROP if one.name.startswith("test, class") else _DROP
         if one.name != "S" and one.before - one.after > limit:
             said.append(f"Accuracy on {one.name} fell from {one.before:.1%} to {one.after:.1%}.")
+    if rates and prepared.choice.name != RETRAIN:
+        said.append("A method only comes near to its aim; how near it came: `unweave audit`.")
     if prepared.aim == "unlearning":
         said.append(
             "Only S was known to the method. Whether the rest of the behaviour is gone: `unweave audit` "

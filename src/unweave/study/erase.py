@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from unweave._durable import flush_folder, make_folder, write_durably
 from unweave._errors import ApplicabilityError, SpecError, UserError
+from unweave.problem import Case, known_ids
 from unweave.records import Aim
 from unweave.records.erasure import Erasure, erasure_to_json
 from unweave.report.toml import toml_text
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.compare import Message, Progress
-from unweave.study.edit import RETRAIN, Made, Prepared, edited, record, retained
+from unweave.study.edit import OUTPUTS, RETRAIN, Made, Prepared, case_tree, digests, edited, record, retained
 from unweave.study.forecast import duration_text, seconds_per_model
 from unweave.study.given import NO_RECIPE, given_model
+from unweave.study.manifest import check_pin
 from unweave.study.methods import check_methods, refusal
-from unweave.study.own_code import trusted_files
-from unweave.study.request import (
-    LOG,
-    RECORD,
-    check_content,
-    check_new,
-    check_size,
-    log_text,
-    read_log,
-    records_in,
-)
+from unweave.study.own_code import Trusted, trusted_files
+from unweave.study.request import check_content, check_size
+from unweave.study.request_log import LOG, RECORD, REQUEST, Logged, check_new, log_text, read_log, records_in
 from unweave.study.spec import SPEC_VERSION, MethodChoice, Spec
+
+FEWEST_MODELS = 20
+"""Models on random parts of D that a diagnosis needs at least."""
+
+_UNCHANGED = "noop"
 
 
 class EraseWanted(NamedTuple):
@@ -63,31 +65,97 @@ def prepare_erase(spec: Spec, wanted: EraseWanted) -> Prepared:
     """
     if len(spec.cases) != 1:
         raise SpecError(f"`erase` takes one case, got {len(spec.cases)}; name one with --case.")
-    case, trusted = spec.cases[0], trusted_files(spec.trust_code)
+    case = spec.cases[0]
     if case.forget.ids is None:
         raise SpecError("`forget.ids` is missing: the records to forget. Name them there, or with --request FILE.")
-    first = assemble(replace(case, forget=replace(case.forget, ids=case.forget.ids[:1])), trusted=trusted)
-    opaque = first.setting.learner.opaque
-    original = None if opaque else given_model(first)
-    log = read_log(wanted.out, None if original is None else original.checkpoint.sha256)
+    _check_run(spec, wanted)
+    named = case.learner.checkpoint
+    # A model that earlier requests began with may be deleted by now, as it should be.
+    # Folders on the way to one that is then left again are not to be made.
+    out = wanted.out.resolve() if ".." in wanted.out.parts else wanted.out
+    log = read_log(out, opaque=named is None, original=None if named is None else _digest(named))
     check_new(log.without, case.forget.ids)
-    earlier = (*(case.data.without or ()), *log.without)
-    assembly = assemble(replace(case, data=replace(case.data, without=earlier or None)), trusted=trusted)
+    assembly = _assembled(case, log, trusted_files(spec.trust_code))
     check_content(assembly.data, wanted.content)
     large = check_size(assembly, confirmed=wanted.confirm)
-    model, file = original, None if opaque else Path(str(case.learner.checkpoint))
-    if not opaque and log.model is not None:
-        model, file = given_model(assembly, log.model), log.model
-        if model.checkpoint.sha256 != log.sha256:
-            raise UserError(
-                f"{log.model} is not the model that request {log.number} left (SHA-256 differs). Restore "
-                "it, or choose another --out."
-            )
+    opaque = assembly.setting.learner.opaque
+    model = None if opaque and named is None else given_model(assembly, log.model)
+    file = None if model is None else log.model or Path(str(named))
+    if model is not None and log.model is not None and model.checkpoint.sha256 != log.sha256:
+        raise UserError(
+            f"{log.model} is not the model that an earlier request left (SHA-256 differs). Restore it, or "
+            "choose another --out."
+        )
     choice = _choice(assembly, wanted)
-    return Prepared(assembly, model, file, log.number + 1, wanted.aim, choice, _cost(assembly, choice), large)
+    _check_left(assembly, log, choice)
+    number, cost = log.number + 1, _cost(assembly, choice)
+    folder = out / f"{number:04d}"
+    return Prepared(assembly, model, file, number, wanted.aim, choice, cost, large, folder)
+
+
+def _digest(file: str) -> str | None:
+    try:
+        with open(file, "rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except (OSError, ValueError):  # where no request was carried out before, reading the model says what is wrong
+        return None
+
+
+def _check_run(spec: Spec, wanted: EraseWanted) -> None:
+    """Refuse what the spec or the command say of a run and `erase` has no use for."""
+    if spec.device != "cpu":
+        raise SpecError(f"`device` is {spec.device}; `erase` edits one model on the CPU. Leave `device` out.")
+    if spec.fair.to_tree():
+        raise SpecError("`fair` compares methods at budgets, and `erase` runs one. Leave `fair` out.")
+    if "\0" in str(wanted.out):
+        raise SpecError(f"--out is {str(wanted.out)!r}, which is no name of a folder.")
+    if wanted.models != 0 and wanted.models < FEWEST_MODELS:
+        raise SpecError(f"--models is {wanted.models}; expected at least {FEWEST_MODELS}, or 0 for no diagnosis.")
+
+
+def _assembled(case: Case, log: Logged, trusted: Trusted) -> Assembly:
+    """The case without what earlier requests took out, of data that are pinned where the spec pins them."""
+    whole = assemble(case, trusted=trusted)
+    assert whole.setting.origin is not None  # `assemble` fills it in
+    if case.data.fingerprint is not None:
+        check_pin(case.data.fingerprint, whole.setting.origin.fingerprint)
+    # Records that were deleted from the data as well, as they should be, are not there to be left out.
+    gone = known_ids(whole.data.train.ids, log.without)[0]
+    if not gone:
+        return whole
+    planted, train = whole.planted, whole.data.train
+    if not (np.array_equal(planted.x, train.x) and np.array_equal(planted.y, train.y)):
+        raise ApplicabilityError(
+            f"`behaviour.kind` is {case.behaviour.kind}, which is planted anew in what is left of the data, so a "
+            "second request would be about other data. Name the behaviour as it stands in the data (`ids`, "
+            "`class`, `unknown`), or choose another --out."
+        )
+    data = replace(case.data, without=(*(case.data.without or ()), *gone), fingerprint=None)
+    return assemble(replace(case, data=data), trusted=trusted)
+
+
+def _check_left(assembly: Assembly, log: Logged, choice: MethodChoice) -> None:
+    """Refuse training data that are not those that the latest request left."""
+    if not log.left:
+        return
+    now = digests(assembly)
+    if now["content"] != log.left["content"]:
+        raise UserError(
+            f"The training data are not those that request {log.number} left (digest {now['content'][:12]}, there "
+            f"{log.left['content'][:12]}): examples were added, changed, or numbered anew. The model does not "
+            "belong to them. Restore the data, give them ids of their own (`data.id_column`), or choose "
+            "another --out."
+        )
+    if now["features"] != log.left["features"] and log.model is not None and choice.name != RETRAIN:
+        raise UserError(
+            f"The features of the table are in other units than those of the model that request {log.number} "
+            f"left: units follow from all rows of the file, and rows are gone. Keep them there, or use {RETRAIN}."
+        )
 
 
 def _choice(assembly: Assembly, wanted: EraseWanted) -> MethodChoice:
+    from unweave.methods.refinement import names_parts
+
     learner, known = assembly.setting.learner, assembly.case.learner.recipe_known
     choice = wanted.method
     if choice is None and not known:
@@ -108,6 +176,10 @@ def _choice(assembly: Assembly, wanted: EraseWanted) -> MethodChoice:
         if choice.params:
             raise SpecError(f"`{RETRAIN}` takes no parameters; the recipe is that of `learner`.")
         return choice
+    if choice.name == _UNCHANGED:
+        raise ApplicabilityError(f"`{_UNCHANGED}` changes nothing: name a method (`unweave list methods`).")
+    if names_parts(choice.name):
+        raise ApplicabilityError("`erase` runs one method on all of S; name one, or several in a row.")
     check_methods((choice,))
     if why := refusal(learner, choice.name, validation=len(assembly.validation)):
         raise ApplicabilityError(f"{choice.name} {why}.")
@@ -147,9 +219,9 @@ def run_erase(
     forecast = _forecast(prepared, show)
     nothing, said = _consult(spec, wanted, prepared, on_progress, show)
     if nothing and wanted.aim == "untraining" and not wanted.anyway:
-        return _write(wanted, record(prepared, said, forecast, None), None)
+        return _write(prepared, record(prepared, said, forecast, None), None)
     made = edited(prepared, on_progress)
-    return _write(wanted, record(prepared, said, forecast, made), made)
+    return _write(prepared, record(prepared, said, forecast, made), made)
 
 
 def _forecast(prepared: Prepared, show: Message) -> float | None:
@@ -191,24 +263,44 @@ def _consult(
     return nothing, found.headline
 
 
-def _write(wanted: EraseWanted, found: Erasure, made: Made | None) -> Erasure:
+def _write(prepared: Prepared, found: Erasure, made: Made | None) -> Erasure:
     """Write model, record and spec as one folder, and the log; nothing is ever written over."""
-    folder = wanted.out / f"{found.number:04d}"
-    temporary = wanted.out / f".{folder.name}.{uuid.uuid4().hex}.tmp"
-    spec = toml_text({"version": SPEC_VERSION, **found.case})
+    folder, out = prepared.folder, prepared.folder.parent
+    temporary = out / f".{folder.name}.{uuid.uuid4().hex}.tmp"
     try:
         make_folder(temporary)
         if made is not None:
             write_durably(temporary / made.name, made.content)
-        write_durably(temporary / "request.toml", spec.encode())
+            if made.outputs is not None:
+                write_durably(temporary / OUTPUTS, made.outputs)
+        write_durably(temporary / REQUEST, _request_text(prepared, made).encode())
         write_durably(temporary / RECORD, erasure_to_json(found).encode())
+        if folder.exists():  # a rename would take the place of a folder that is empty
+            raise FileExistsError(None, "another request was carried out in the meantime; run this one again")
         temporary.rename(folder)
-        flush_folder(wanted.out)
-        write_durably(wanted.out / LOG, log_text(records_in(wanted.out)).encode())
+        flush_folder(out)
     except OSError as error:
         raise UserError(
             f"Cannot write {folder}: {error.strerror or error}. The model as it was is untouched."
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        write_durably(out / LOG, log_text(records_in(out)).encode())
+    except OSError as error:
+        raise UserError(
+            f"Request {found.number} is complete in {folder}, but {LOG} cannot be written: "
+            f"{error.strerror or error}. The next request writes it."
+        ) from None
     return found
+
+
+def _request_text(prepared: Prepared, made: Made | None) -> str:
+    """The spec that repeats a request, with the command that does it."""
+    choice = prepared.choice
+    spec: dict[str, object] = {"version": SPEC_VERSION}
+    spec["methods"] = [{"name": choice.name, **choice.params}] if choice.params else [choice.name]
+    code = "".join(" --trust-code FILE" for _ in prepared.assembly.trusted)
+    again = f"unweave erase {REQUEST} --aim {prepared.aim} --models 0 --confirm{code} --out NEW_FOLDER"
+    about = "nothing was erased" if made is None else f"the same model again: {again}"
+    return f"# {about}\n" + toml_text({**spec, **case_tree(prepared)})

@@ -51,6 +51,29 @@ def place_paths(tree: dict[str, Any], folder: Path) -> None:
             learner[key] = str(folder / learner[key])
 
 
+def paths_from(tree: dict[str, Any], folder: Path) -> None:
+    """The inverse of `place_paths`: make paths relative to the working directory relative to a folder.
+
+    Args:
+        tree: A case as nested dictionaries; changed in place.
+        folder: Where the spec is to stand; it need not exist yet.
+    """
+    data, learner = tree.get("data", {}), tree.get("learner", {})
+    for place, keys in ((data, ("path", "test")), (learner, ("factory", "checkpoint"))):
+        for key in keys:
+            if isinstance(place.get(key), str):
+                place[key] = _from(place[key], folder)
+    kind, colon, path = str(data.get("source", "")).partition(":")
+    if colon:
+        data["source"] = f"{kind}:{_from(path, folder)}"
+
+
+def _from(name: str, folder: Path) -> str:
+    path = Path(name)
+    # Links on the way are followed first, since `..` is the folder above where a link leads.
+    return os.path.relpath(path.parent.resolve() / path.name, folder.resolve())
+
+
 def ids_of_option(text: str) -> list[int | str]:
     """Ids as an option of a command gives them: a file of one id a line, or a list separated by commas.
 

@@ -35,7 +35,7 @@ def check_unchanged(store: Store, assembly: Assembly) -> None:
     assert assembly.setting.origin is not None  # `assemble` fills it in
     found = assembly.setting.origin.fingerprint
     if choice.fingerprint is not None:
-        _check_pin(choice.fingerprint, found)
+        check_pin(choice.fingerprint, found)
     file = _file(store, choice)
     before = _read(file)
     if before is not None and before["fingerprint"] == found:
@@ -55,7 +55,12 @@ def check_unchanged(store: Store, assembly: Assembly) -> None:
         raise StoreError(f"Cannot write to the store {store.root}: {error.strerror}.") from None
 
 
-def _check_pin(pin: str, found: str) -> None:
+def check_pin(pin: str, found: str) -> None:
+    """Refuse data of another fingerprint than the spec pins.
+
+    Raises:
+        SpecError: for what is no fingerprint, or that of other data.
+    """
     if len(pin) < _SHORTEST or not all(one in "0123456789abcdef" for one in pin):
         raise SpecError(
             f"`data.fingerprint` is {pin!r}; expected the first {_SHORTEST} or more hexadecimal digits of a "

@@ -138,7 +138,7 @@ def _memorization(objects: Objects, assembly: Assembly) -> Floats:
 
     found = read_answers(objects, assembly.setting, _plan(assembly), asked_of(assembly))
     rows = assembly.forget
-    soft = 1 / (1 + np.exp(-found.phi[:, rows].astype(np.float64)))
+    soft = (1 + np.tanh(found.phi[:, rows].astype(np.float64) / 2)) / 2  # the logistic, which overflows nowhere
     return self_influence(found.inside[:, rows], soft).value
 
 

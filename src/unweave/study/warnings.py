@@ -39,7 +39,8 @@ def warnings_of(assembly: Assembly, frame: Frame, rows: list[Row]) -> list[str]:
             )
     found += assembly.data.warnings
     found += _about_learner(assembly)
-    found += _about_forget(assembly)
+    found += about_request(assembly)
+    found += _about_copies(assembly)
     found += _about_seeds(frame)
     found += _untrained_well(frame)
     for name in frame.groups:
@@ -68,7 +69,7 @@ def _untrained_well(frame: Frame) -> list[str]:
     ]
 
 
-def _about_forget(assembly: Assembly) -> list[str]:
+def about_request(assembly: Assembly) -> list[str]:
     """What removing S or B does that a request may not have meant."""
     setting, forget, world = assembly.setting, assembly.forget, assembly.worlds["original"]
     found: list[str] = []
@@ -80,12 +81,6 @@ def _about_forget(assembly: Assembly) -> list[str]:
         found.append(
             f"Forget ids that are not in the training data were dropped ({len(assembly.dropped)}): {shown}{more}."
         )
-    prints = row_prints(setting.x, setting.y)
-    retain = np.setdiff1d(world.rows, forget)
-    copies = int(np.isin(prints[retain], prints[forget]).sum())
-    if copies:
-        are = "example is an exact copy" if copies == 1 else "examples are exact copies"
-        found.append(f"{copies} retained {are} of forgotten ones; their influence stays.")
     if len(forget) > len(world.rows) / 2 and not assembly.case.forget.outside:
         found.append(
             f"S is {len(forget) / len(world.rows):.0%} of the training data: consider retraining on the "
@@ -103,6 +98,16 @@ def _about_forget(assembly: Assembly) -> list[str]:
                 "models never learn to predict it."
             )
     return found
+
+
+def _about_copies(assembly: Assembly) -> list[str]:
+    prints = row_prints(assembly.setting.x, assembly.setting.y)
+    retain = np.setdiff1d(assembly.worlds["original"].rows, assembly.forget)
+    copies = int(np.isin(prints[retain], prints[assembly.forget]).sum())
+    if not copies:
+        return []
+    are = "example is an exact copy" if copies == 1 else "examples are exact copies"
+    return [f"{copies} retained {are} of forgotten ones; their influence stays."]
 
 
 def _about_learner(assembly: Assembly) -> list[str]:
