@@ -159,10 +159,10 @@ def test_a_factory_of_scikit_learn(forest, tmp_path, monkeypatch):
 def test_a_forest_on_adult(tmp_path):
     case = Case(
         name="adult",
-        data=DataChoice("adult", limit=300),
-        behaviour=BehaviourChoice("mislabel", size=40),
+        data=DataChoice("adult", limit=600),
+        behaviour=BehaviourChoice("mislabel", size=60),
         forget=ForgetChoice(discovery=0.5),
-        learner=LearnerChoice("forest", trees=5),
+        learner=LearnerChoice("forest", trees=10),
     )
     options = {"references": 19, "fresh": 0, "workers": 1, "store": tmp_path / "store"}
     for world, verdict in (("untrained", "not distinguishable"), ("original", "distinguishable")):
