@@ -285,7 +285,11 @@ def erase(
 @app.command()
 def audit(
     edited: Annotated[
-        Path, typer.Option(help="The edited model: safetensors, or a state_dict of torch.save.", metavar="FILE")
+        Path,
+        typer.Option(
+            help="The edited model: safetensors, a state_dict of torch.save; of scikit-learn outputs as .npz.",
+            metavar="FILE",
+        ),
     ],
     spec: Annotated[Path | None, typer.Argument(help="TOML file of one case.", metavar="[SPEC.toml]")] = None,
     case: Annotated[str | None, typer.Option(help="Registered case instead of a spec.", metavar="NAME")] = None,
@@ -294,8 +298,18 @@ def audit(
         int, typer.Option(help="Reference models per aim; 0: none, and no verdict.", metavar="N")
     ] = 64,
     fresh: Annotated[
-        int, typer.Option(help="Fresh retrains that are audited as well, as a control.", metavar="N")
+        int, typer.Option(help="Fresh retrains that are audited as well, as a control; 0: none.", metavar="N")
     ] = 20,
+    retrained: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A model that you retrained without S, or a folder: references of untraining. Repeatable.",
+            metavar="FILE",
+        ),
+    ] = None,
+    procedure: Annotated[
+        str | None, typer.Option(help="Also compare this method on the case.", metavar="METHOD")
+    ] = None,
     out: Out = None,
     store: ModelStore = None,
     workers: Workers = None,
@@ -320,6 +334,8 @@ def audit(
             edited=edited,
             references=references,
             fresh=fresh,
+            retrained=retrained or [],
+            procedure=procedure,
             out=out,
             store=store,
             workers=workers,

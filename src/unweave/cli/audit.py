@@ -13,7 +13,8 @@ from unweave.cli.one_case import one_case
 from unweave.records.audit import audit_to_json
 from unweave.report.audit import audit_page, print_audit
 from unweave.study import check_out
-from unweave.study.audit import AuditWanted, prepare_audit, run_audit
+from unweave.study.audit import run_audit
+from unweave.study.audit_prepared import AuditWanted, prepare_audit
 
 
 def run_audit_command(
@@ -24,6 +25,8 @@ def run_audit_command(
     edited: Path,
     references: int,
     fresh: int,
+    retrained: list[Path],
+    procedure: str | None,
     out: Path | None,
     store: Path | None,
     workers: int | None,
@@ -35,9 +38,10 @@ def run_audit_command(
     """Read the case and both models, train references, print the audit and write it."""
     wanted = one_case(spec, case, settings, seed=seed, workers=workers)
     wanted = replace(wanted, store=store or wanted.store, trust_code=tuple(trust_code))
-    asked = AuditWanted(edited, references, fresh)
+    asked = AuditWanted(edited, references, fresh, tuple(retrained), procedure)
     prepare_audit(wanted, asked)
     folder = out or wanted.out or new_folder()
+    asked = asked._replace(out=folder)
     check_out(folder)
     if json is not None:
         check_file(json)

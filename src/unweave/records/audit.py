@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from unweave.records.schema import Aim, Json
+from unweave._types import Measured
+from unweave.records.schema import Aim, Json, Label, Outcome
 
 AUDIT_SCHEMA = "unweave.audit/1"
 
@@ -33,7 +34,7 @@ class AuditCheck:
 
     `edited`, `original`: what it gives for either; `references`: for the references, each in a pool with all
     others; `deviation`: of the edited model, in robust standard deviations of that pool; `p`: adjusted for all
-    checks of the aim; `fresh_flagged`: how many fresh retrains this check flags.
+    checks of the aim; `fresh_flagged`: how many fresh retrains this check flags, None where there are none.
     """
 
     name: str
@@ -48,7 +49,7 @@ class AuditCheck:
     original_p: float
     flagged: bool
     original_flagged: bool
-    fresh_flagged: int
+    fresh_flagged: int | None
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Finding:
     """The verdict of one aim.
 
     `p`, `original_p`: of the edited and of the original model, over all checks together; `fresh_flagged` of
-    `fresh` retrains were flagged at level alpha; None where there are no references.
+    `fresh` retrains were flagged at level alpha; None where there are none; `given`: whether the references are
+    models that the user retrained.
     """
 
     aim: Aim
@@ -67,6 +69,7 @@ class Finding:
     references: int
     fresh: int
     fresh_flagged: int | None
+    given: bool
 
 
 @dataclass(frozen=True)
@@ -89,12 +92,33 @@ class Version:
 
     `auc`: AUROC of S against the rest of D by how far φ fell from the original to the edited model; .5: nothing;
     `references`: the same from the original to each reference A(D∖S); `changed`: mean change of the probabilities
-    on a group, ‖p_edited − p_original‖.
+    on a group, ‖p_edited − p_original‖; `rest_worst`: the same on the tenth of the rest of D that changed most,
+    and `rest_references` from the original to each reference A(D∖S).
     """
 
     auc: float
     references: Quantiles | None
     changed: dict[str, float]
+    rest_worst: float | None
+    rest_references: Quantiles | None
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """What `compare` says of a method, beside what the audit says of one model.
+
+    `page`: the page of the comparison, relative to the folder of the audit; "" where none was written; `models`:
+    originals that the method was run on.
+    """
+
+    method: str
+    label: Label
+    verdict_untraining: Outcome
+    verdict_unlearning: Outcome
+    residual_untraining: Measured
+    residual_unlearning: Measured
+    models: int
+    page: str
 
 
 @dataclass(frozen=True)
@@ -104,7 +128,8 @@ class Audit:
     `verdicts`: per aim; `findings`: how they came about; `checks`: every measurement; `relearned`: accuracy on S
     by the labels trained on, before and after fine-tuning on D∖S alone, of original and edited model; `recipe_p`:
     that the original is of the law that its recipe trains, None where the recipe is not known; `unanswered`: what
-    could not be asked, and why; `files`: name and SHA-256 of both models.
+    could not be asked, and why; `files`: SHA-256 of both models, or of outputs, without `original` where that is
+    fitted here; `retrained`: SHA-256 of references that were given; `procedure`: what was asked beside it.
     """
 
     schema: str
@@ -124,6 +149,8 @@ class Audit:
     unanswered: tuple[str, ...]
     warnings: tuple[str, ...]
     files: dict[str, str]
+    retrained: tuple[str, ...]
+    procedure: Procedure | None
     cost: dict[str, float]
     provenance: dict[str, Json]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from unweave.records.audit import Audit, AuditCheck, Finding, Quantiles
-from unweave.report.numbers import DASH, number_text
+from unweave.records.audit import Audit, AuditCheck, Finding, Procedure, Quantiles
+from unweave.report.numbers import DASH, estimate_text, number_text
 from unweave.report.page import page_file, page_policy, page_template
 from unweave.report.terminal import plain
 from unweave.report.toml import toml_text
@@ -14,14 +14,14 @@ from unweave.report.toml import toml_text
 GROUPS = {
     "forget": "S",
     "undiscovered": "B∖S",
-    "unseen": "unseen instances",
+    "unseen": "unseen",
     "retain": "rest of D",
     "test": "test",
-    "behaviour": "S, B∖S, unseen",
-    "": "S and rest of D",
+    "behaviour": "behaviour",
+    "": "D",
 }
 REFERENCE = {"untraining": "A(D∖S)", "unlearning": "A(D∖B)"}
-CHECK_HEADS = ("check", "on", "edited", "original", "of references", "deviation", "p", "")
+CHECK_HEADS = ("check", "on", "edited", "original", "references", "sd", "p", "")
 UTILITY_HEADS = ("accuracy on", "examples", "original", "edited", "references")
 
 
@@ -37,6 +37,9 @@ def print_audit(console: Console, found: Audit) -> None:
     console.print()
     _print(console, "Utility", UTILITY_HEADS, utility_rows(found))
     console.print()
+    if found.procedure is not None:
+        console.print(plain(console, f"Procedure: {procedure_text(found.procedure)}"))
+        console.print()
     for one in [*version_texts(found), *found.unanswered]:
         console.print(plain(console, f"· {one}"))
     for one in found.warnings:
@@ -46,6 +49,8 @@ def print_audit(console: Console, found: Audit) -> None:
 def finding_text(one: Finding) -> str:
     """The verdict of an aim with its reason and what backs it."""
     said = f"{one.aim}: {one.verdict}; {one.reason}."
+    if one.given:
+        said += f" The {one.references} references are models that were given."
     if one.p is not None:
         said += f" p = {one.p:.3f} over all checks."
     if one.fresh_flagged is not None:
@@ -67,7 +72,7 @@ def _check(one: AuditCheck) -> tuple[str, ...]:
         _range(one.references),
         number_text(one.deviation, 1),
         f"{one.p:.3f}",
-        "flagged" if one.flagged else "" if one.original_flagged else "no power alone",
+        "flagged" if one.flagged else "" if one.original_flagged else "no power",
     )
 
 
@@ -94,11 +99,28 @@ def version_texts(found: Audit) -> list[str]:
     seen, said = found.versions, []
     beside = "" if seen.references is None else f"; with a retrained model {_range(seen.references)}"
     said.append(f"Who holds both versions tells S from the rest of D with AUROC {number_text(seen.auc)}{beside}.")
+    if seen.rest_worst is not None:
+        beside = "" if seen.rest_references is None else f"; with a retrained model {_range(seen.rest_references)}"
+        moved = number_text(seen.rest_worst, 3)
+        said.append(f"The tenth of the rest of D that moved most, moved by {moved}{beside}.")
+    if not found.relearned:
+        return said
     names = {"original": "the original", "edited": "the edited model"}
     names |= {"untrained": "models of A(D∖S)", "unlearned": "models of A(D∖B)"}
     back = [f"{names[name]} {a:.1%} → {b:.1%}" for name, (a, b) in found.relearned.items()]
-    said.append(f"Accuracy on S by its labels before and after some training on D∖B alone: {', '.join(back)}.")
+    rest = "D∖S" if found.behaviour is None else "D∖B"
+    said.append(f"Accuracy on S by its labels before and after some training on {rest} alone: {', '.join(back)}.")
     return said
+
+
+def procedure_text(found: Procedure) -> str:
+    """What was found of the method, in one line."""
+    return (
+        f"{found.method} on {found.models} originals of this case: {found.label}; untraining "
+        f"{found.verdict_untraining}, r_S {estimate_text(found.residual_untraining)}; unlearning "
+        f"{found.verdict_unlearning}, r_B {estimate_text(found.residual_unlearning)}. r: what is left to go, 1 as "
+        "the original, 0 as the references."
+    )
 
 
 def _print(console: Console, title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -130,6 +152,7 @@ def audit_page(found: Audit) -> str:
         meanings=sorted({(one.name, one.what) for one in found.checks}),
         utility_heads=UTILITY_HEADS,
         utility=utility_rows(found),
+        procedure=None if found.procedure is None else procedure_text(found.procedure),
         said=[*version_texts(found), *found.unanswered],
         definition=toml_text(found.case),
         policy=Markup(page_policy([], style)),

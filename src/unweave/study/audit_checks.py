@@ -20,7 +20,11 @@ Floats = NDArray[np.float64]
 Measure = Callable[[Answers, Answers], Pool]
 """`(candidates, references) → pools`."""
 
+OF_OUTPUTS = ("outputs", "margins", "worst decile", "classes")
+"""Checks that ask for outputs on the probes and nothing else of a model."""
+
 _WORST = 0.1
+_OF_A_CLASS = 5  # test probes of a class, for its accuracy
 
 
 class Check(NamedTuple):
@@ -40,8 +44,13 @@ class Check(NamedTuple):
 
 
 def checks_of(assembly: Assembly, asked: Asked) -> list[Check]:
-    """The checks that a case allows; a group of fewer than 20 probes enters none."""
-    groups = {name: where for name, where in assembly.probes.groups.items() if len(where) >= MIN_PROBES}
+    """The checks that a case allows.
+
+    A group of fewer than 20 probes enters none, but for S: what is ranked are models, so a p-value holds for any
+    number of probes, and a request for three records has to be looked at on these three.
+    """
+    asked_of = assembly.probes.groups
+    groups = {name: where for name, where in asked_of.items() if name == "forget" or len(where) >= MIN_PROBES}
     found = [
         Check("outputs", name, "mean distance of the probabilities", _outputs("as it is", where))
         for name, where in groups.items()
@@ -49,34 +58,29 @@ def checks_of(assembly: Assembly, asked: Asked) -> list[Check]:
     own = assembly.probes.groups["forget"]
     noisy = np.arange(asked.noisy, len(asked.x))
     labels = assembly.probes.trained
-    if "forget" in groups:
-        found += [
-            Check(
-                "margins", "forget", "mean distance of the margins φ, which do not saturate", _margins(own, labels)
-            ),
-            Check("nearby", "forget", "outputs on S with a little noise", _outputs("as it is", noisy)),
-        ]
-    marked = np.concatenate(
-        [groups[name] for name in ("forget", "undiscovered", "unseen") if name in groups] or [own[:0]]
-    )
-    if len(marked):
-        found += [
-            Check(
-                "relearned", "behaviour", "outputs after fine-tuning on D∖B alone", _outputs("relearned", marked)
-            ),
-            Check("8 bit", "behaviour", "outputs with weights in 8 bits", _outputs("8 bit", marked)),
-            Check("4 bit", "behaviour", "outputs with weights in 4 bits", _outputs("4 bit", marked)),
-        ]
+    rest = "D∖B" if assembly.planted.known else "D∖S"
+    marked = np.concatenate([groups[name] for name in ("forget", "undiscovered", "unseen") if name in groups])
+    found += [
+        Check("margins", "forget", "mean distance of the margins φ, which do not saturate", _margins(own, labels)),
+        Check("nearby", "forget", "outputs on S with a little noise", _outputs("as it is", noisy)),
+        Check(
+            "relearned", "behaviour", f"outputs after fine-tuning on {rest} alone", _outputs("relearned", marked)
+        ),
+        Check("8 bit", "behaviour", "outputs with weights in 8 bits", _outputs("8 bit", marked)),
+        Check("4 bit", "behaviour", "outputs with weights in 4 bits", _outputs("4 bit", marked)),
+    ]
     if "test" in groups:
         where = groups["test"]
-        found += [
+        found.append(
             Check(
                 "worst decile", "test", "mean distance on the tenth of the probes that differ most", _worst(where)
-            ),
-            Check(
-                "classes", "test", "largest difference of the accuracy on a class", _classes(where, labels[where])
-            ),
-        ]
+            )
+        )
+        if np.bincount(labels[where]).max() >= _OF_A_CLASS:
+            what = "largest difference of the accuracy on a class"
+            found.append(Check("classes", "test", what, _classes(where, labels[where])))
+    if assembly.setting.learner.opaque:
+        return [one for one in found if one.name in OF_OUTPUTS]
     taken = labels[asked.features]
     return [
         *found,
@@ -135,7 +139,7 @@ def _worst(where: NDArray[np.int64]) -> Measure:
 
 
 def _classes(where: NDArray[np.int64], labels: NDArray[np.int64]) -> Measure:
-    present = [one for one in np.unique(labels) if (labels == one).sum() >= 5]
+    present = [one for one in np.unique(labels) if (labels == one).sum() >= _OF_A_CLASS]
 
     def rates(found: Answers) -> Floats:
         right = found.logits["as it is"][:, where].argmax(2) == labels

@@ -35,18 +35,25 @@ class Judged(NamedTuple):
 
 
 def judge_aim(
-    assembly: Assembly, checks: list[Check], aim: Aim, edited: Answers, original: Answers, worlds: Worlds
+    assembly: Assembly,
+    checks: list[Check],
+    aim: Aim,
+    edited: Answers,
+    original: Answers,
+    worlds: Worlds,
+    *,
+    given: bool = False,
 ) -> Judged:
     """Rank the edited model among the references of an aim, and the original and fresh retrains with it."""
     references, fresh = worlds.get(REFERENCE[aim]), worlds.get(NULL[aim])
-    if references is None or fresh is None:
+    if references is None:
         why = "no references were asked for" if assembly.case.learner.recipe_known else NO_RECIPE
         reason = why if REFERENCE[aim] in assembly.worlds else NOT_DECLARED
-        return Judged(Finding(aim, "inconclusive", reason, None, None, 0, 0, None), ())
-    candidates = together([edited, original, fresh])
+        return Judged(Finding(aim, "inconclusive", reason, None, None, 0, 0, None, given), ())
+    candidates = together([edited, original, *([] if fresh is None else [fresh])])
     pools = [check.measure(candidates, references) for check in checks]
     ranked, alpha = rank(pools), assembly.case.alpha
-    count, number = pools[0].others.shape[1], len(fresh.features)
+    count = pools[0].others.shape[1]
     found = tuple(
         AuditCheck(
             name=check.name,
@@ -61,14 +68,15 @@ def judge_aim(
             original_p=float(ranked.each[1, place]),
             flagged=bool(ranked.each[0, place] <= alpha),
             original_flagged=bool(ranked.each[1, place] <= alpha),
-            fresh_flagged=int((ranked.each[2:, place] <= alpha).sum()),
+            fresh_flagged=None if fresh is None else int((ranked.each[2:, place] <= alpha).sum()),
         )
         for place, (check, pool) in enumerate(zip(checks, pools, strict=True))
     )
     verdict, reason = _verdict(ranked, alpha, aim, count)
-    flagged = int((ranked.p[2:] <= alpha).sum())
+    number = len(ranked.p) - 2
+    flagged = None if fresh is None else int((ranked.p[2:] <= alpha).sum())
     p, original_p = float(ranked.p[0]), float(ranked.p[1])
-    return Judged(Finding(aim, verdict, reason, p, original_p, count, number, flagged), found)
+    return Judged(Finding(aim, verdict, reason, p, original_p, count, number, flagged, given), found)
 
 
 def _verdict(ranked: Ranked, alpha: float, aim: Aim, count: int) -> tuple[ArtifactVerdict, str]:
@@ -76,7 +84,7 @@ def _verdict(ranked: Ranked, alpha: float, aim: Aim, count: int) -> tuple[Artifa
     if count < (needed := references_needed(alpha)):
         return "inconclusive", (
             f"{count} references cannot show anything at level {alpha:g}: the smallest p-value is "
-            f"{1 / (count + 1):.3f}. Take at least {needed}."
+            f"{1 / (count + 1):.3f}, and at least {needed} are needed"
         )
     if ranked.p[0] <= alpha:
         return (
@@ -148,10 +156,18 @@ def versions(assembly: Assembly, edited: Answers, original: Answers, worlds: Wor
     p, q = (probabilities(found.logits["as it is"])[0] for found in (edited, original))
     changed = np.linalg.norm(p - q, axis=1)
     references = worlds.get("untrained")
+    rest = groups.get("retain")
+
+    def worst(after: Answers) -> Floats:
+        moved = np.linalg.norm(probabilities(after.logits["as it is"][:, rest]) - q[None, rest], axis=2)
+        return np.sort(moved, axis=1)[:, -max(1, moved.shape[1] // 10) :].mean(1)
+
     return Version(
         auc=float(score(edited)[0]),
         references=None if references is None else _quantiles(score(references)),
         changed={name: float(changed[rows].mean()) for name, rows in groups.items()},
+        rest_worst=None if rest is None else float(worst(edited)[0]),
+        rest_references=None if rest is None or references is None else _quantiles(worst(references)),
     )
 
 
@@ -161,6 +177,8 @@ def comeback(
     """Accuracy on S by the labels trained on, as it is and after fine-tuning on D∖B alone."""
     where = assembly.probes.groups["forget"]
     labels = assembly.probes.trained[where]
+    if "relearned" not in edited.logits:
+        return {}
 
     def rate(found: Answers, variant: str) -> float:
         return float((found.logits[variant][:, where].argmax(2) == labels).mean())

@@ -41,7 +41,7 @@ class Answers(NamedTuple):
 
     Attributes:
         logits: By variant [K, n + s, classes].
-        features: Penultimate features [K, f, d].
+        features: Penultimate features [K, f, d]; [K, 0, 0] where only outputs are known.
     """
 
     logits: dict[str, NDArray[np.float32]]
@@ -50,6 +50,11 @@ class Answers(NamedTuple):
     def of(self, models: slice) -> Answers:
         """Those of some of the models."""
         return Answers({name: one[models] for name, one in self.logits.items()}, self.features[models])
+
+
+def of_outputs(logits: NDArray[np.float32]) -> Answers:
+    """Answers of models of which outputs on the probes are known and nothing else, [K, n, classes]."""
+    return Answers({"as it is": logits}, np.zeros((len(logits), 0, 0), np.float32))
 
 
 def together(parts: list[Answers]) -> Answers:

@@ -15,14 +15,12 @@ from unweave.problem.uses import use_of
 from unweave.records.diagnosis import DIAGNOSIS_SCHEMA, Deployed, Diagnosis, GroupChange, Memorized
 from unweave.stats.ranks import rank
 from unweave.study.assemble import Assembly
-from unweave.study.audit_checks import checks_of
-from unweave.study.audit_models import Answers, questions
+from unweave.study.audit_checks import OF_OUTPUTS, checks_of
+from unweave.study.audit_models import of_outputs, questions
 from unweave.study.copies import copies_of_forget
 from unweave.study.diagnosis import features_of, fitting_of
 from unweave.study.given import NO_RECIPE, GivenModel, accuracies, outputs_of
 from unweave.study.spec import case_to_tree
-
-_OF_LOGITS = ("outputs", "margins", "worst decile", "classes")
 
 
 def deployed(assembly: Assembly, model: GivenModel, originals: NDArray[np.float32] | None) -> Deployed:
@@ -56,10 +54,8 @@ def deployed(assembly: Assembly, model: GivenModel, originals: NDArray[np.float3
 
 def _recipe_p(assembly: Assembly, logits: NDArray[np.float32], originals: NDArray[np.float32]) -> float:
     """P-value that the model is of the law of the originals, by outputs alone."""
-    checks = [one for one in checks_of(assembly, questions(assembly)) if one.name in _OF_LOGITS]
-    one, many = (
-        Answers({"as it is": found}, np.zeros((len(found), 0, 0), np.float32)) for found in (logits, originals)
-    )
+    checks = [one for one in checks_of(assembly, questions(assembly)) if one.name in OF_OUTPUTS]
+    one, many = (of_outputs(found) for found in (logits, originals))
     return float(rank([check.measure(one, many) for check in checks]).p[0])
 
 
