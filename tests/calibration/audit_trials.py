@@ -169,9 +169,9 @@ def cheat_answers(here: Room, name: str, originals: State) -> Answers:
     return here.ask(edits[name](here, originals))
 
 
-def caught(count: int, references: int, names: tuple[str, ...] = CHEATS) -> dict[str, int]:
+def caught(count: int, references: int, names: tuple[str, ...] = CHEATS, case: Case = CASE) -> dict[str, int]:
     """How many of `count` originals, each of a seed of its own, are caught after each cheat."""
-    here = room()
+    here = room(case)
     originals = here.train("original", count, "cheated")
     pool = here.ask(here.train("untrained", references, "cheat pool"))
     found = {}

@@ -2,9 +2,12 @@
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from unweave.problem import ForgetChoice
 
 _spec = importlib.util.spec_from_file_location("audit_trials", Path(__file__).with_name("audit_trials.py"))
 audit_trials = importlib.util.module_from_spec(_spec)
@@ -26,3 +29,9 @@ def test_the_same_trials_flag_originals():
 def test_every_cheat_is_caught():
     found = audit_trials.caught(3, 32)
     assert found == dict.fromkeys(audit_trials.CHEATS, 3)
+
+
+def test_a_single_record_is_looked_at():
+    # Checks on other examples alone catch one of twenty originals with one mislabelled record in S.
+    case = replace(audit_trials.CASE, forget=ForgetChoice(count=1))
+    assert audit_trials.caught(3, 32, ("identity",), case) == {"identity": 3}
