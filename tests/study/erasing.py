@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from unweave._random import derive
+from unweave.learners.modules import tensor_names
 from unweave.learners.nets import build
 from unweave.problem import BehaviourChoice, Case, DataChoice, ForgetChoice, LearnerChoice, ProbeChoice
 from unweave.study.assemble import assemble
@@ -45,15 +46,18 @@ def ids_of(count: int, begin: int = 0) -> tuple[int, ...]:
     return tuple(_KNOWN[begin : begin + count])
 
 
-def save_model(case: Case, *, key: int = 7) -> Path:
+def save_model(case: Case, *, key: int = 7, trusted=None) -> Path:
     """Train the model of a case on all of D and write it to its checkpoint."""
     file = Path(str(case.learner.checkpoint))
-    assembly = assemble(replace(case, learner=replace(case.learner, checkpoint=None)))
+    plain = replace(case, learner=replace(case.learner, checkpoint=None))
+    assembly = assemble(plain, trusted=trusted)
     setting, rows = assembly.setting, assembly.worlds["original"].rows
     x, y = torch.from_numpy(setting.x), torch.from_numpy(setting.y)
-    state = unstack(many(build(setting.learner), x, y, rows=[rows], keys=[derive(key, "m")]))[0]
+    learner = build(setting.learner)
+    state = unstack(many(learner, x, y, rows=[rows], keys=[derive(key, "m")]))[0]
+    names, own = tensor_names(learner, state)[0], {**state.params, **state.buffers}
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_file({**state.params, **state.buffers}, file)
+    save_file({theirs: own[ours].contiguous() for ours, theirs in names.items()}, file)
     return file
 
 

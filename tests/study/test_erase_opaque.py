@@ -176,3 +176,21 @@ def test_outputs_need_no_pickle(tmp_path):
     held = np.load(io.BytesIO(content), allow_pickle=False)
     assert all(held[name].dtype.kind in "fiU" for name in held.files)
     assert held["train"].dtype == np.float32 and held["train"].shape == (200, 10)
+
+
+def test_a_classifier_that_cannot_be_pickled_is_one_message(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(FACTORY.replace("return ExtraTreesClassifier(7)", "return own()") + OWN_CLASS)
+    case = tiny(tmp_path, learner=LearnerChoice(factory=f"{file}:make"))
+    with pytest.raises(UserError, match=r"mine\.py:make cannot be pickled, so nothing was written"):
+        run_erase(Spec((case,), trust_code=(file,)), EraseWanted("untraining", tmp_path / "out", models=0))
+    assert not (tmp_path / "out").exists()
+
+
+OWN_CLASS = """
+
+def own():
+    made = ExtraTreesClassifier(7)
+    made.note = lambda: 3
+    return made
+"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -151,7 +152,11 @@ def _of_torch(file: Path, *, zipped: bool) -> dict[str, Tensor]:
     if zipped:
         _check_zip(file, refused)
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        with (
+            warnings.catch_warnings()
+        ):  # of how tensors were stored, as quantized ones; what is wrong is said below
+            warnings.simplefilter("ignore")
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever is in a file of unknown origin
         raise SpecError(
             f"{refused} ({_first(error)}). Save `model.state_dict()` with safetensors, or with torch.save, and "

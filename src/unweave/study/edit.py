@@ -191,8 +191,14 @@ def _refitted(prepared: Prepared) -> Made:
     clock = time.perf_counter()
     after = fit_one(setting.learner, setting.x, setting.y, rows=rest, key=key)
     seconds = time.perf_counter() - clock
-    # Written for the user, who knows where it is from; unweave itself never reads one.
-    content = pickle.dumps({"classifier": after.classifier, "scales": after.scales, "about": _about(prepared)})
+    try:
+        # Written for the user, who knows where it is from; unweave itself never reads one.
+        content = pickle.dumps({"classifier": after.classifier, "scales": after.scales, "about": _about(prepared)})
+    except Exception as error:  # whatever a class of one's own raises
+        raise UserError(
+            f"The classifier of {setting.learner.label} cannot be pickled, so nothing was written ({error}). "
+            "Classes and functions at the top of a module can be."
+        ) from None
     outputs = _outputs(assembly, after)
     return Made(PICKLE, content, _of(before), _of(after), {}, 1.0, seconds, outputs)
 
@@ -324,6 +330,14 @@ def _accuracy(assembly: Assembly, made: Made) -> tuple[Accuracy, ...]:
     return tuple(found)
 
 
+def _hardly_knows(assembly: Assembly, rates: tuple[Accuracy, ...]) -> bool:
+    """Whether a model is one of other data, by its accuracy on D∖S."""
+    y = assembly.setting.y[retained(assembly)]
+    guess = np.bincount(y).max() / len(y)
+    right = next(one.before for one in rates if one.name == "rest of D")
+    return bool(right < guess + (1 - guess) / 10)
+
+
 def _warnings(prepared: Prepared, rates: tuple[Accuracy, ...], copies: int) -> tuple[str, ...]:
     said = about_request(prepared.assembly)
     if copies:
@@ -333,6 +347,11 @@ def _warnings(prepared: Prepared, rates: tuple[Accuracy, ...], copies: int) -> t
         )
     if prepared.large:
         said.append(f"The request was large: {prepared.large}.")
+    if prepared.model is not None and rates and _hardly_knows(prepared.assembly, rates):
+        said.append(
+            "The model before gets hardly more of its training data right than the most frequent class alone "
+            "would: is it the model that was trained on these data, with the same order of classes and units?"
+        )
     for one in rates:
         limit = _CLASS_DROP if one.name.startswith("test, class") else _DROP
         if one.name != "S" and one.before - one.after > limit:
