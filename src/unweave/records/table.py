@@ -10,7 +10,8 @@ _ESTIMATES = ("generality", "off_line_squared", "residual_untraining", "residual
 _GROUPS = ("forget", "undiscovered", "unseen", "retain", "test")
 
 
-def _text(value: str) -> str:
+def csv_text(value: str) -> str:
+    """A cell of text, with an apostrophe before what a spreadsheet would run."""
     # A spreadsheet runs a cell that starts like a formula; numbers never pass through here.
     return f"'{value}" if value.startswith(_RISKY) else value
 
@@ -18,6 +19,11 @@ def _text(value: str) -> str:
 def _quoted(cell: str) -> str:
     # Not `csv.writer`: before Python 3.13 it leaves a bare CR unquoted, where readers begin a new row.
     return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',"\r\n') else cell
+
+
+def csv_line(cells: list[str]) -> str:
+    """A line of CSV with its end."""
+    return ",".join(map(_quoted, cells)) + "\n"
 
 
 def _number(value: float | None) -> str:
@@ -56,7 +62,7 @@ def _columns() -> list[str]:
 
 def _line(case: str, row: Row) -> list[str]:
     line = [case, row.id, row.name, row.kind, row.stage, row.status, row.label]
-    line = [_text(cell) for cell in [*line, row.verdict_untraining.outcome, row.verdict_unlearning.outcome]]
+    line = [csv_text(cell) for cell in [*line, row.verdict_untraining.outcome, row.verdict_unlearning.outcome]]
     for name in _ESTIMATES:
         line += _cells(getattr(row, name))
     for name in _GROUPS:
@@ -70,8 +76,8 @@ def _line(case: str, row: Row) -> list[str]:
         line += _cells(damage.accuracy_retain if damage else None)
         line += _cells(damage.accuracy_test if damage else None)
     line += _cells(row.verdict_untraining.excess) + _cells(row.verdict_unlearning.excess)
-    line += [_number(row.cost.gradient_ratio), str(row.n_models), _text(row.reason)]
-    return [*line, _number(row.budget), _text(row.note)]
+    line += [_number(row.cost.gradient_ratio), str(row.n_models), csv_text(row.reason)]
+    return [*line, _number(row.budget), csv_text(row.note)]
 
 
 def _asked(result: Result) -> list[str]:
@@ -91,7 +97,7 @@ def _measures(row: Row, asked: list[str]) -> list[str]:
     for name in asked:
         one = found.get(name)
         line += _cells(one and one.value) + _cells(one and one.reference)[:1] + _cells(one and one.null)[:1]
-        line.append(_text(one.reason) if one is not None and one.status == "forced" else "")
+        line.append(csv_text(one.reason) if one is not None and one.status == "forced" else "")
     return line
 
 
@@ -102,4 +108,4 @@ def rows_csv(result: Result) -> str:
     head = [*_columns(), *(name + end for name in asked for end in ends)]
     rows = [(case.name, row) for case in result.cases for row in case.rows]
     lines = [head, *([*_line(case, row), *_measures(row, asked)] for case, row in rows)]
-    return "".join(",".join(map(_quoted, line)) + "\n" for line in lines)
+    return "".join(map(csv_line, lines))
