@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from unweave._version import __version__
+from unweave.cli.discover import discover
 from unweave.cli.options import (
     AllowUnknown,
     Debug,
@@ -217,6 +218,9 @@ def diagnose(
             json=json,
             quiet=quiet,
         )
+
+
+app.command()(discover)
 
 
 @app.command()

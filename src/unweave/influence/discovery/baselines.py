@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from unweave._errors import ApplicabilityError
 from unweave._random import Key
 from unweave.influence.discovery.contract import scorer
-from unweave.influence.discovery.evidence import Evidence, principal, residuals
+from unweave.influence.discovery.evidence import Evidence, normalised_margin, principal, residuals
 from unweave.influence.discovery.scores import nearest_cosine
 
 Floats = NDArray[np.float64]
@@ -215,11 +215,4 @@ def confident_learning(evidence: Evidence, seeds: Ints, *, key: Key) -> Floats:
         1
     """
     del seeds, key
-    p, labels = evidence.outside, evidence.labels
-    known = np.unique(labels)
-    threshold = np.ones(p.shape[1])  # a class without examples is nobody's likely label
-    threshold[known] = [p[labels == label, label].mean() for label in known.tolist()]
-    over = p - threshold
-    own = over[np.arange(len(labels)), labels].copy()
-    over[np.arange(len(labels)), labels] = -np.inf
-    return over.max(1) - own if p.shape[1] > 1 else -own
+    return normalised_margin(evidence)

@@ -79,9 +79,10 @@ def blocks_of(evidence: Evidence) -> dict[str, Floats]:
     """The blocks of features that scorers of the expansion choose from, each column standardised.
 
     With r_i = p_out(x_i) − onehot(y_i), φ the embedding on its first 32 principal components and a constant:
-    `residual` r; `confidence` (p_out(y), p_in(y) − p_out(y), which is memorization); `label` onehot(y) beside
+    `residual` r; `confidence` (p_out(y), p_in(y) − p_out(y), which is memorization); `margin` that of
+    confident learning; `label` onehot(y) beside
     both; `embedding` φ; `label embedding` onehot(y) ⊗ φ and `gradient` r ⊗ φ on their first 64 principal
-    components; `all` together. Without an embedding the first three and `all`.
+    components; `all` together. Without an embedding the first four and `all`.
 
     `gradient` is the gradient of the last layer with the residual of out-of-fold models and the features of one
     original: features of different models have no axes in common.
@@ -95,22 +96,40 @@ def blocks_of(evidence: Evidence) -> dict[str, Floats]:
     Example:
         >>> p = np.array([[0.5, 0.5], [0.1, 0.9]])
         >>> made = Evidence(np.array([0, 1]), p, np.ones(2), None, None, np.array([0]))
-        >>> {name: block.shape for name, block in blocks_of(made).items()}
-        {'residual': (2, 2), 'confidence': (2, 2), 'label': (2, 6), 'all': (2, 6)}
+        >>> {name: block.shape[1] for name, block in blocks_of(made).items()}
+        {'residual': 2, 'confidence': 2, 'margin': 1, 'label': 6, 'all': 6}
     """
     labels, residual = one_hot(evidence.labels, evidence.outside.shape[1]), residuals(evidence)
     own = evidence.outside[np.arange(len(labels)), evidence.labels]
     confidence = np.stack([own, evidence.inside - own], 1)
-    found = {"residual": residual, "confidence": confidence, "label": np.hstack([labels, residual, confidence])}
+    margin = normalised_margin(evidence)[:, None]
+    found = {
+        "residual": residual,
+        "confidence": confidence,
+        "margin": margin,
+        "label": np.hstack([labels, residual, confidence]),
+    }
     if evidence.embedding is not None:
         reduced = principal(evidence.embedding, _COLUMNS)
         phi = np.hstack([standardised(reduced), np.ones((len(labels), 1))])
         found["embedding"] = reduced
         for name, factor in (("label embedding", labels), ("gradient", residual)):
             found[name] = principal((factor[:, :, None] * phi[:, None]).reshape(len(labels), -1), _PRODUCT_COLUMNS)
-    every = [block for name, block in found.items() if name not in ("residual", "confidence")]
+    every = [block for name, block in found.items() if name not in ("residual", "confidence", "margin")]
     found["all"] = np.hstack(every)
     return {name: standardised(block) for name, block in found.items()}
+
+
+def normalised_margin(evidence: Evidence) -> Floats:
+    """max_{k≠y} (p_k − t_k) − (p_y − t_y) out of fold [n], t_k the mean of p_k over label k."""
+    p, labels = evidence.outside, evidence.labels
+    known = np.unique(labels)
+    threshold = np.ones(p.shape[1])  # a class without examples is nobody's likely label
+    threshold[known] = [p[labels == label, label].mean() for label in known.tolist()]
+    over = p - threshold
+    own = over[np.arange(len(labels)), labels].copy()
+    over[np.arange(len(labels)), labels] = -np.inf
+    return over.max(1) - own if p.shape[1] > 1 else -own
 
 
 def standardised(block: Floats) -> Floats:

@@ -26,9 +26,8 @@ def expansion(evidence: Evidence, seeds: Ints, *, key: Key) -> Floats:
 
     Pairs are those of `blocks_of` with the direction of a shrunken discriminant analysis and with the cosine to
     the nearest seeds. The best four place held-out seeds highest: seeds in five folds, each scored by the other
-    four, mean number of non-seeds above them. A
-    mean and not one of logarithms: recall is lost in the tail. The score is 1 − mean rank / number of examples that are no
-    seeds; seeds themselves score 1.
+    four, and the mean number of non-seeds above them counts: not the mean of its logarithm, since recall is lost
+    in the tail. The score is 1 − mean rank / number of examples that are no seeds; seeds themselves score 1.
 
     Args:
         evidence: See there.
