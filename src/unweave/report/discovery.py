@@ -45,8 +45,8 @@ def discovery_words(found: Discovery) -> list[str]:
         f"Ranked by `{found.method}` learnt from {seeds}. Of the other {promise.members}, which calibrate the "
         f"cut-off, {where}.",
         *promise.conditions,
-        f"Members of B among all candidates, estimated from above: {_measured(found.size, 0)}; so share of the "
-        f"flagged that are: {_measured(found.precision, 2)}.",
+        f"Members of B among all candidates, estimated from above, so too large where much else scores "
+        f"like S: {_measured(found.size, 0)}; of the flagged that share is {_measured(found.precision, 2)}.",
     ]
     if (truth := found.truth) is not None:
         said.append(
