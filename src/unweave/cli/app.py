@@ -9,6 +9,7 @@ import typer
 
 from unweave._version import __version__
 from unweave.cli.audit_command import audit
+from unweave.cli.discover import discover
 from unweave.cli.options import (
     AllowUnknown,
     Debug,
@@ -218,6 +219,9 @@ def diagnose(
             json=json,
             quiet=quiet,
         )
+
+
+app.command()(discover)
 
 
 @app.command()

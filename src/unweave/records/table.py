@@ -40,6 +40,11 @@ def _quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',"\r\n') else cell
 
 
+def csv_line(cells: list[str]) -> str:
+    """A line of CSV with its end."""
+    return ",".join(map(_quoted, cells)) + "\n"
+
+
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.9g}"
 

@@ -168,7 +168,7 @@ def ensure_block(store: Objects, setting: Setting, plan: SubsetPlan, asked: Aske
     register(store, setting, everything)
     rows = [np.flatnonzero(one) for one in _inside(setting, plan, missing)]
     keys = [derive(plan.seed, "subset model", k) for k in missing]
-    found = _answers(setting, rows, keys, asked)
+    found = trained_logits(setting, rows, keys, asked)
     if not np.isfinite(found).all():
         raise DivergedError(
             f"Training on a {plan.share:.0%} part of D diverged: outputs are not finite. Lower `learner.lr`."
@@ -186,7 +186,7 @@ def _inside(setting: Setting, plan: SubsetPlan, models: range) -> NDArray[np.boo
     return subsets(len(setting.y), models, share=plan.share, key=key, clusters=plan.clusters)
 
 
-def _answers(setting: Setting, rows: list[Ints], keys: list[Key], asked: Asked) -> NDArray[np.float32]:
+def trained_logits(setting: Setting, rows: list[Ints], keys: list[Key], asked: Asked) -> NDArray[np.float32]:
     """Logits [k, n + m, classes] of models that are trained on these rows."""
     x = np.concatenate([setting.x, asked.x])
     if setting.learner.opaque:

@@ -33,6 +33,10 @@ INFLUENCE: dict[str, str] = {
     "trak": "park2023trak",
     "linear_datamodeling_score": "park2023trak",
     "entanglement": "zhao2024what",
+    "trak_to_forget": "park2023trak",
+    "spectral_signatures": "tran2018spectral",
+    "activation_clustering": "chen2018activation",
+    "confident_learning": "northcutt2021confident",
 }
 """Keys of the sources of what `unweave.influence` estimates, by the name of the function."""
 

@@ -28,7 +28,7 @@ _METHODS = ("methods", "learners", "training", "_random.py")
 # What makes scores of the answers of models, which have versions of their own.
 _SCORES = ("influence/subsampled.py", "influence/events.py", "study/scores.py")
 # What turns models into proxies of memorization and attributions.
-_INFLUENCE = (*_METHODS, "influence", "study/proxies.py")
+_INFLUENCE = (*_METHODS, "influence", "study/proxies.py", "study/evidence.py")
 
 
 def analysis_code() -> str:

@@ -74,7 +74,7 @@ def _from(name: str, folder: Path) -> str:
     return os.path.relpath(path.parent.resolve() / path.name, folder.resolve())
 
 
-def ids_of_option(text: str) -> list[int | str]:
+def ids_of_option(text: str, option: str = "--forget-ids") -> list[int | str]:
     """Ids as an option of a command gives them: a file of one id a line, or a list separated by commas.
 
     Raises:
@@ -84,9 +84,9 @@ def ids_of_option(text: str) -> list[int | str]:
         >>> ids_of_option("17, b3")
         [17, 'b3']
     """
-    found = _read(text, Path(), "--forget-ids") if os.path.isfile(text) else as_ids(text.split(","))
+    found = _read(text, Path(), option) if os.path.isfile(text) else as_ids(text.split(","))
     if not found:
-        raise SpecError(f"--forget-ids {text!r} holds no id; expected a file of one id a line, or ids and commas.")
+        raise SpecError(f"{option} {text!r} holds no id; expected a file of one id a line, or ids and commas.")
     return found
 
 

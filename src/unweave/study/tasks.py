@@ -102,6 +102,24 @@ def follow_training(case: dict[str, Any], where: Where, away: Away | None = None
 
 
 @task
+def train_pair(case: dict[str, Any], where: Where, pair: int, away: Away | None = None) -> int:
+    """Train two models on a random half of D and on the other; returns how many had to be trained."""
+    from unweave.references.halves import ensure_pair
+
+    assembly, objects = _arrive(case, where, away)
+    return ensure_pair(objects, assembly.setting, assembly.case.seed, pair)
+
+
+@task
+def describe(case: dict[str, Any], where: Where, described: str, away: Away | None = None) -> int:
+    """Store what originals say of each example of D, `embedding` or `attribution`; how many models it took."""
+    from unweave.study.evidence import ensure_description
+
+    assembly, objects = _arrive(case, where, away)
+    return ensure_description(objects, assembly, described)
+
+
+@task
 def compute_proxies(case: dict[str, Any], where: Where, family: str, away: Away | None = None) -> str:
     """Compute the proxies of memorization that one family of them gives, and store them; see `ensure_family`."""
     from unweave.study.proxies import ensure_family

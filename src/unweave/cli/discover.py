@@ -1,0 +1,112 @@
+"""`unweave discover`: its options, and what they do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unweave.cli.options import (
+    AllowUnknown,
+    Debug,
+    Json,
+    ModelStore,
+    Out,
+    Quiet,
+    Seed,
+    Setting,
+    TrustCode,
+    Workers,
+    reported,
+)
+
+if TYPE_CHECKING:
+    from unweave.study.discover import DiscoverWanted
+
+
+def discover(
+    spec: Annotated[Path | None, typer.Argument(help="TOML file of one case.", metavar="[SPEC.toml]")] = None,
+    case: Annotated[str | None, typer.Option(help="Registered case instead of a spec.", metavar="NAME")] = None,
+    setting: Setting = None,
+    target: Annotated[
+        float, typer.Option(help="Recall of the rest of B that the cut-off promises.", metavar="R")
+    ] = 0.9,
+    confidence: Annotated[
+        str, typer.Option(help="mean: that recall on average; 95: with 95% confidence.", metavar="mean|95")
+    ] = "mean",
+    rounds: Annotated[
+        int, typer.Option(help="Rank so often; what is most likely teaches the next round.", metavar="N")
+    ] = 1,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="expansion, knn, gradient-cosine, trak, spectral, activation-clustering or confident-learning.",
+            metavar="NAME",
+        ),
+    ] = "expansion",
+    models: Annotated[int, typer.Option(help="Models on random halves of D.", metavar="N")] = 10,
+    confirmed: Annotated[
+        str | None,
+        typer.Option(help="Ids that you confirmed: a file of one id a line, or ids and commas.", metavar="FILE"),
+    ] = None,
+    out: Out = None,
+    store: ModelStore = None,
+    workers: Workers = None,
+    allow_unknown: AllowUnknown = False,
+    seed: Seed = None,
+    trust_code: TrustCode = None,
+    json: Json = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Find the rest of a behaviour from S: a ranked list of D∖S with a cut-off that promises a recall.
+
+    Without a spec or case: the default case digits-trigger.
+    """
+    with reported(debug):
+        from unweave.cli.compare import new_folder, progress
+        from unweave.cli.files import check_file, write_file
+        from unweave.cli.one_case import one_case
+        from unweave.records.discovery import discovery_to_json, ranking_csv
+        from unweave.report.discovery import discovery_page, print_discovery
+        from unweave.study import check_out
+        from unweave.study.discover import prepare_discover, run_discover
+
+        settings = [*(setting or []), *(["forget.allow_unknown=true"] if allow_unknown else [])]
+        wanted = one_case(spec, case, settings, seed=seed, workers=workers, default="digits-trigger")
+        wanted = replace(wanted, store=store or wanted.store, trust_code=tuple(trust_code or ()))
+        asked = _wanted(target, confidence, rounds, method, models, confirmed)
+        prepare_discover(wanted, asked)
+        folder = out or wanted.out or new_folder()
+        check_out(folder)
+        if json is not None:
+            check_file(json)
+        with progress(quiet) as (tell, say):
+            found, ranking = run_discover(wanted, asked, on_progress=tell, on_message=say)
+        write_file(folder / "discovery.json", discovery_to_json(found))
+        write_file(folder / "candidates.csv", ranking_csv(ranking))
+        write_file(folder / "discovery.html", discovery_page(found))
+        if json is not None:
+            write_file(json, discovery_to_json(found))
+        if quiet:
+            return
+        from rich.console import Console
+
+        console = Console()
+        print_discovery(console, found)
+        console.print(f"\nPage: {(folder / 'discovery.html').absolute().as_uri()}", soft_wrap=True)
+
+
+def _wanted(
+    target: float, confidence: str, rounds: int, method: str, models: int, confirmed: str | None
+) -> DiscoverWanted:
+    from unweave._errors import SpecError
+    from unweave.study.discover import DiscoverWanted
+    from unweave.study.id_files import ids_of_option
+
+    if confidence not in ("mean", "95"):
+        raise SpecError(f"--confidence is {confidence!r}; expected mean or 95.")
+    ids = () if confirmed is None else tuple(ids_of_option(confirmed, "--confirmed"))
+    return DiscoverWanted(target, confidence, rounds, method, models, ids)
