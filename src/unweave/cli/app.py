@@ -23,6 +23,7 @@ from unweave.cli.options import (
     reported,
 )
 from unweave.cli.store import store as store_commands
+from unweave.cli.sweep_options import sweep
 
 app = typer.Typer(
     add_completion=False,
@@ -149,6 +150,9 @@ def compare(
             json=json,
             quiet=quiet,
         )
+
+
+app.command()(sweep)
 
 
 @app.command()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from unweave._types import Estimate, Measured
 from unweave.records.schema import MeasureValue, Result, Row
 
@@ -103,3 +105,9 @@ def rows_csv(result: Result) -> str:
     rows = [(case.name, row) for case in result.cases for row in case.rows]
     lines = [head, *([*_line(case, row), *_measures(row, asked)] for case, row in rows)]
     return "".join(",".join(map(_quoted, line)) + "\n" for line in lines)
+
+
+def csv_text(lines: Sequence[Sequence[str | float | None]]) -> str:
+    """Lines of a table as CSV: text that a spreadsheet would run is defused, None is an empty cell."""
+    cells = [[_text(one) if isinstance(one, str) else _number(one) for one in line] for line in lines]
+    return "".join(",".join(map(_quoted, line)) + "\n" for line in cells)
