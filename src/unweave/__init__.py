@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from unweave.problem import ProbeChoice as ProbeChoice
     from unweave.problem import ReferenceChoice as ReferenceChoice
     from unweave.study import Comparison as Comparison
+    from unweave.study import Sweep as Sweep
     from unweave.study import compare as compare
+    from unweave.study import sweep as sweep
 
 # Loaded when first asked for: a worker and `--help` begin without half a second of imports that they do not need.
 _HOMES = {
@@ -34,7 +36,7 @@ _HOMES = {
         "ProbeChoice",
         "ReferenceChoice",
     ),
-    "unweave.study": ("Comparison", "compare"),
+    "unweave.study": ("Comparison", "Sweep", "compare", "sweep"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
@@ -48,10 +50,12 @@ __all__ = [
     "NotMeasured",
     "ProbeChoice",
     "ReferenceChoice",
+    "Sweep",
     "UnweaveError",
     "UserError",
     "__version__",
     "compare",
+    "sweep",
 ]
 
 

@@ -25,6 +25,7 @@ from unweave.cli.options import (
     reported,
 )
 from unweave.cli.store import store as store_commands
+from unweave.cli.sweep_options import sweep
 
 app = typer.Typer(
     add_completion=False,
@@ -151,6 +152,9 @@ def compare(
             json=json,
             quiet=quiet,
         )
+
+
+app.command()(sweep)
 
 
 @app.command()

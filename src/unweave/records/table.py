@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from unweave._types import Estimate, Measured
 from unweave.records.schema import MeasureValue, Result, Row
@@ -38,11 +38,6 @@ def csv_line(cells: Iterable[str]) -> str:
 def _quoted(cell: str) -> str:
     # Not `csv.writer`: before Python 3.13 it leaves a bare CR unquoted, where readers begin a new row.
     return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',"\r\n') else cell
-
-
-def csv_line(cells: list[str]) -> str:
-    """A line of CSV with its end."""
-    return ",".join(map(_quoted, cells)) + "\n"
 
 
 def _number(value: float | None) -> str:
@@ -128,3 +123,9 @@ def rows_csv(result: Result) -> str:
     rows = [(case.name, row) for case in result.cases for row in case.rows]
     lines = [head, *([*_line(case, row), *_measures(row, asked)] for case, row in rows)]
     return "".join(map(csv_line, lines))
+
+
+def csv_text(lines: Sequence[Sequence[str | float | None]]) -> str:
+    """Lines of a table as CSV: text that a spreadsheet would run is defused, None is an empty cell."""
+    cells = [[text_cell(one) if isinstance(one, str) else _number(one) for one in line] for line in lines]
+    return "".join(map(csv_line, cells))

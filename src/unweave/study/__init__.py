@@ -19,3 +19,6 @@ from unweave.study.spec import Spec as Spec
 from unweave.study.spec import case_from_tree as case_from_tree
 from unweave.study.spec import case_to_tree as case_to_tree
 from unweave.study.spec import read_spec as read_spec
+from unweave.study.sweep import Sweep as Sweep
+from unweave.study.sweep import run_sweep as run_sweep
+from unweave.study.sweep import sweep as sweep

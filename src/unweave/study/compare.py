@@ -117,7 +117,7 @@ def compare(
     if isinstance(methods, str):
         methods = [methods]
     if methods is not None:
-        chosen = tuple(_choice(one) for one in methods)
+        chosen = tuple(choice_given(one) for one in methods)
     where = None if store is None else Path(store)
     trust = tuple(Path(one) for one in trust_code)
     spec = Spec(cases, chosen, store=where, workers=workers, device=device, engine=engine, trust_code=trust)
@@ -126,7 +126,8 @@ def compare(
     return run_spec(spec, on_progress=on_progress, on_message=on_message)
 
 
-def _choice(given: str | tuple[str, dict[str, float]] | dict[str, Any]) -> MethodChoice:
+def choice_given(given: str | tuple[str, dict[str, float]] | dict[str, Any]) -> MethodChoice:
+    """A method as a script names it."""
     if isinstance(given, str):
         return MethodChoice(given, {})
     if isinstance(given, dict) and isinstance(given.get("name"), str):
@@ -189,22 +190,47 @@ def _run_spec(
             touch(store, keys)
         note(made_anew(store, before))
 
-    provenance = Provenance(
+    provenance = provenance_of(
+        started=started,
+        clock=clock,
+        hardware=engine.hardware,
+        seed=spec.cases[0].seed,
+        counts=(trained, total),
+        spec=_spec_tree(spec, methods),
+        fingerprints={assembly.case.name: assembly.setting.fingerprint for assembly in assemblies},
+        notes=notes,
+    )
+    return Comparison(Result(SCHEMA, headline_result(tuple(results)), provenance, tuple(results)))
+
+
+def provenance_of(
+    *,
+    started: datetime,
+    clock: float,
+    hardware: str,
+    seed: int,
+    counts: tuple[int, int],
+    spec: dict[str, Any],
+    fingerprints: dict[str, str],
+    notes: Sequence[str],
+) -> Provenance:
+    """Where the numbers of a run come from; `counts`: models that were trained now, and all of them."""
+    trained, total = counts
+    return Provenance(
         unweave=__version__,
         python=platform.python_version(),
         torch=version("torch"),
         numpy=version("numpy"),
-        hardware=f"{platform.machine()}, {cores()} cores, {sys.platform}{engine.hardware}",
-        seed=spec.cases[0].seed,
+        hardware=f"{platform.machine()}, {cores()} cores, {sys.platform}{hardware}",
+        seed=seed,
         started=started.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - clock,
         models_trained=trained,
         models_reused=total - trained,
-        spec=_spec_tree(spec, methods),
-        fingerprints={assembly.case.name: assembly.setting.fingerprint for assembly in assemblies},
+        spec=spec,
+        fingerprints=fingerprints,
         notes=tuple(notes),
     )
-    return Comparison(Result(SCHEMA, headline_result(tuple(results)), provenance, tuple(results)))
 
 
 def _spec_tree(spec: Spec, methods: Sequence[MethodChoice]) -> dict[str, Any]:

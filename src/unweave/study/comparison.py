@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,19 +32,9 @@ class Comparison:
         Raises:
             UserError: if they cannot be written.
         """
-        out = Path(folder)
-        check_out(out)
-        try:
-            write_atomically(out / "result.json", result_to_json(self.result))
-            write_atomically(out / "rows.csv", rows_csv(self.result))
-            write_atomically(out / "table.md", markdown_table(self.result))
-            write_atomically(out / "report.html", render_page(self.result))
-        except OSError as error:
-            raise UserError(
-                f"Cannot write results to {out}: {error.strerror}. Models and outputs are stored: run again with "
-                "another --out, or with room there, and nothing is trained anew."
-            ) from None
-        return out
+        texts = {"result.json": result_to_json, "rows.csv": rows_csv}
+        texts |= {"table.md": markdown_table, "report.html": render_page}
+        return write_files(Path(folder), {name: make(self.result) for name, make in texts.items()})
 
     def plot_map(self, *, cases: Sequence[str] | None = None) -> Figure:
         """The map of each case as a matplotlib figure, side by side to one scale (`'unweave[plots]'`).
@@ -64,6 +54,24 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         return result_html(self.result)
+
+
+def write_files(out: Path, texts: Mapping[str, str]) -> Path:
+    """Write files of a result to a folder, each whole or not at all; returns the folder.
+
+    Raises:
+        UserError: if they cannot be written.
+    """
+    check_out(out)
+    try:
+        for name, text in texts.items():
+            write_atomically(out / name, text)
+    except OSError as error:
+        raise UserError(
+            f"Cannot write results to {out}: {error.strerror}. Models and outputs are stored: run again with "
+            "another --out, or with room there, and nothing is trained anew."
+        ) from None
+    return out
 
 
 def check_out(out: Path) -> None:

@@ -27,7 +27,7 @@ from unweave.study.device import PROCESSES, device_name, engine_name
 from unweave.study.id_files import place_paths, read_ids
 
 SPEC_VERSION = 1
-_RUN_KEYS = ("methods", "fair", "measures", "force", "out", "store", "workers", "device", "engine")
+_RUN_KEYS = ("methods", "fair", "measures", "force", "out", "store", "workers", "device", "engine", "sweep")
 _ONE_OF = {"forget": ("discovery", "count", "ids")}
 """Keys of which a case has at most one: `--set` of one of them replaces the others."""
 _WHOLE = {"learner": "name", "behaviour": "kind"}
@@ -40,8 +40,8 @@ _HALF_A_FLOAT = re.compile(r"[+-]?(\.\d+|\d+\.)(e[+-]?\d+)?", re.IGNORECASE | re
 class Spec:
     """A whole run: cases, methods and measures (None = the default ones), and where things go (None = default).
 
-    `trust_code` and `plugins` are files that may be run; a spec in a file cannot name them: it might come from
-    anywhere.
+    `sweep` is the table of that name as it stands, for `unweave sweep`. `trust_code` and `plugins` are files that
+    may be run; a spec in a file cannot name them: it might come from anywhere.
     """
 
     cases: tuple[Case, ...]
@@ -56,6 +56,7 @@ class Spec:
     fair: Fair = Fair()
     measures: tuple[MeasureChoice, ...] | None = None
     force: bool = False
+    sweep: Any = None
 
 
 def read_spec(
@@ -112,6 +113,7 @@ def read_spec(
         fair=read_fair(run.get("fair")),
         measures=read_measures(run.get("measures")),
         force=_switch(run, "force"),
+        sweep=run.get("sweep"),
     )
 
 
@@ -319,9 +321,9 @@ def _make_room(keys: Sequence[str], value: Any, trees: Sequence[dict[str, Any]])
 def _apply(
     setting: str, keys: Sequence[str], value: Any, trees: Sequence[dict[str, Any]], run: dict[str, Any]
 ) -> None:
-    if keys[0] == "fair" and len(keys) == 2:
-        held = run.setdefault("fair", {})
-        run["fair"] = {**(held if isinstance(held, dict) else {}), keys[1]: value}
+    if keys[0] in ("fair", "sweep") and len(keys) == 2:
+        held = run.setdefault(keys[0], {})
+        run[keys[0]] = {**(held if isinstance(held, dict) else {}), keys[1]: value}
         return
     if keys[0] in _RUN_KEYS:
         if len(keys) > 1:

@@ -1,0 +1,237 @@
+"""The result of a sweep: `sweep.json`, version 1, and its tables as CSV.
+
+What each model did in each cell is kept as well (`per_model`), so that every pooled number can be made again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from unweave._errors import UserError
+from unweave._types import Estimate, Measured
+from unweave.records.schema import Json, Provenance, RowKind
+
+SWEEP_SCHEMA = "unweave.sweep/1"
+
+CellStatus = Literal["ok", "failed", "refused"]
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """A method, the original, a reference or fresh retrains in one cell.
+
+    `generality`, `residual_*` and verdicts are those of the comparison; `utility`: accuracy on test; `healed`:
+    share of B∖S and unseen instances with the clean label; `score`: their product, model by model; `survival`:
+    share of B∖S and unseen instances that still show the behaviour; `cost`: gradients taken, over those of one
+    retraining. `models` names the batch of models that the row grew from: rows of one batch, in any cell, share
+    its seeds; `per_model` holds the numbers behind, one per model.
+    """
+
+    id: str
+    name: str
+    kind: RowKind
+    status: CellStatus
+    reason: str
+    label: str
+    untraining: str
+    unlearning: str
+    generality: Measured
+    residual_untraining: Measured
+    residual_unlearning: Measured
+    utility: Measured
+    healed: Measured
+    score: Measured
+    survival: Measured
+    cost: float | None
+    models: str
+    per_model: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class SweepCell:
+    """One point of the grid; `panel` names worlds that a method trains for itself, "" = those of the case.
+
+    `regularity`: of what A(D) shows on S beyond A(D∖B), the share that A(D∖S) shows too; `cross_influence`:
+    infl(S→B∖S), the fall of the behaviour's rate on B∖S when S alone is left out.
+    """
+
+    name: str
+    case: str
+    behaviour: str
+    discovery: float
+    selection: str
+    seed: int
+    panel: str
+    status: CellStatus
+    reason: str
+    sizes: dict[str, int | None]
+    headline: str
+    null_ok: bool
+    warnings: tuple[str, ...]
+    regularity: Measured
+    cross_influence: Measured
+    rows: tuple[SweepRow, ...]
+
+
+@dataclass(frozen=True)
+class GapClosed:
+    """Pooled share of the gap from A(D∖S) to A(D∖B) that a row closed, overall and by each axis.
+
+    `cells`: how many cells it is pooled over, of the `of` that ran.
+    """
+
+    mean: Measured
+    by_discovery: dict[str, Measured]
+    by_behaviour: dict[str, Measured]
+    by_selection: dict[str, Measured]
+    cells: int
+    of: int
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """A row at one behaviour, γ and selection: means over cases and seeds."""
+
+    row: str
+    behaviour: str
+    discovery: float
+    selection: str
+    cells: int
+    generality: Measured
+    residual_untraining: Measured
+    residual_unlearning: Measured
+    utility: Measured
+    healed: Measured
+    score: Measured
+    survival: Measured
+
+
+@dataclass(frozen=True)
+class Enough:
+    """The smallest γ at which r_B of a row falls to the target, between points by a straight line."""
+
+    row: str
+    behaviour: str
+    selection: str
+    discovery: Measured
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a row takes: gradients over those of one retraining, and test accuracy less than that of A(D∖B)."""
+
+    row: str
+    gradient_ratio: float | None
+    utility_lost: Measured
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """Methods in the order of r_S and of r_B, and how far the two orders agree, cell by cell.
+
+    `tau`: Kendall's τ, `flips`: share of pairs of methods that stand the other way round; intervals are over
+    cells. `untraining`, `unlearning`: methods with their mean rank (1 = best), best first.
+    """
+
+    tau: Measured
+    flips: Measured
+    cells: int
+    untraining: tuple[tuple[str, float], ...]
+    unlearning: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, repr=False)
+class SweepResult:
+    """`sweep.json`: one sentence, the share of the gap closed per row, the cells, and what was derived of them."""
+
+    schema: str
+    headline: str
+    gap_closed: dict[str, GapClosed]
+    axes: dict[str, Json]
+    target: float
+    regularity: dict[str, Measured]
+    points: tuple[SweepPoint, ...]
+    enough: tuple[Enough, ...]
+    prices: tuple[Price, ...]
+    rankings: Rankings
+    cells: tuple[SweepCell, ...]
+    provenance: Provenance
+    notes: tuple[str, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        """Short: the fields are thousands of numbers."""
+        return f"SweepResult({len(self.cells)} cells: {self.headline!r})"
+
+
+@cache
+def _adapter() -> Any:  # beartype does not know the type of an adapter
+    return TypeAdapter(SweepResult)
+
+
+def sweep_to_json(found: SweepResult) -> str:
+    """A sweep as strict JSON."""
+    tree = _adapter().dump_python(found, mode="json")
+    return json.dumps(tree, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def sweep_from_json(text: str, *, where: str = "the sweep") -> SweepResult:
+    """The inverse of `sweep_to_json`.
+
+    Raises:
+        UserError: if the text is no JSON, of another schema, or does not fit this one.
+    """
+    try:
+        tree: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is not JSON ({error}). Expected a `sweep.json` written by unweave.") from None
+    found = tree.get("schema") if isinstance(tree, dict) else None
+    if found != SWEEP_SCHEMA:
+        raise UserError(f"{where} has schema {found!r}; this version of unweave reads {SWEEP_SCHEMA!r}.")
+    try:
+        return _adapter().validate_python(tree)
+    except (ValidationError, ValueError) as error:
+        raise UserError(f"{where} does not fit schema {SWEEP_SCHEMA}: {str(error).splitlines()[0]}.") from None
+
+
+def read_sweep(path: Path) -> SweepResult:
+    """Read `sweep.json`, given as the file or as the folder that holds it."""
+    file = path / "sweep.json" if path.is_dir() else path
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"Cannot read a sweep from {file}: {error}.") from None
+    return sweep_from_json(text, where=str(file))
+
+
+_TEXTS = ("id", "name", "kind", "status", "label", "untraining", "unlearning")
+_NUMBERS = (
+    *("generality", "residual_untraining", "residual_unlearning"),
+    *("utility", "healed", "score", "survival"),
+)
+
+
+def sweep_csv(found: SweepResult) -> str:
+    """All rows of all cells as CSV; empty cells were not measured (the reasons are in the JSON)."""
+    from unweave.records.table import csv_text
+
+    head = ["case", "behaviour", "discovery", "selection", "seed", "panel", *_TEXTS]
+    head += [f"{name}{end}" for name in _NUMBERS for end in ("", "_low", "_high")]
+    lines: list[list[str | float | None]] = [[*head, "cost", "n_models", "reason"]]
+    for cell in found.cells:
+        place = [cell.case, cell.behaviour, cell.discovery, cell.selection, str(cell.seed), cell.panel]
+        if not cell.rows:
+            lines.append([*place, "", "", "", cell.status, *[""] * (3 + 3 * len(_NUMBERS)), None, "", cell.reason])
+        for row in cell.rows:
+            line: list[str | float | None] = [*place, *(getattr(row, name) for name in _TEXTS)]
+            for name in _NUMBERS:
+                one = getattr(row, name)
+                line += [one.value, one.low, one.high] if isinstance(one, Estimate) else [None] * 3
+            models = max((len(values) for values in row.per_model.values()), default=0)
+            lines.append([*line, row.cost, str(models), row.reason])
+    return csv_text(lines)

@@ -1,0 +1,217 @@
+"""Sums and shares over many cells whose models are partly the same: the model stays the unit of analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unweave._errors import UserError
+from unweave._types import Estimate, Measured, NotMeasured
+from unweave.stats.fieller import ratio
+from unweave.stats.jackknife import Design, interval, jackknife, leave_outs, t_quantile
+
+Floats = NDArray[np.float64]
+
+
+class Term(NamedTuple):
+    """The mean over models of one number, as one part of a sum.
+
+    Attributes:
+        models: Names the batch of models; terms of one name are deleted together, model by model.
+        values: One number per model [K], K ≥ 1.
+        weight: What the mean is multiplied by.
+    """
+
+    models: str
+    values: Floats
+    weight: float = 1.0
+
+
+def pooled_mean(terms: Sequence[Term]) -> Measured:
+    """A weighted sum of means over models, with a delete-one-model interval.
+
+        θ = Σ_j w_j · mean_k v_jk,      θ_(−i of batch s) = θ with model i left out of every term of batch s
+
+    Batches are independent strata: the variances of batches add up. A model that occurs in several terms (the
+    original of several methods, a reference of several cells) is left out of all of them at once.
+
+    Args:
+        terms: The parts of the sum, at least one; batches of one name have one size.
+
+    Returns:
+        `Estimate` in the unit of the values, or `NotMeasured` where a batch has fewer than 3 models.
+
+    Raises:
+        UserError: if there is no term, or batches of one name differ in size.
+
+    Source: Arvesen 1969 (jackknife of several samples).
+
+    Example:
+        >>> pooled_mean([Term("a", np.array([1.0, 2.0, 3.0])), Term("b", np.array([0.0, 1.0, 2.0]), -1.0)]).value
+        1.0
+    """
+    found = _leave_outs([terms])
+    return found if isinstance(found, NotMeasured) else interval(jackknife(found[0][0], found[1]))
+
+
+def pooled_share(numerator: Sequence[Term], denominator: Sequence[Term]) -> Measured:
+    """Ratio of two sums of means over models, with Fieller's interval from delete-one-model leave-outs.
+
+        θ = Σ_j w_j · mean_k v_jk / Σ_l w_l · mean_k u_lk
+
+    The share of the gap closed by a method M over cells c, score s = utility × healed accuracy:
+
+        θ = Σ_c (s̄_c(M) − s̄_c(A(D∖S))) / Σ_c (s̄_c(A(D∖B)) − s̄_c(A(D∖S)))
+
+    1: as good as the ideal of unlearning; 0: as retraining without S; below 0: worse than that.
+
+    Args:
+        numerator: Parts of the sum above, at least one.
+        denominator: Parts of the sum below, at least one; the same models have the same name as above.
+
+    Returns:
+        `Estimate` without unit; `NotMeasured` where the 95% interval of the denominator reaches 0 or below, or a
+        batch has fewer than 3 models.
+
+    Raises:
+        UserError: if there is no term, or batches of one name differ in size.
+
+    Source: Fieller 1954; jackknife as in `pooled_mean`.
+
+    Example:
+        >>> high, low = np.array([0.8, 0.9, 1.0]), np.array([0.1, 0.0, 0.2])
+        >>> pooled_share([Term("m", low + 0.4), Term("r", low, -1.0)], [Term("b", high), Term("r", low, -1.0)]).n
+        3
+    """
+    found = _leave_outs([numerator, denominator])
+    if isinstance(found, NotMeasured):
+        return found
+    (above, below), design = found
+    gap = interval(jackknife(below, design))
+    if gap.low is not None and gap.low <= 0:
+        return NotMeasured(f"no gap to close: {gap}, which is not shown to be above 0")
+    return ratio(above, below, design)
+
+
+def _leave_outs(sums: Sequence[Sequence[Term]]) -> tuple[list[Floats], Design] | NotMeasured:
+    """Each sum with all models, then without each model of each batch in turn [1+L]."""
+    sizes: dict[str, int] = {}
+    for terms in sums:
+        if not terms:
+            raise UserError("Expected at least one term in a pooled sum, got none.")
+        for one in terms:
+            if one.values.ndim != 1 or sizes.setdefault(one.models, len(one.values)) != len(one.values):
+                raise UserError(f"Expected one number per model of `{one.models}`, got {one.values.shape}.")
+    begin, blocks = 0, dict[str, NDArray[np.int64]]()
+    for name, size in sizes.items():
+        blocks[name], begin = np.arange(begin, begin + size), begin + size
+    design = leave_outs(blocks)
+    if isinstance(design, NotMeasured):
+        return design
+    return [_theta(terms, sizes) for terms in sums], design
+
+
+def _theta(terms: Sequence[Term], sizes: dict[str, int]) -> Floats:
+    batches = {name: np.zeros(size) for name, size in sizes.items()}
+    for one in terms:
+        batches[one.models] += one.weight * one.values
+    total = sum(float(values.mean()) for values in batches.values())
+    without = [total - values.mean() + (values.sum() - values) / (len(values) - 1) for values in batches.values()]
+    return np.concatenate([[total], *without])
+
+
+def mean_over_cells(values: Sequence[float]) -> Measured:
+    """Mean of one number per cell, with Student's interval over cells.
+
+        θ = mean_c v_c,      v = var(v)/C,      C − 1 degrees of freedom
+
+    Cells that share models are not quite independent, so the interval is of this grid and no other.
+
+    Args:
+        values: One number per cell.
+
+    Returns:
+        `Estimate` whose n is the number of cells; `NotMeasured` for fewer than 3.
+
+    Example:
+        >>> mean_over_cells([0.0, 0.5, 1.0]).value
+        0.5
+    """
+    if len(values) < 3:
+        return NotMeasured(f"{len(values)} cells are too few for an interval; it needs 3")
+    found = np.asarray(values, dtype=np.float64)
+    half = t_quantile(0.975, len(found) - 1) * float(found.std(ddof=1)) / len(found) ** 0.5
+    centre = float(found.mean())
+    return Estimate(centre, centre - half, centre + half, len(found))
+
+
+def mean_of_estimates(estimates: Sequence[Estimate]) -> Estimate:
+    """Mean of independent estimates, each half of the interval from the halves of theirs.
+
+        θ = mean_c θ_c,      θ − low = √(Σ_c (θ_c − low_c)²)/C,      high − θ likewise
+
+    One estimate stays as it is; an end is None where that of any estimate is.
+
+    Args:
+        estimates: At least one.
+
+    Returns:
+        The mean in their unit; n is the smallest of theirs.
+
+    Example:
+        >>> mean_of_estimates([Estimate(0.0, -3.0, 3.0, 8), Estimate(1.0, -3.0, 5.0, 8)])
+        Estimate(value=0.5, low=-2.0, high=3.0, n=8)
+    """
+    count = len(estimates)
+    centre = sum(one.value for one in estimates) / count
+    lows = [None if one.low is None else one.value - one.low for one in estimates]
+    highs = [None if one.high is None else one.high - one.value for one in estimates]
+    low, high = (
+        None if None in halves else sum(half**2 for half in halves if half is not None) ** 0.5 / count
+        for halves in (lows, highs)
+    )
+    return Estimate(
+        centre,
+        None if low is None else centre - low,
+        None if high is None else centre + high,
+        min(one.n for one in estimates),
+    )
+
+
+class Agreement(NamedTuple):
+    """How far two rankings agree: Kendall's τ in −1..1 (1 = the same order), share of pairs that flip in 0..1."""
+
+    tau: float
+    flips: float
+
+
+def agreement(first: Floats, second: Floats) -> Agreement:
+    """Kendall's τ_a of two rankings, and the share of pairs that stand the other way round in the second.
+
+        τ = (concordant − discordant)/pairs,      flips = discordant/pairs
+
+    A pair that is tied in either ranking is neither.
+
+    Args:
+        first: One number per item [m], m ≥ 2.
+        second: The same items by another number [m].
+
+    Raises:
+        UserError: the shapes do not fit, or there are fewer than two items.
+
+    Source: Kendall 1938, A new measure of rank correlation, Biometrika 30:81–93.
+
+    Example:
+        >>> agreement(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]))
+        Agreement(tau=0.3333333333333333, flips=0.3333333333333333)
+    """
+    if first.ndim != 1 or first.shape != second.shape or len(first) < 2:
+        raise UserError(
+            f"Expected two numbers for each of at least 2 items, got {first.shape} and {second.shape}."
+        )
+    i, j = np.triu_indices(len(first), 1)
+    signs = np.sign(first[i] - first[j]) * np.sign(second[i] - second[j])
+    return Agreement(float(signs.mean()), float((signs < 0).mean()))

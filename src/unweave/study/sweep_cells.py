@@ -1,0 +1,202 @@
+"""One cell of a sweep: the rows of its comparison, and what each model did on B∖S, unseen instances and test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unweave._types import Measured, NotMeasured
+from unweave.metrics import rate
+from unweave.records import CaseResult, Row, SweepCell, SweepRow
+from unweave.references import Outputs, WorldPlan
+from unweave.stats import Term, pooled_mean, pooled_share
+from unweave.study.assemble import Assembly
+from unweave.study.sweep_axes import Place
+
+Floats = NDArray[np.float64]
+
+NO_HEALED = "no probes of B∖S, and no unseen instances"
+NO_CLEAN = "the clean label is the behaviour itself"
+
+
+class Site(NamedTuple):
+    """A case of a sweep, where it stands in the grid, and whose worlds it has ("" = its own learner's)."""
+
+    place: Place
+    panel: str
+    assembly: Assembly
+
+
+def rates_of(assembly: Assembly, logits: NDArray[np.floating]) -> dict[str, tuple[float, ...]]:
+    """What each model does, one number per model [K] and key.
+
+    `utility`: accuracy on test; `healed` and `survival`: share of B∖S and unseen instances, pooled probe by probe,
+    with the clean label and with that of the behaviour; `forget` and `undiscovered`: share of S and of B∖S with
+    the label of the behaviour; `score` = utility × healed. What has no probes is left out.
+
+    Args:
+        assembly: The case.
+        logits: [K, probes, classes]; what follows the probes is left out.
+
+    Returns:
+        Shares in 0…1.
+    """
+    probes = assembly.probes
+    said = logits[:, : len(probes.clean)].argmax(-1)
+    groups = {name: np.asarray(rows) for name, rows in probes.groups.items()}
+    empty = np.empty(0, dtype=np.int64)
+    left = np.concatenate([groups.get(name, empty) for name in ("undiscovered", "unseen")])
+    found: dict[str, Floats] = {}
+    if len(groups.get("test", empty)):
+        found["utility"] = rate(said[:, groups["test"]], probes.clean[groups["test"]])
+    for key, rows in (
+        ("survival", left),
+        *((name, groups.get(name, empty)) for name in ("forget", "undiscovered")),
+    ):
+        if len(rows):
+            found[key] = rate(said[:, rows], probes.planted[rows])
+    if len(left) and (probes.planted[left] != probes.clean[left]).any():
+        found["healed"] = rate(said[:, left], probes.clean[left])
+    if "utility" in found and "healed" in found:
+        found["score"] = found["utility"] * found["healed"]
+    return {key: tuple(float(one) for one in values) for key, values in found.items()}
+
+
+def batch_of(world: WorldPlan) -> str:
+    """Names the seeds of a world's models: worlds of one name are not independent, whatever they train on."""
+    return sha256(json.dumps([str(key) for key in world.keys]).encode()).hexdigest()[:12]
+
+
+def cell_of(site: Site, found: CaseResult, outputs: Mapping[str, Outputs]) -> SweepCell:
+    """The cell of a comparison that ran.
+
+    Args:
+        site: The case and where it stands.
+        found: Its comparison.
+        outputs: Of every world and method that has them, by the id of the row.
+    """
+    per_model = {name: rates_of(site.assembly, one.logits) for name, one in outputs.items()}
+    rows = tuple(_row(site, row, per_model.get(row.id, {})) for row in found.rows)
+    shown = {
+        name: {key: Term(batch_of(site.assembly.worlds[name]), np.array(one)) for key, one in own.items()}
+        for name, own in per_model.items()
+        if name in ("original", "untrained", "unlearned")
+    }
+    sizes: dict[str, Any] = found.case["sizes"]
+    return _cell(
+        site,
+        status="ok",
+        sizes={name: sizes[name] for name in ("D", "B", "S")},
+        headline=found.headline,
+        null_ok=found.null_ok,
+        warnings=found.warnings,
+        regularity=regularity_of([shown]),
+        cross_influence=_cross_influence(shown),
+        rows=rows,
+    )
+
+
+def failed_cell(site: Site, reason: str) -> SweepCell:
+    """A cell whose worlds or comparison could not be made."""
+    sizes = {"D": len(site.assembly.setting.y), "B": None, "S": len(site.assembly.forget)}
+    if site.assembly.planted.known:
+        sizes["B"] = len(site.assembly.planted.members)
+    return _cell(site, status="failed", reason=reason, sizes=sizes)
+
+
+def refused_cell(place: Place, reason: str) -> SweepCell:
+    """A cell of which no case can be made: the data have no such behaviour, or too little of it."""
+    return _cell(Site(place, "", None), status="refused", reason=reason)  # pyright: ignore[reportArgumentType]
+
+
+def _cell(site: Any, *, reason: str = "", **given: Any) -> SweepCell:
+    place, why = site.place, NotMeasured(reason or "not measured")
+    empty: dict[str, Any] = {
+        "sizes": {},
+        "headline": "",
+        "null_ok": False,
+        "warnings": (),
+        "regularity": why,
+        "cross_influence": why,
+        "rows": (),
+    }
+    return SweepCell(
+        name=place.case.name,
+        case=place.base,
+        behaviour=place.behaviour,
+        discovery=place.discovery,
+        selection=place.selection,
+        seed=place.seed,
+        panel=site.panel,
+        reason=reason,
+        **{**empty, **given},
+    )
+
+
+def regularity_of(cells: list[dict[str, dict[str, Term]]]) -> Measured:
+    """Of what A(D) shows on S beyond A(D∖B), the share that models of A(D∖S), which never saw S, show too.
+
+        ρ = Σ_c (b_S(A(D∖S)) − b_S(A(D∖B))) / Σ_c (b_S(A(D)) − b_S(A(D∖B))),    b_S = rate of the behaviour on S
+
+    1: B∖S teaches S, the behaviour is a rule; 0: it is memorised one by one. The rest of B is the teacher, so ρ of
+    a small γ is the one of the behaviour.
+
+    Args:
+        cells: Per cell and world (`original`, `untrained`, `unlearned`) the rates of its models, by key.
+
+    Returns:
+        Share, no unit; `NotMeasured` where A(D) shows no more on S than A(D∖B).
+    """
+    above: list[Term] = []
+    below: list[Term] = []
+    for worlds in cells:
+        if any("forget" not in worlds.get(name, {}) for name in ("original", "untrained", "unlearned")):
+            continue
+        base = worlds["unlearned"]["forget"]._replace(weight=-1.0)
+        above += [worlds["untrained"]["forget"], base]
+        below += [worlds["original"]["forget"], base]
+    return pooled_share(above, below) if above else NotMeasured("no cell with rates on S in all three worlds")
+
+
+def _cross_influence(worlds: Mapping[str, Mapping[str, Term]]) -> Measured:
+    ends = [worlds.get(name, {}).get("undiscovered") for name in ("original", "untrained")]
+    if ends[0] is None or ends[1] is None:
+        return NotMeasured("B∖S is empty")
+    return pooled_mean([ends[0], ends[1]._replace(weight=-1.0)])
+
+
+def _row(site: Site, row: Row, per_model: dict[str, tuple[float, ...]]) -> SweepRow:
+    worlds = site.assembly.worlds
+    batch = batch_of(next((one for name, one in worlds.items() if name == row.id), worlds["original"]))
+    tag = f" ({site.panel} worlds)" if site.panel else ""
+    ran = row.status == "ok"
+    left = NO_CLEAN if "survival" in per_model else NO_HEALED
+    why = {"healed": left, "score": left, "survival": NO_HEALED, "utility": "no probes of `test`"}
+    means: dict[str, Any] = {
+        key: pooled_mean([Term(batch, np.array(per_model[key]))])
+        if key in per_model
+        else NotMeasured(row.reason if not ran else reason)
+        for key, reason in why.items()
+    }
+    return SweepRow(
+        id=row.id + tag,
+        name=row.name + tag,
+        kind=row.kind,
+        status=row.status,
+        reason=row.reason,
+        label=row.label,
+        untraining=row.verdict_untraining.outcome,
+        unlearning=row.verdict_unlearning.outcome,
+        generality=row.generality,
+        residual_untraining=row.residual_untraining,
+        residual_unlearning=row.residual_unlearning,
+        cost=row.cost.gradient_ratio if ran else None,
+        models=batch,
+        per_model=per_model,
+        **means,
+    )

@@ -1,0 +1,239 @@
+"""What is derived of the cells of a sweep: gap closed, points of curves and heat maps, sufficiency, rankings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from unweave._types import Estimate, Measured, NotMeasured
+from unweave.records import Enough, GapClosed, Price, Rankings, SweepCell, SweepPoint, SweepRow
+from unweave.stats import Term, agreement, mean_of_estimates, mean_over_cells, pooled_mean, pooled_share
+from unweave.study.sweep_cells import regularity_of
+
+_SHARES = ("utility", "healed", "score", "survival")
+_PLACED = ("generality", "residual_untraining", "residual_unlearning")
+_WORLDS = ("original", "untrained", "unlearned")
+
+
+class _Found(NamedTuple):
+    cell: SweepCell
+    row: SweepRow
+
+
+def row_ids(cells: Iterable[SweepCell]) -> list[str]:
+    """All rows of a sweep, in the order in which they first occur; worlds of a panel are its own."""
+    return list(dict.fromkeys(row.id for cell in cells for row in cell.rows))
+
+
+def _rows(cells: Sequence[SweepCell], name: str) -> list[_Found]:
+    return [_Found(cell, row) for cell in cells for row in cell.rows if row.id == name and row.status == "ok"]
+
+
+def _world(cell: SweepCell, name: str) -> SweepRow | None:
+    wanted = f"{name} ({cell.panel} worlds)" if cell.panel else name
+    return next((row for row in cell.rows if row.id == wanted), None)
+
+
+def _term(row: SweepRow, key: str, weight: float = 1.0) -> Term:
+    return Term(row.models, np.array(row.per_model[key]), weight)
+
+
+def gap_closed(cells: Sequence[SweepCell]) -> dict[str, GapClosed]:
+    """The pooled share of the gap that each row closed; see `stats.pooled_share` for the formula.
+
+    A cell counts where the score of the row and of both references was measured.
+    """
+    ran = [cell for cell in cells if cell.status == "ok"]
+    found: dict[str, GapClosed] = {}
+    for name in row_ids(ran):
+        rows = _rows(ran, name)
+        whole = _share(rows)
+        by = [
+            _by(rows, axis)
+            for axis in (lambda c: f"{c.discovery:g}", lambda c: c.behaviour, lambda c: c.selection)
+        ]
+        count = sum(_gap_terms(one) is not None for one in rows)
+        own = [cell for cell in ran if any(row.id == name for row in cell.rows)]
+        found[name] = GapClosed(whole, *by, cells=count, of=len(own))
+    return found
+
+
+def _by(rows: Sequence[_Found], axis: Callable[[SweepCell], str]) -> dict[str, Measured]:
+    keys = dict.fromkeys(axis(one.cell) for one in rows)
+    return {key: _share([one for one in rows if axis(one.cell) == key]) for key in keys}
+
+
+def _gap_terms(one: _Found) -> tuple[list[Term], list[Term]] | None:
+    low, high = (_world(one.cell, name) for name in ("untrained", "unlearned"))
+    if low is None or high is None or any("score" not in row.per_model for row in (one.row, low, high)):
+        return None
+    base = _term(low, "score", -1.0)
+    return [_term(one.row, "score"), base], [_term(high, "score"), base]
+
+
+def _share(rows: Sequence[_Found]) -> Measured:
+    terms = [found for one in rows if (found := _gap_terms(one)) is not None]
+    if not terms:
+        reasons = [row.score.not_measured for _, row in rows if isinstance(row.score, NotMeasured)]
+        return NotMeasured(reasons[0] if reasons else "no cell where the score was measured")
+    return pooled_share([one for above, _ in terms for one in above], [one for _, below in terms for one in below])
+
+
+def points(cells: Sequence[SweepCell]) -> tuple[SweepPoint, ...]:
+    """Means over cases and seeds of each row, at each behaviour, γ and selection."""
+    found: list[SweepPoint] = []
+    for name in row_ids(cells):
+        groups: dict[tuple[str, float, str], list[_Found]] = {}
+        for one in _rows(cells, name):
+            cell = one.cell
+            groups.setdefault((cell.behaviour, cell.discovery, cell.selection), []).append(one)
+        for (behaviour, discovery, selection), rows in groups.items():
+            shares = {key: _mean_share([row for _, row in rows], key) for key in _SHARES}
+            placed = {key: _mean_placed([getattr(row, key) for _, row in rows]) for key in _PLACED}
+            found.append(SweepPoint(name, behaviour, discovery, selection, len(rows), **placed, **shares))
+    return tuple(found)
+
+
+def _mean_share(rows: Sequence[SweepRow], key: str) -> Measured:
+    ran = [row for row in rows if key in row.per_model]
+    if not ran:
+        return getattr(rows[0], key)
+    found = pooled_mean([_term(row, key, 1 / len(ran)) for row in ran])
+    return _within(found, 0.0)  # a share lies in 0…1, whatever Student's t says
+
+
+def _mean_placed(values: Sequence[Measured]) -> Measured:
+    estimates = [one for one in values if isinstance(one, Estimate)]
+    return mean_of_estimates(estimates) if estimates else values[0]
+
+
+def enough(all_points: Sequence[SweepPoint], target: float) -> tuple[Enough, ...]:
+    """The smallest γ at which each row has r_B ≤ target, by a straight line between the points of its curve."""
+    curves: dict[tuple[str, str, str], list[SweepPoint]] = {}
+    for one in all_points:
+        if one.row.partition(" ")[0] not in _WORLDS:  # anchors have no way to go, and the original goes none
+            curves.setdefault((one.row, one.behaviour, one.selection), []).append(one)
+    return tuple(Enough(*key, discovery=smallest_discovery(curve, target)) for key, curve in curves.items())
+
+
+def smallest_discovery(curve: Sequence[SweepPoint], target: float) -> Measured:
+    """Where the curve r_B(γ) first falls to the target, with the same of both ends of its interval.
+
+    Args:
+        curve: Points of one row.
+        target: A residual in (0, 1).
+
+    Returns:
+        γ; smaller is better. An end is None where it lies below the smallest γ, or beyond the largest.
+    """
+    known = [(one.discovery, one.residual_unlearning) for one in curve]
+    points_ = sorted(((g, r) for g, r in known if isinstance(r, Estimate)), key=lambda pair: pair[0])
+    if not points_:
+        return NotMeasured(next((r.not_measured for _, r in known if isinstance(r, NotMeasured)), "no points"))
+    grid = [g for g, _ in points_]
+    value = crossing(grid, [r.value for _, r in points_], target)
+    if value is None:
+        return NotMeasured(f"r_B stays above {target:g} up to γ = {grid[-1]:g}")
+    low = crossing(grid, [-np.inf if r.low is None else r.low for _, r in points_], target)
+    high = crossing(grid, [np.inf if r.high is None else r.high for _, r in points_], target)
+    low = None if low is None or low <= grid[0] else low
+    return Estimate(value, low, high, min(r.n for _, r in points_))
+
+
+def crossing(grid: Sequence[float], values: Sequence[float], target: float) -> float | None:
+    """Where values on a rising grid first fall to the target, by straight lines; None if nowhere.
+
+    Example:
+        >>> crossing([0.0, 1.0], [1.0, 0.0], 0.25)
+        0.75
+    """
+    if values[0] <= target:
+        return float(grid[0])
+    for (left, above), (right, below) in pairwise(zip(grid, values, strict=True)):
+        if below <= target:
+            slanted = np.isfinite(above) and np.isfinite(below)
+            return float(left + (right - left) * (above - target) / (above - below)) if slanted else float(right)
+    return None
+
+
+def prices(cells: Sequence[SweepCell]) -> tuple[Price, ...]:
+    """What each row takes: gradients, and accuracy on test less than that of A(D∖B), in shares of 1."""
+    found: list[Price] = []
+    for name in row_ids(cells):
+        rows = _rows(cells, name)
+        terms: list[Term] = []
+        pairs = [(row, ideal) for cell, row in rows if (ideal := _world(cell, "unlearned")) is not None]
+        pairs = [
+            (row, ideal) for row, ideal in pairs if "utility" in row.per_model and "utility" in ideal.per_model
+        ]
+        for row, ideal in pairs:
+            terms += [_term(ideal, "utility", 1 / len(pairs)), _term(row, "utility", -1 / len(pairs))]
+        lost = pooled_mean(terms) if terms else NotMeasured("no cell with accuracy on test beside A(D∖B)")
+        costs = [row.cost for _, row in rows if row.cost is not None]
+        found.append(Price(name, float(np.mean(costs)) if costs else None, lost))
+    return tuple(found)
+
+
+def rankings(cells: Sequence[SweepCell]) -> Rankings:
+    """Methods by r_S and by r_B: mean ranks, and in each cell with both residuals how far the orders agree."""
+    taus: list[float] = []
+    flips: list[float] = []
+    ranks: dict[str, dict[str, list[float]]] = {"untraining": {}, "unlearning": {}}
+    for cell in cells:
+        methods = [row for row in cell.rows if row.kind == "method" and row.status == "ok"]
+        for aim, of_aim in ranks.items():
+            for name, rank in _ranks(methods, aim):
+                of_aim.setdefault(name, []).append(rank)
+        both = [
+            (row.residual_untraining.value, row.residual_unlearning.value)
+            for row in methods
+            if isinstance(row.residual_untraining, Estimate) and isinstance(row.residual_unlearning, Estimate)
+        ]
+        if len(both) >= 2:
+            of_cell = agreement(*np.array(both).T)
+            taus.append(of_cell.tau)
+            flips.append(of_cell.flips)
+    orders = [
+        tuple(sorted(((name, float(np.mean(own))) for name, own in of_aim.items()), key=lambda pair: pair[1]))
+        for of_aim in ranks.values()
+    ]
+    tau, share = _within(mean_over_cells(taus), -1.0), _within(mean_over_cells(flips), 0.0)
+    return Rankings(tau, share, len(taus), orders[0], orders[1])
+
+
+def _within(one: Measured, least: float) -> Measured:
+    """Cut an interval to `least`…1, which loses no coverage."""
+    if not isinstance(one, Estimate):
+        return one
+    low, high = (None if end is None else min(max(end, least), 1.0) for end in (one.low, one.high))
+    return Estimate(one.value, low, high, one.n)
+
+
+def _ranks(methods: Sequence[SweepRow], aim: str) -> list[tuple[str, float]]:
+    known = [(row.id, getattr(row, f"residual_{aim}")) for row in methods]
+    known = [(name, one.value) for name, one in known if isinstance(one, Estimate)]
+    if len(known) < 2:
+        return []
+    values = np.array([value for _, value in known])
+    # Ties share the mean of their ranks.
+    below, same = (values[:, None] > values[None]).sum(1), (values[:, None] == values[None]).sum(1)
+    return [(name, float(rank)) for (name, _), rank in zip(known, below + (same + 1) / 2, strict=True)]
+
+
+def regularity(cells: Sequence[SweepCell]) -> dict[str, Measured]:
+    """How regular each behaviour is: the share of it that is taught by the rest of B, at the smallest γ swept."""
+    own = [cell for cell in cells if cell.status == "ok" and not cell.panel]
+    found: dict[str, Measured] = {}
+    for name in dict.fromkeys(cell.behaviour for cell in own):
+        of_kind = [cell for cell in own if cell.behaviour == name]
+        least = min(cell.discovery for cell in of_kind)
+        at = [
+            {row.id: {key: _term(row, key) for key in row.per_model} for row in cell.rows if row.id in _WORLDS}
+            for cell in of_kind
+            if cell.discovery == least
+        ]
+        found[name] = regularity_of(at)
+    return found

@@ -1,0 +1,128 @@
+"""Pooled shares and means against an oracle that deletes models by hand; rankings against counted pairs."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from unweave import Estimate, NotMeasured, UserError
+from unweave.stats import Term, agreement, mean_of_estimates, mean_over_cells, pooled_mean, pooled_share
+
+
+@st.composite
+def sums(draw):
+    """Terms of a few batches, above and below; the values below are far above 0."""
+    sizes = {name: draw(st.integers(3, 6)) for name in ("a", "b", "c")}
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+
+    def terms(lift):
+        names = draw(st.lists(st.sampled_from(sorted(sizes)), min_size=1, max_size=5))
+        weights = [draw(st.sampled_from([1.0, 0.5, 2.0])) for _ in names]
+        return [Term(one, lift + rng.normal(0, 0.1, sizes[one]), w) for one, w in zip(names, weights, strict=True)]
+
+    return terms(1.0), terms(5.0)
+
+
+def by_hand(terms, batch=None, model=None):
+    total = 0.0
+    for one in terms:
+        kept = [v for k, v in enumerate(one.values) if (one.models, k) != (batch, model)]
+        total += one.weight * sum(kept) / len(kept)
+    return total
+
+
+def covariance_by_hand(sums_of):
+    """Covariance of several sums, deleting each model of each batch from all terms at once."""
+    sizes = {one.models: len(one.values) for terms in sums_of for one in terms}
+    found = np.zeros((len(sums_of), len(sums_of)))
+    for batch, size in sizes.items():
+        left = np.array([[by_hand(terms, batch, k) for terms in sums_of] for k in range(size)])
+        centred = left - left.mean(0)
+        found += (size - 1) / size * centred.T @ centred
+    return found, min(sizes.values())
+
+
+@given(sums())
+def test_the_pooled_mean_is_the_one_with_models_deleted_by_hand(drawn):
+    terms, _ = drawn
+    variance, least = covariance_by_hand([terms])
+    half = scipy_stats.t.ppf(0.975, least - 1) * variance[0, 0] ** 0.5
+    found = pooled_mean(terms)
+    assert found.n == least
+    assert [found.value, found.high] == pytest.approx([by_hand(terms), by_hand(terms) + half])
+
+
+@given(sums())
+def test_the_pooled_share_holds_its_value_and_the_ends_solve_fieller(drawn):
+    above, below = drawn
+    covariance, least = covariance_by_hand([above, below])
+    a, b = by_hand(above), by_hand(below)
+    t2 = scipy_stats.t.ppf(0.975, least - 1) ** 2
+    found = pooled_share(above, below)
+    if b - (t2 * covariance[1, 1]) ** 0.5 <= 0:
+        assert isinstance(found, NotMeasured)
+        return
+    assert found.value == pytest.approx(a / b)
+    for end in (found.low, found.high):
+        distance = (a - end * b) ** 2
+        allowed = t2 * (covariance[0, 0] - 2 * end * covariance[0, 1] + end**2 * covariance[1, 1])
+        assert distance == pytest.approx(allowed, abs=1e-9)
+
+
+def test_models_shared_by_cells_are_deleted_together_and_are_no_more_models():
+    values = np.array([0.1, 0.2, 0.6])
+    once = pooled_mean([Term("a", values)])
+    thrice = pooled_mean([Term("a", values, 1 / 3)] * 3)
+    apart = pooled_mean([Term(name, values, 1 / 3) for name in "abc"])
+    assert (thrice.low, thrice.high) == pytest.approx((once.low, once.high))
+    assert apart.high - apart.low < 0.6 * (once.high - once.low)
+
+
+def test_the_reference_itself_closes_nothing_and_the_ideal_all():
+    low, high = Term("s", np.array([0.1, 0.2, 0.15])), Term("b", np.array([0.8, 0.9, 0.85]))
+    minus = low._replace(weight=-1.0)
+    assert pooled_share([low, minus], [high, minus]) == Estimate(0.0, 0.0, 0.0, 3)
+    assert pooled_share([high, minus], [high, minus]) == Estimate(1.0, 1.0, 1.0, 3)
+
+
+def test_no_share_of_a_gap_that_may_be_none_and_no_interval_of_two_models():
+    flat = [Term("b", np.array([0.0, 0.5, -0.3]))]
+    assert "no gap to close" in pooled_share(flat, flat).not_measured
+    assert "too few models" in pooled_mean([Term("a", np.array([0.0, 1.0]))]).not_measured
+
+
+def test_bad_terms_are_refused():
+    with pytest.raises(UserError, match="at least one term"):
+        pooled_mean([])
+    with pytest.raises(UserError, match="one number per model of `a`"):
+        pooled_mean([Term("a", np.zeros(3)), Term("a", np.zeros(4))])
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=8))
+def test_agreement_counts_pairs(both):
+    first, second = np.array(both, dtype=np.float64).T
+    signs = [np.sign((a[0] - b[0]) * (a[1] - b[1])) for a, b in combinations(both, 2)]
+    found = agreement(first, second)
+    assert found.tau == pytest.approx(np.mean(signs))
+    assert found.flips == pytest.approx(np.mean([one < 0 for one in signs]))
+
+
+def test_agreement_is_kendalls_tau_where_nothing_is_tied():
+    rng = np.random.default_rng(0)
+    first, second = rng.permutation(9).astype(float), rng.permutation(9).astype(float)
+    assert agreement(first, second).tau == pytest.approx(scipy_stats.kendalltau(first, second).statistic)
+    with pytest.raises(UserError, match="at least 2 items"):
+        agreement(np.zeros(1), np.zeros(1))
+
+
+def test_means_over_cells_and_of_estimates():
+    found = mean_over_cells([0.1, 0.4, 0.2, 0.9])
+    low, high = scipy_stats.t.interval(0.95, 3, 0.4, scipy_stats.sem([0.1, 0.4, 0.2, 0.9]))
+    assert [found.value, found.low, found.high, found.n] == pytest.approx([0.4, low, high, 4])
+    assert isinstance(mean_over_cells([0.1, 0.2]), NotMeasured)
+    one = Estimate(0.3, None, 0.5, 8)
+    assert mean_of_estimates([one]) == one
+    assert mean_of_estimates([one, Estimate(0.5, 0.1, 0.9, 4)]).low is None
