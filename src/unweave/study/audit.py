@@ -74,8 +74,7 @@ def audit(
     Raises:
         UserError: for bad input, before anything is trained.
 
-    Source: SCIENCE of the project: questions about one artifact are answered by ranks among references. Ranks:
-        Vovk, Gammerman & Shafer (2005), §2.2.
+    Source: full conformal ranks, Vovk, Gammerman & Shafer (2005), Algorithmic Learning in a Random World, §2.2.
     """
     found = read_spec(cases=[case]).cases[0] if isinstance(case, str) else case
     where = None if store is None else Path(store)

@@ -256,9 +256,9 @@ def _consult(
 
     plain = replace(case, learner=replace(case.learner, checkpoint=None))
     show("What the request would change is looked at first (--models 0 leaves that out).")
-    found = run_diagnose(
-        replace(spec, cases=(plain,)), Wanted(wanted.models), on_progress=on_progress, on_message=show
-    )
+    # The method of the request is not to be tried by the diagnosis as well.
+    asked = replace(spec, cases=(plain,), methods=None)
+    found = run_diagnose(asked, Wanted(wanted.models), on_progress=on_progress, on_message=show)
     nothing = found.regime == "no-op" and not by_heart(found.most_memorized)
     return nothing, found.headline
 
