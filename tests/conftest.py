@@ -24,7 +24,9 @@ _import_hook.JaxtypingTransformer = _Outermost
 from unweave import UserError  # noqa: E402 - its modules are imported by that hook
 from unweave.data.named import VARIABLE, find  # noqa: E402
 
-collect_ignore = ["calibration/calibrate.py", "calibration/null_trials.py"]
+collect_ignore = [
+    f"calibration/{name}.py" for name in ("audits", "audit_trials", "calibrate", "null_trials", "regimes")
+]
 
 # A busy machine is no reason to fail.
 settings.register_profile("noisy machines", deadline=None, suppress_health_check=[HealthCheck.too_slow])

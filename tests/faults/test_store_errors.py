@@ -208,13 +208,14 @@ def test_a_lease_that_cannot_be_read_stops_removal_while_its_run_lives(tmp_path:
 
 
 def test_results_that_cannot_be_saved_are_one_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    module = sys.modules["unweave.study.compare"]
+    module = sys.modules["unweave.study.comparison"]
 
     def fail(path: Path, text: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(module, "write_atomically", fail)
-    monkeypatch.setattr(module, "result_to_json", lambda result: "")
+    for name in ("result_to_json", "rows_csv", "markdown_table", "render_page"):
+        monkeypatch.setattr(module, name, lambda result: "")
     study = object.__new__(Comparison)
     object.__setattr__(study, "result", None)
     with pytest.raises(UserError, match=r"Cannot write results to .*No space left.*nothing is trained anew"):
