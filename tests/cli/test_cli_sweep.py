@@ -65,6 +65,7 @@ def test_a_preset_takes_its_cases_and_the_axes_as_given(invoke):
         (("--case", "shapes"), "`forget.ids`"),
         (("--set", "sweep.discovry=[0.1]"), "Did you mean `discovery`"),
         (("--set", "fair.cost=0.1"), "leave out `fair`"),
+        (("--set", 'measures=["tow"]'), "leave out `measures`"),
         (("--set", "data.source=nowhere"), "Unknown data source"),
     ],
 )

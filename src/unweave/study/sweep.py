@@ -178,6 +178,8 @@ def prepare_sweep(spec: Spec, methods: Sequence[MethodChoice]) -> tuple[Axes, li
         raise UserError(f"Expected cases of different names, got {names or 'none'}.")
     if spec.fair.to_tree():
         raise SpecError("A sweep runs each method at its defaults; leave out `fair`.")
+    if spec.measures is not None:
+        raise SpecError("A sweep measures no metrics and attacks by name; leave out `measures`, or use `compare`.")
     axes = read_axes(spec.sweep)
     no_checkpoint(spec.cases, "sweep")
     check_engine(spec.engine, spec.device)
