@@ -17,7 +17,7 @@ from unweave import __version__
 from unweave.problem import Case
 from unweave.records import Aim
 from unweave.records.audit import AUDIT_SCHEMA, Audit
-from unweave.references import Store, WorldName, WorldPlan, key_of, lease, model_fields, outputs_fields
+from unweave.references import Store, WorldName, WorldPlan, lease
 from unweave.study.assemble import Assembly
 from unweave.study.audit_prepared import FRESH, REFERENCES, AuditWanted, Prepared, prepare_audit
 from unweave.study.audit_procedure import made_by, procedure_of
@@ -26,7 +26,7 @@ from unweave.study.compare import DEFAULT_STORE, Message, Progress, train_worlds
 from unweave.study.engines import cores, engine_at_work
 from unweave.study.forecast import forecast_text, seconds_per_model
 from unweave.study.frame import AIMS
-from unweave.study.holdings import keep_ids, made_anew, needed
+from unweave.study.holdings import keep_ids, made_anew, models_missing, needed
 from unweave.study.manifest import check_unchanged
 from unweave.study.spec import Spec, case_to_tree, read_spec
 
@@ -211,14 +211,9 @@ def _train(spec: Spec, assembly: Assembly, notes: list[str], tell: Progress, sho
     with ExitStack() as held:
         held.enter_context(lease(store.root, needed([assembly], nothing)))
         check_unchanged(store, assembly)
-        work = sum(
-            not store.has(key_of(one))
-            for world in assembly.worlds.values()
-            if not store.has(key_of(outputs_fields(assembly.setting, world)))
-            for one in model_fields(assembly.setting, world)
-        )
+        work = models_missing(store, assembly)
         if work > 0:
-            show(forecast_text(float(work), seconds_per_model(assembly), spec.workers or cores()))
+            show(forecast_text(work, seconds_per_model(assembly), spec.workers or cores()))
         engine = held.enter_context(engine_at_work(spec, store, [assembly], nothing, note))
         keep_ids(store, [assembly])
         counts = train_worlds(store, [assembly], engine.train, tell)

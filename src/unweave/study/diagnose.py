@@ -18,7 +18,7 @@ from unweave._errors import SpecError, UserError
 from unweave.execute import Task
 from unweave.problem import Case
 from unweave.records.diagnosis import Diagnosis, Proxy, Tried
-from unweave.references import Store, key_of, lease, model_fields, opaque_fields, outputs_fields
+from unweave.references import Store, key_of, lease
 from unweave.study import gate
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.cheapest import Chosen, choose, tried_of
@@ -38,7 +38,7 @@ from unweave.study.diagnosis import Parts, judge_request
 from unweave.study.engines import Engine, cores, engine_at_work
 from unweave.study.forecast import forecast_text, seconds_per_model
 from unweave.study.given import NO_RECIPE, given_model
-from unweave.study.holdings import keep_ids, made_anew, needed
+from unweave.study.holdings import keep_ids, made_anew, models_missing, needed
 from unweave.study.manifest import check_unchanged
 from unweave.study.own_code import trusted_files
 from unweave.study.preflight import check_room
@@ -151,7 +151,7 @@ def run_diagnose(
         check_unchanged(store, assembly)
         lacking = {block: len(block) - len(found or ()) for block, found in stored.items()}
         missing = {block: models for block, models in lacking.items() if models > 0}
-        if (work := _work(store, assembly) + plan.share * sum(missing.values())) > 0:
+        if (work := models_missing(store, assembly) + plan.share * sum(missing.values())) > 0:
             show(forecast_text(work, seconds_per_model(assembly), spec.workers or cores()))
         engine = held.enter_context(engine_at_work(spec, store, [assembly], methods, note))
         keep_ids(store, [assembly])
@@ -225,16 +225,6 @@ def _tried(store: Store, assembly: Assembly, chosen: Chosen, engine: Engine, tel
     asked = gate.asked_of(None, [assembly], force=False)
     result = analyse_cases(store, [assembly], of_each, failures, asked, engine.measure, tell)[0]
     return tried_of(result.rows, chosen.left_out)
-
-
-def _work(store: Store, assembly: Assembly) -> float:
-    """How many models of whole worlds are to be trained."""
-    work = 0.0
-    for world in assembly.worlds.values():
-        if not store.has(key_of(outputs_fields(assembly.setting, world))):
-            of_each = opaque_fields if assembly.setting.learner.opaque else model_fields
-            work += sum(not store.has(key_of(one)) for one in of_each(assembly.setting, world))
-    return work
 
 
 def _task_of(

@@ -79,3 +79,13 @@ def made_anew(store: Store, before: Collection[str]) -> list[str]:
         f"{what} found damaged, set aside in {store.root / 'quarantine'} and made anew; no number here is of "
         f"them: {names}."
     ]
+
+
+def models_missing(store: Store, assembly: Assembly) -> float:
+    """How many models of whole worlds are to be trained."""
+    work = 0.0
+    for world in assembly.worlds.values():
+        if not store.has(key_of(outputs_fields(assembly.setting, world))):
+            of_each = opaque_fields if assembly.setting.learner.opaque else model_fields
+            work += sum(not store.has(key_of(one)) for one in of_each(assembly.setting, world))
+    return work
