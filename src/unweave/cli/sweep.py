@@ -31,6 +31,7 @@ def run_sweep_command(
     methods: str | None,
     models: int | None,
     seeds: int | None,
+    cost_per_example: float | None,
     preset: str | None,
     quick: bool,
     out: Path | None,
@@ -52,6 +53,7 @@ def run_sweep_command(
         "selection": None if selection is None else names_in(selection, "--selection"),
         "models": models,
         "seeds": seeds,
+        "cost_per_example": cost_per_example,
     }
     once = {**axes, "methods": names, "seed": seed, "workers": workers, "device": device, "engine": engine}
     refuse_twice(settings, once, {name: f"sweep.{name}" for name in axes})

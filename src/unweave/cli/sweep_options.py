@@ -46,6 +46,13 @@ def sweep(
     seeds: Annotated[
         int | None, typer.Option(help="How many seeds, counted up from that of the case; default 1.", metavar="N")
     ] = None,
+    cost_per_example: Annotated[
+        float | None,
+        typer.Option(
+            help="What finding one more example of B costs, in retrainings; the advice then says what is cheaper.",
+            metavar="C",
+        ),
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -89,6 +96,7 @@ def sweep(
             methods=methods,
             models=models,
             seeds=seeds,
+            cost_per_example=cost_per_example,
             preset=preset,
             quick=quick,
             out=out,

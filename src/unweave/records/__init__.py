@@ -50,4 +50,11 @@ from unweave.records.sweep import read_sweep as read_sweep
 from unweave.records.sweep import sweep_csv as sweep_csv
 from unweave.records.sweep import sweep_from_json as sweep_from_json
 from unweave.records.sweep import sweep_to_json as sweep_to_json
+from unweave.records.sweep_advice import Advice as Advice
+from unweave.records.sweep_advice import AdviceOutcome as AdviceOutcome
+from unweave.records.sweep_advice import ExpansionGain as ExpansionGain
+from unweave.records.sweep_advice import FurtherExample as FurtherExample
+from unweave.records.sweep_advice import Merit as Merit
+from unweave.records.sweep_advice import SelectionCost as SelectionCost
+from unweave.records.sweep_advice import SweepAdvice as SweepAdvice
 from unweave.records.table import rows_csv as rows_csv

@@ -14,12 +14,16 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from unweave._errors import UserError
-from unweave._types import Estimate, Measured
+from unweave._types import Estimate, Measured, NotMeasured
 from unweave.records.schema import Json, Provenance, RowKind
+from unweave.records.sweep_advice import SelectionCost, SweepAdvice
 
 SWEEP_SCHEMA = "unweave.sweep/1"
 
 CellStatus = Literal["ok", "failed", "refused"]
+
+# Fields with a default came after the first files of this schema, which stay readable.
+_NOT_RECORDED = NotMeasured("made by an earlier version of unweave")
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class GapClosed:
 
 @dataclass(frozen=True)
 class SweepPoint:
-    """A row at one behaviour, γ and selection: means over cases and seeds."""
+    """A row at one behaviour, γ and selection: means over cases and seeds; `examples`: mean |S|."""
 
     row: str
     behaviour: str
@@ -110,16 +114,18 @@ class SweepPoint:
     healed: Measured
     score: Measured
     survival: Measured
+    examples: float | None = None
 
 
 @dataclass(frozen=True)
 class Enough:
-    """The smallest γ at which r_B of a row falls to the target, between points by a straight line."""
+    """The smallest γ, and |S|, at which r_B of a row falls to the target, between points by a straight line."""
 
     row: str
     behaviour: str
     selection: str
     discovery: Measured
+    examples: Measured = _NOT_RECORDED
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,10 @@ class Rankings:
 
 @dataclass(frozen=True, repr=False)
 class SweepResult:
-    """`sweep.json`: one sentence, the share of the gap closed per row, the cells, and what was derived of them."""
+    """`sweep.json`: one sentence, the share of the gap closed per row, the cells, and what was derived of them.
+
+    `advice`: None in files of earlier versions; `selections`: empty where S was found in one way only.
+    """
 
     schema: str
     headline: str
@@ -163,6 +172,8 @@ class SweepResult:
     cells: tuple[SweepCell, ...]
     provenance: Provenance
     notes: tuple[str, ...] = field(default=())
+    advice: SweepAdvice | None = None
+    selections: tuple[SelectionCost, ...] = ()
 
     def __repr__(self) -> str:
         """Short: the fields are thousands of numbers."""

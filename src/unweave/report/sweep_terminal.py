@@ -14,6 +14,8 @@ def print_sweep(console: Console, found: SweepResult) -> None:
     """Print a sweep: the headline, then each table with what it means."""
     console.print(plain(console, found.headline, "bold"))
     for one in sweep_tables(found):
+        if one.shown not in ("both", "terminal"):
+            continue
         console.print()
         title = plain(console, one.title, "bold")
         table = Table(title=title, title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0))

@@ -38,6 +38,7 @@ from unweave.study.own_worlds import panels
 from unweave.study.plugins import methods_of, plugins_of, told_of
 from unweave.study.preflight import check_room
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
+from unweave.study.sweep_advice import Bounds, advise
 from unweave.study.sweep_axes import BEHAVIOURS, Axes, Place, grid, preset_cases, read_axes
 from unweave.study.sweep_steps import (
     analyse_each,
@@ -48,6 +49,7 @@ from unweave.study.sweep_steps import (
     sites_of,
     train_each_once,
 )
+from unweave.study.sweep_worth import selection_costs
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ def sweep(
     models: int | None = None,
     seeds: int | None = None,
     target: float | None = None,
+    margin: float | None = None,
+    cost_per_example: float | None = None,
     preset: str | None = None,
     quick: bool = False,
     store: str | os.PathLike[str] | None = None,
@@ -110,6 +114,8 @@ def sweep(
         models: Models per world, at least 3; None = what the cases say.
         seeds: How many seeds, counted up from that of the case; None = 1.
         target: Which r_B in (0, 1) is sufficient; None = .1.
+        margin: Which difference of scores in (0, 1) does not matter for advice; None = .05.
+        cost_per_example: What finding one more example costs, in retrainings; None = not said.
         preset: `discovery`: mislabel, confusion and trigger × four γ on Fashion-MNIST.
         quick: With a preset: on digits.
         store: As in `compare`, and so all that follows.
@@ -150,6 +156,7 @@ def sweep(
     given = {
         **{"behaviour": behaviours or (None if listed else BEHAVIOURS), "discovery": discovery},
         **{"selection": selection, "models": models, "seeds": seeds, "target": target},
+        **{"margin": margin, "cost_per_example": cost_per_example},
     }
     axes = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
     names = [methods] if isinstance(methods, str) else methods
@@ -264,6 +271,8 @@ def _derived(cells: tuple[SweepCell, ...], axes: Axes, provenance: Any) -> Sweep
         rankings=views.rankings(cells),
         cells=cells,
         provenance=provenance,
+        advice=advise(cells, points, Bounds(axes.target, axes.margin, axes.cost_per_example)),
+        selections=selection_costs(cells),
     )
 
 

@@ -22,7 +22,8 @@ PRESETS: dict[tuple[str, bool], tuple[str, ...]] = {
 """Registered cases of a preset, by its name and whether it is quick."""
 _MOST_SEEDS = 1000
 _MOST_CELLS = 10_000
-_KEYS = ("behaviour", "discovery", "selection", "models", "seeds", "target")
+_MOST_COST = 1e9
+_KEYS = ("behaviour", "discovery", "selection", "models", "seeds", "target", "margin", "cost_per_example")
 _KINDS_SWEPT = tuple(kind for kind in KINDS.names() if kind != "unknown")
 
 
@@ -37,6 +38,8 @@ class Axes:
         models: Models per world K.
         seeds: How many seeds, counted up from that of the case.
         target: The r_B that is sufficient, for the smallest sufficient γ.
+        margin: The difference of scores that does not matter, for advice.
+        cost_per_example: What finding one more example costs, in retrainings; None = not said.
     """
 
     behaviours: tuple[dict[str, Any], ...] | None = None
@@ -45,6 +48,8 @@ class Axes:
     models: int | None = None
     seeds: int = 1
     target: float = 0.1
+    margin: float = 0.05
+    cost_per_example: float | None = None
 
     def to_tree(self) -> dict[str, Any]:
         """The axes as the table `[sweep]` that gives them."""
@@ -55,6 +60,8 @@ class Axes:
             **({} if self.models is None else {"models": self.models}),
             "seeds": self.seeds,
             "target": self.target,
+            "margin": self.margin,
+            **({} if self.cost_per_example is None else {"cost_per_example": self.cost_per_example}),
         }
 
 
@@ -95,11 +102,20 @@ def read_axes(given: Any) -> Axes:
     if "seeds" in given:
         found = replace(found, seeds=_count(given["seeds"], "seeds", 1, _MOST_SEEDS))
     if "target" in given:
-        target = given["target"]
-        if isinstance(target, bool) or not isinstance(target, int | float) or not 0 < target < 1:
-            raise SpecError(f"`sweep.target` is {shown(target)}; expected a residual r_B in (0, 1).")
-        found = replace(found, target=float(target))
+        found = replace(found, target=_number(given, "target", 1.0, "a residual r_B in (0, 1)"))
+    if "margin" in given:
+        found = replace(found, margin=_number(given, "margin", 1.0, "a difference of scores in (0, 1)"))
+    if "cost_per_example" in given:
+        cost = _number(given, "cost_per_example", _MOST_COST, "a number of retrainings above 0")
+        found = replace(found, cost_per_example=cost)
     return found
+
+
+def _number(given: Mapping[str, Any], key: str, end: float, expected: str) -> float:
+    value = given[key]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < end:
+        raise SpecError(f"`sweep.{key}` is {shown(value)}; expected {expected}.")
+    return float(value)
 
 
 def _listed(given: Mapping[str, Any], key: str) -> list[Any]:

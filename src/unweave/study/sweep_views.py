@@ -18,7 +18,9 @@ _PLACED = ("generality", "residual_untraining", "residual_unlearning")
 _WORLDS = ("original", "untrained", "unlearned")
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
+    """A row and the cell that it stands in."""
+
     cell: SweepCell
     row: SweepRow
 
@@ -28,16 +30,18 @@ def row_ids(cells: Iterable[SweepCell]) -> list[str]:
     return list(dict.fromkeys(row.id for cell in cells for row in cell.rows))
 
 
-def _rows(cells: Sequence[SweepCell], name: str) -> list[_Found]:
-    return [_Found(cell, row) for cell in cells for row in cell.rows if row.id == name and row.status == "ok"]
+def _rows(cells: Sequence[SweepCell], name: str) -> list[Found]:
+    return [Found(cell, row) for cell in cells for row in cell.rows if row.id == name and row.status == "ok"]
 
 
-def _world(cell: SweepCell, name: str) -> SweepRow | None:
+def world_of(cell: SweepCell, name: str) -> SweepRow | None:
+    """A reference of a cell; of a panel, that of its own worlds."""
     wanted = f"{name} ({cell.panel} worlds)" if cell.panel else name
     return next((row for row in cell.rows if row.id == wanted), None)
 
 
-def _term(row: SweepRow, key: str, weight: float = 1.0) -> Term:
+def term_of(row: SweepRow, key: str, weight: float = 1.0) -> Term:
+    """The mean of one number of a row over its models, as part of a sum."""
     return Term(row.models, np.array(row.per_model[key]), weight)
 
 
@@ -55,27 +59,28 @@ def gap_closed(cells: Sequence[SweepCell]) -> dict[str, GapClosed]:
             _by(rows, axis)
             for axis in (lambda c: f"{c.discovery:g}", lambda c: c.behaviour, lambda c: c.selection)
         ]
-        count = sum(_gap_terms(one) is not None for one in rows)
+        count = sum(gap_terms(one) is not None for one in rows)
         own = [cell for cell in ran if any(row.id == name for row in cell.rows)]
         found[name] = GapClosed(whole, *by, cells=count, of=len(own))
     return found
 
 
-def _by(rows: Sequence[_Found], axis: Callable[[SweepCell], str]) -> dict[str, Measured]:
+def _by(rows: Sequence[Found], axis: Callable[[SweepCell], str]) -> dict[str, Measured]:
     keys = dict.fromkeys(axis(one.cell) for one in rows)
     return {key: _share([one for one in rows if axis(one.cell) == key]) for key in keys}
 
 
-def _gap_terms(one: _Found) -> tuple[list[Term], list[Term]] | None:
-    low, high = (_world(one.cell, name) for name in ("untrained", "unlearned"))
+def gap_terms(one: Found) -> tuple[list[Term], list[Term]] | None:
+    """How far a row came, and the whole gap, in one cell; None where a score was not measured."""
+    low, high = (world_of(one.cell, name) for name in ("untrained", "unlearned"))
     if low is None or high is None or any("score" not in row.per_model for row in (one.row, low, high)):
         return None
-    base = _term(low, "score", -1.0)
-    return [_term(one.row, "score"), base], [_term(high, "score"), base]
+    base = term_of(low, "score", -1.0)
+    return [term_of(one.row, "score"), base], [term_of(high, "score"), base]
 
 
-def _share(rows: Sequence[_Found]) -> Measured:
-    terms = [found for one in rows if (found := _gap_terms(one)) is not None]
+def _share(rows: Sequence[Found]) -> Measured:
+    terms = [found for one in rows if (found := gap_terms(one)) is not None]
     if not terms:
         reasons = [row.score.not_measured for _, row in rows if isinstance(row.score, NotMeasured)]
         return NotMeasured(reasons[0] if reasons else "no cell where the score was measured")
@@ -86,14 +91,19 @@ def points(cells: Sequence[SweepCell]) -> tuple[SweepPoint, ...]:
     """Means over cases and seeds of each row, at each behaviour, γ and selection."""
     found: list[SweepPoint] = []
     for name in row_ids(cells):
-        groups: dict[tuple[str, float, str], list[_Found]] = {}
+        groups: dict[tuple[str, float, str], list[Found]] = {}
         for one in _rows(cells, name):
             cell = one.cell
             groups.setdefault((cell.behaviour, cell.discovery, cell.selection), []).append(one)
         for (behaviour, discovery, selection), rows in groups.items():
             shares = {key: _mean_share([row for _, row in rows], key) for key in _SHARES}
             placed = {key: _mean_placed([getattr(row, key) for _, row in rows]) for key in _PLACED}
-            found.append(SweepPoint(name, behaviour, discovery, selection, len(rows), **placed, **shares))
+            sizes = [cell.sizes.get("S") for cell, _ in rows]
+            known = [one for one in sizes if one is not None]
+            examples = float(np.mean(known)) if known else None
+            found.append(
+                SweepPoint(name, behaviour, discovery, selection, len(rows), examples=examples, **placed, **shares)
+            )
     return tuple(found)
 
 
@@ -101,7 +111,7 @@ def _mean_share(rows: Sequence[SweepRow], key: str) -> Measured:
     ran = [row for row in rows if key in row.per_model]
     if not ran:
         return getattr(rows[0], key)
-    found = pooled_mean([_term(row, key, 1 / len(ran)) for row in ran])
+    found = pooled_mean([term_of(row, key, 1 / len(ran)) for row in ran])
     return _within(found, 0.0)  # a share lies in 0…1, whatever Student's t says
 
 
@@ -111,12 +121,31 @@ def _mean_placed(values: Sequence[Measured]) -> Measured:
 
 
 def enough(all_points: Sequence[SweepPoint], target: float) -> tuple[Enough, ...]:
-    """The smallest γ at which each row has r_B ≤ target, by a straight line between the points of its curve."""
+    """The smallest γ, and |S|, at which each row has r_B ≤ target, by straight lines between points."""
     curves: dict[tuple[str, str, str], list[SweepPoint]] = {}
     for one in all_points:
         if one.row.partition(" ")[0] not in _WORLDS:  # anchors have no way to go, and the original goes none
             curves.setdefault((one.row, one.behaviour, one.selection), []).append(one)
-    return tuple(Enough(*key, discovery=smallest_discovery(curve, target)) for key, curve in curves.items())
+    found: list[Enough] = []
+    for key, curve in curves.items():
+        share = smallest_discovery(curve, target)
+        found.append(Enough(*key, discovery=share, examples=_in_examples(share, curve)))
+    return tuple(found)
+
+
+def _in_examples(share: Measured, curve: Sequence[SweepPoint]) -> Measured:
+    """γ as a number of discovered examples, by the mean |S| of the points."""
+    if not isinstance(share, Estimate):
+        return share
+    sizes = sorted((one.discovery, one.examples) for one in curve if one.examples is not None)
+    if not sizes:
+        return NotMeasured("|S| is not known")
+    grid, count = np.array(sizes).T
+
+    def examples(end: float | None) -> float | None:
+        return None if end is None else float(np.interp(end, grid, count))
+
+    return Estimate(float(np.interp(share.value, grid, count)), examples(share.low), examples(share.high), share.n)
 
 
 def smallest_discovery(curve: Sequence[SweepPoint], target: float) -> Measured:
@@ -165,12 +194,12 @@ def prices(cells: Sequence[SweepCell]) -> tuple[Price, ...]:
     for name in row_ids(cells):
         rows = _rows(cells, name)
         terms: list[Term] = []
-        pairs = [(row, ideal) for cell, row in rows if (ideal := _world(cell, "unlearned")) is not None]
+        pairs = [(row, ideal) for cell, row in rows if (ideal := world_of(cell, "unlearned")) is not None]
         pairs = [
             (row, ideal) for row, ideal in pairs if "utility" in row.per_model and "utility" in ideal.per_model
         ]
         for row, ideal in pairs:
-            terms += [_term(ideal, "utility", 1 / len(pairs)), _term(row, "utility", -1 / len(pairs))]
+            terms += [term_of(ideal, "utility", 1 / len(pairs)), term_of(row, "utility", -1 / len(pairs))]
         lost = pooled_mean(terms) if terms else NotMeasured("no cell with accuracy on test beside A(D∖B)")
         costs = [row.cost for _, row in rows if row.cost is not None]
         found.append(Price(name, float(np.mean(costs)) if costs else None, lost))
@@ -231,7 +260,7 @@ def regularity(cells: Sequence[SweepCell]) -> dict[str, Measured]:
         of_kind = [cell for cell in own if cell.behaviour == name]
         least = min(cell.discovery for cell in of_kind)
         at = [
-            {row.id: {key: _term(row, key) for key in row.per_model} for row in cell.rows if row.id in _WORLDS}
+            {row.id: {key: term_of(row, key) for key in row.per_model} for row in cell.rows if row.id in _WORLDS}
             for cell in of_kind
             if cell.discovery == least
         ]
