@@ -4,12 +4,22 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from unweave import Estimate, NotMeasured, UserError
-from unweave.stats import Term, agreement, mean_of_estimates, mean_over_cells, pooled_mean, pooled_share
+from unweave.stats import (
+    Share,
+    Term,
+    agreement,
+    mean_of_estimates,
+    mean_over_cells,
+    pooled_difference,
+    pooled_mean,
+    pooled_share,
+    sum_of_dependent,
+)
 
 
 @st.composite
@@ -126,3 +136,61 @@ def test_means_over_cells_and_of_estimates():
     one = Estimate(0.3, None, 0.5, 8)
     assert mean_of_estimates([one]) == one
     assert mean_of_estimates([one, Estimate(0.5, 0.1, 0.9, 4)]).low is None
+
+
+@settings(max_examples=40)
+@given(sums(), sums())
+def test_the_difference_of_shares_is_the_one_with_models_deleted_by_hand(one, other):
+    sizes = {term.models: len(term.values) for term in (*one[0], *one[1])}
+    for term in (*other[0], *other[1]):
+        if sizes.setdefault(term.models, len(term.values)) != len(term.values):
+            return  # drawn apart: one batch of two sizes, which is refused elsewhere
+    found = pooled_difference(Share(*one), Share(*other))
+
+    def left(batch=None, model=None):
+        (a, b), (c, d) = ([by_hand(terms, batch, model) for terms in share] for share in (one, other))
+        return a / b - c / d
+
+    variance = 0.0
+    for batch, size in sizes.items():
+        each = np.array([left(batch, k) for k in range(size)])
+        variance += (size - 1) / size * ((each - each.mean()) ** 2).sum()
+    half = scipy_stats.t.ppf(0.975, min(sizes.values()) - 1) * variance**0.5
+    assert [found.value, found.high - found.value] == pytest.approx([left(), half], abs=1e-9)
+
+
+def test_a_share_less_itself_is_0_and_no_gap_is_no_difference():
+    rng = np.random.default_rng(0)
+    low, high = rng.normal(0.2, 0.05, 6), rng.normal(0.9, 0.05, 6)
+    gap = [Term("b", high), Term("r", low, -1.0)]
+    share = Share([Term("m", low + 0.3), Term("r", low, -1.0)], gap)
+    assert pooled_difference(share, share) == Estimate(0.0, 0.0, 0.0, 6)
+    none = Share(gap, [Term("r", low), Term("b", high, -1.0)])
+    assert "no gap to close" in pooled_difference(share, none).not_measured
+
+
+def test_the_difference_of_two_shares_covers_what_is_true():
+    rng = np.random.default_rng(5)
+    inside = 0
+    for _ in range(200):
+        base, ideal, m1, m2 = (rng.normal(mean, 0.05, 8) for mean in (0.3, 0.9, 0.6, 0.45))
+        gap = [Term("b", ideal), Term("r", base, -1.0)]
+        one, two = (Share([Term("m", m), Term("r", base, -1.0)], gap) for m in (m1, m2))
+        found = pooled_difference(one, two)
+        inside += found.low <= 0.25 <= found.high
+    assert inside >= 0.92 * 200
+
+
+@given(st.lists(st.tuples(st.floats(-3, 3), st.floats(0, 2), st.floats(-2, 2)), min_size=1, max_size=5))
+def test_a_sum_of_dependent_estimates_holds_every_sum_of_values_within(parts):
+    estimates = [(Estimate(v, v - half, v + half, 8), weight) for v, half, weight in parts]
+    found = sum_of_dependent(estimates)
+    ends = [[weight * one.low, weight * one.high] for one, weight in estimates]
+    assert found.low == pytest.approx(sum(min(pair) for pair in ends), abs=1e-9)
+    assert found.high == pytest.approx(sum(max(pair) for pair in ends), abs=1e-9)
+
+
+def test_an_end_that_is_missing_is_missing_where_the_weight_puts_it():
+    open_above = Estimate(1.0, 0.5, None, 8)
+    assert sum_of_dependent([(open_above, -1.0)]) == Estimate(-1.0, None, -0.5, 8)
+    assert sum_of_dependent([(open_above, 1.0)]) == Estimate(1.0, 0.5, None, 8)

@@ -96,5 +96,6 @@ def _warnings(found: SweepResult) -> Sequence[str]:
     missed = [cell for cell in found.cells if cell.status == "ok" and not cell.null_ok]
     said = [one_line(one) for one in found.provenance.notes]
     if missed:
-        said.append(f"In {len(missed)} cells fresh retrains miss their anchors: no verdict there.")
+        cells = f"{len(missed)} cell{'s' * (len(missed) != 1)}"
+        said.append(f"In {cells} fresh retrains miss their anchors: no verdict there.")
     return said

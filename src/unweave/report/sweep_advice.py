@@ -27,10 +27,10 @@ def advice_table(found: SweepResult) -> SweepTable:
     )
     note = (
         f"Rely on generalisation: r_B is at most {found.target:g} by its whole interval, or the score of A(D∖B) "
-        f"at most {advice.margin if advice is not None else 0:g} better and the worth of an example not shown. "
-        "Expand: expansion is better by its whole interval. Search on: a further example is worth more than 0 by "
-        "its whole interval. Points are hundredths of a score; intervals are not adjusted for how many rows were "
-        "looked at. Of several rows that with the highest score is named; all are in sweep.json."
+        f"is at most {advice.margin if advice is not None else 0:g} better and one more example not shown to "
+        "change it. Expand: expansion is better by its whole interval. Search on: one more example is worth more "
+        "than 0 by its whole interval. Points are hundredths of a score. Intervals are not adjusted for how many "
+        "rows were looked at; the row named is that with the highest score, all are in sweep.json."
     )
     heads = ("behaviour", "γ", "|S|", "advice", "row", "why")
     return SweepTable("What to do next: search on, or rely on generalisation", note, heads, lines)

@@ -121,8 +121,9 @@ def charts(points: Sequence[SweepPoint], key: str, rows: Sequence[str]) -> list[
             continue
         top = min(max(1.0, *values), 2.0)
         shares = sorted({one.discovery for one in here})
+        right = shares[-1]
         curves = tuple(
-            _curve(row, number, sorted(own, key=lambda pair: pair[0]), top)
+            _curve(row, number, sorted(own, key=lambda pair: pair[0]), right, top)
             for number, (row, own) in enumerate(known.items())
             if own
         )
@@ -131,15 +132,15 @@ def charts(points: Sequence[SweepPoint], key: str, rows: Sequence[str]) -> list[
             Chart(
                 f"{name} · {one_line(behaviour)} · S {selection}",
                 curves,
-                tuple((_x(share), f"{share:g}") for share in shares),
+                tuple((_x(share, right), f"{share:g}") for share in shares),
                 tuple((_y(value, top), f"{value:.2g}") for value in (0.0, top / 2, top)),
             )
         )
     return found
 
 
-def _x(share: float) -> float:
-    return round(_PAD + share * (_WIDTH - 2 * _PAD), 1)
+def _x(share: float, right: float) -> float:
+    return round(_PAD + share / right * (_WIDTH - 2 * _PAD), 1)
 
 
 def _y(value: float, top: float) -> float:
@@ -147,11 +148,11 @@ def _y(value: float, top: float) -> float:
     return round(_HEIGHT - _PAD + 8 - place * (_HEIGHT - 1.4 * _PAD), 1)
 
 
-def _curve(row: str, number: int, own: Sequence[tuple[float, Estimate]], top: float) -> Curve:
-    line = " ".join(f"{_x(g)},{_y(v.value, top)}" for g, v in own)
+def _curve(row: str, number: int, own: Sequence[tuple[float, Estimate]], right: float, top: float) -> Curve:
+    line = " ".join(f"{_x(g, right)},{_y(v.value, top)}" for g, v in own)
     bars = tuple(
         (
-            _x(g),
+            _x(g, right),
             _y(0.0 if v.low is None else v.low, top),
             _y(top if v.high is None else v.high, top),
         )

@@ -29,6 +29,7 @@ RETRAINED = "null_untrained"
 _ANCHORS = ("original", "untrained", "unlearned", "null_unlearned")
 _SIGN: dict[Merit, float] = {"score": 1.0, "survival": -1.0}
 NO_LARGER = "no larger γ was swept"
+_EXPANDS = re.compile(r"expand\((?P<inside>.+?)\)(?P<params>\([^()]*=[^()]*\))?(?P<panel> \([^()]+ worlds\))?")
 
 Place = tuple[str, int]
 """Case and seed."""
@@ -190,12 +191,11 @@ def alone_of(row: str, names: set[str]) -> str | None:
         >>> alone_of("expand(npo)", {"npo", "expand(npo)"}), alone_of("expand(retrain)", {"null_untrained"})
         ('npo', 'null_untrained')
     """
-    if (inside := re.fullmatch(r"expand\((.+)\)((?: \(.+ worlds\))?)", row)) is None:
+    if (found := _EXPANDS.fullmatch(row)) is None:
         return None
-    alone = inside[1] + inside[2]
-    if alone not in names and inside[1] == "retrain":
-        alone = RETRAINED + inside[2]
-    return alone if alone in names else None
+    inside, params, panel = (found[key] or "" for key in ("inside", "params", "panel"))
+    asked = [inside + params + panel, inside + panel, *([RETRAINED + panel] if inside == "retrain" else [])]
+    return next((one for one in asked if one in names), None)
 
 
 def gains_of_expansion(curves: Sequence[Curve]) -> tuple[ExpansionGain, ...]:
