@@ -49,6 +49,9 @@ def test_it_writes_a_page_and_json_and_trains_nothing_twice(invoke, models):
     assert tree == json.loads(Path("a.json").read_text()) and tree["schema"] == "unweave.audit/1"
     assert tree["verdicts"] == {"untraining": "not distinguishable", "unlearning": "distinguishable"}
     assert tree["checks"] and tree["cost"]["models_trained"] == 63
+    drawn = invoke("report", "out", "--out", "again.html")
+    assert drawn.exit_code == 0 and "Checks against A(D∖S)" in drawn.stdout
+    assert Path("again.html").read_text() == Path("out/audit.html").read_text()
     again = invoke("audit", *given, *SMALL, "--out", "out", "--quiet")
     assert (again.exit_code, again.stdout) == (0, "")
     second = json.loads(Path("out/audit.json").read_text())

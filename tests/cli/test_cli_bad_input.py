@@ -1,5 +1,6 @@
 """Bad input: exit code 2, one message that says what and where, nothing trained, nothing left behind."""
 
+import json
 import re
 from pathlib import Path
 
@@ -274,6 +275,23 @@ def test_report_of_what_is_no_result_is_refused(invoke, tmp_path, finished):
         _assert_refused(invoke("report", str(file)), message, tmp_path, left=("result.json",))
     file.write_bytes(b"\xff\xfe\x00")
     _assert_refused(invoke("report", str(file)), "Cannot read a result from", tmp_path, left=("result.json",))
+
+
+def test_report_of_a_broken_record_of_another_command_is_refused(invoke, tmp_path):
+    file = tmp_path / "record.json"
+    for kind in ("sweep", "discovery", "audit", "diagnosis"):
+        file.write_text(json.dumps({"schema": f"unweave.{kind}/1", "headline": 3}))
+        message = f"record.json does not fit schema unweave.{kind}/1"
+        _assert_refused(invoke("report", str(file)), message, tmp_path, left=("record.json",))
+    file.write_text('{"schema": "unweave.erasure/1"}')
+    _assert_refused(invoke("report", str(file)), "has schema 'unweave.erasure/1'", tmp_path, left=("record.json",))
+
+
+def test_report_of_a_folder_with_two_records_asks_which(invoke, tmp_path):
+    for name in ("sweep.json", "audit.json"):
+        (tmp_path / name).write_text("{}")
+    done = invoke("report", str(tmp_path))
+    assert done.exit_code == 2 and "holds sweep.json and audit.json; name the file" in done.stderr
 
 
 def test_report_without_a_result_is_refused(invoke, tmp_path, finished):

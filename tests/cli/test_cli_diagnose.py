@@ -24,7 +24,11 @@ def test_it_writes_a_page_and_json_and_trains_nothing_twice(invoke):
     tree = json.loads(Path("out/diagnosis.json").read_text())
     assert tree == json.loads(Path("d.json").read_text()) and tree["schema"] == "unweave.diagnosis/1"
     assert tree["cost"]["models_trained"] == 20 + 9 and tree["aim"] == "untraining"
-    assert Path("out/diagnosis.html").read_text().startswith("<!doctype html>")
+    page = Path("out/diagnosis.html").read_text()
+    assert page.startswith("<!doctype html>")
+    drawn = invoke("report", "d.json", "--out", "again.html")
+    assert drawn.exit_code == 0 and "mean memorization" in drawn.stdout
+    assert Path("again.html").read_text() == page
     again = invoke("diagnose", "--case", "digits-mislabel", *SMALL, "--out", "out", "--quiet")
     assert (again.exit_code, again.stdout) == (0, "")
     assert json.loads(Path("out/diagnosis.json").read_text())["cost"]["models_trained"] == 0

@@ -22,6 +22,9 @@ def test_discover_writes_its_files_and_goes_on_from_what_was_confirmed(invoke):
     assert "flagged" in done.output and "discovery.html" in done.output
     rows = list(csv.DictReader(StringIO(Path("out/candidates.csv").read_text())))
     assert len(rows) == 280 and Path("out/discovery.json").read_text() == Path("d.json").read_text()
+    drawn = invoke("report", "out", "--out", "again.html")
+    assert drawn.exit_code == 0 and found["headline"] in drawn.stdout
+    assert Path("again.html").read_text() == Path("out/discovery.html").read_text()
     Path("confirmed.txt").write_text("".join(f"{row['id']}\n" for row in rows[:3]))
     again = invoke(*asked, "--confirmed", "confirmed.txt", "--out", "out2", "--quiet")
     assert again.exit_code == 0 and again.output == ""

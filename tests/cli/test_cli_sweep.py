@@ -22,9 +22,29 @@ def test_it_writes_a_page_a_table_and_json_and_trains_nothing_twice(invoke):
     assert [cell["behaviour"] for cell in tree["cells"]] == ["mislabel"] * 2 + ["trigger"] * 2
     assert {"mean", "by_discovery", "by_behaviour"} <= set(tree["gap_closed"]["noop"])
     assert len(Path("out/cells.csv").read_text().splitlines()) == 1 + 4 * 6
+    drawn = invoke("report", "s.json", "--out", "again.html")
+    assert drawn.exit_code == 0 and "Share of the gap closed" in drawn.stdout
+    assert Path("again.html").read_text() == Path("out/sweep.html").read_text()
     again = invoke(*asked, "--quiet")
     assert (again.exit_code, again.stdout) == (0, "")
     assert json.loads(Path("out/sweep.json").read_text())["provenance"]["models_trained"] == 0
+
+
+def test_selections_are_told_apart_and_advice_takes_a_price(invoke):
+    asked = ("--behaviour", "mislabel", "--selection", "random,easiest", "--cost-per-example", "0.5")
+    done = invoke("sweep", *asked, *SMALL, "--out", "out")
+    assert done.exit_code == 0, done.output
+    tree = json.loads(Path("out/sweep.json").read_text())
+    assert tree["advice"]["cost_per_example"] == 0.5 == tree["axes"]["cost_per_example"]
+    assert tree["advice"]["margin"] == 0.05
+    places = {(one["selection"], one["discovery"]) for one in tree["advice"]["advice"] if one["leading"]}
+    assert places == {("random", 0.3), ("random", 0.6), ("easiest", 0.3), ("easiest", 0.6)}
+    assert {one["selection"] for one in tree["selections"]} == {"easiest"}
+    page = Path("out/sweep.html").read_text()
+    for said in ("What to do next", "What the choice of S costs", "by how S was found"):
+        assert said in done.stdout and said in page
+    assert "Survival of the behaviour against γ" in done.stdout
+    assert "Worth of one more discovered example" in page
 
 
 def test_the_page_has_heat_maps_and_curves_and_no_script(invoke):
@@ -64,6 +84,9 @@ def test_a_preset_takes_its_cases_and_the_axes_as_given(invoke):
         (("--models", "4", "--set", "sweep.models=5"), "not both"),
         (("--case", "shapes"), "`forget.ids`"),
         (("--set", "sweep.discovry=[0.1]"), "Did you mean `discovery`"),
+        (("--cost-per-example", "0"), "`sweep.cost_per_example` is 0.0; expected a number of retrainings above 0"),
+        (("--cost-per-example", "1", "--set", "sweep.cost_per_example=2"), "not both"),
+        (("--set", "sweep.margin=1.5"), "`sweep.margin` is 1.5; expected a difference of scores"),
         (("--set", "fair.cost=0.1"), "leave out `fair`"),
         (("--set", 'measures=["tow"]'), "leave out `measures`"),
         (("--set", "data.source=nowhere"), "Unknown data source"),

@@ -358,7 +358,9 @@ def cite(
 
 @app.command()
 def report(
-    result: Annotated[Path, typer.Argument(help="result.json, or the folder that holds it.")],
+    result: Annotated[
+        Path, typer.Argument(help="JSON of compare, sweep, discover, audit or diagnose, or its folder.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(help="File or folder to write the page to; default: beside the result.", metavar="PATH"),
@@ -366,7 +368,7 @@ def report(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Draw the page and the table of a result again; nothing is trained or measured."""
+    """Draw the page and the tables of what was saved again; nothing is trained or measured."""
     with reported(debug):
         from unweave.cli.report import run_report
 

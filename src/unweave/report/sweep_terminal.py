@@ -17,8 +17,8 @@ def print_sweep(console: Console, found: SweepResult) -> None:
         if one.shown not in ("both", "terminal"):
             continue
         console.print()
-        title = plain(console, one.title, "bold")
-        table = Table(title=title, title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0))
+        console.print(plain(console, one.title, "bold"))  # a title of the table would wrap at its width
+        table = Table(header_style="bold", box=None, padding=(0, 2, 0, 0))
         table.pad_edge = False
         for head in one.heads:
             table.add_column(plain(console, head), overflow="fold")
