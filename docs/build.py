@@ -158,11 +158,30 @@ def schema_page() -> str:
     return json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
+def sweep_page() -> str:
+    """`docs/sweep.md`: the text as it is, its tables made anew from the sweeps that are kept beside it."""
+    import re
+
+    from unweave.records import read_sweep
+    from unweave.report.sweep import sweep_tables
+
+    def block(match: re.Match[str]) -> str:
+        opening, name, title = match[1], match[2], match[3]
+        table = next(one for one in sweep_tables(read_sweep(HERE / name)) if one.title == title)
+        lines = [table.heads, ("---",) * len(table.heads), *table.rows]
+        rows = "\n".join("| " + " | ".join(one.replace("|", r"\|") for one in line) + " |" for line in lines)
+        return f"{opening}\n{rows}\n<!-- end -->"
+
+    text = (HERE / "sweep.md").read_text(encoding="utf-8")
+    return re.sub(r"(<!-- made from (\S+): ([^\n]+) -->)\n.*?<!-- end -->", block, text, flags=re.S)
+
+
 PAGES = {
     "methods.md": methods_page,
     "metrics.md": metrics_page,
     "behaviours.md": behaviours_page,
     "result.schema.json": schema_page,
+    "sweep.md": sweep_page,
 }
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def test_expansion_is_worth_the_examples_that_the_method_alone_would_need():
     assert gains[1].further_examples.high is None
     assert gains[2].further_examples == NotMeasured("no larger γ was swept")
     more = gains_of_expansion(curves_of(widened((0.3, 0.4, 0.6), (0.7, 0.7, 0.7))))
-    assert more[0].further_examples == NotMeasured("more than the 40 that were tried")
+    assert more[0].further_examples == NotMeasured("more than the 40 further ones that were tried")
 
 
 def test_an_expansion_that_gains_nothing_needs_no_examples():

@@ -12,9 +12,11 @@ import numpy as np
 from unweave._types import Estimate, Measured, NotMeasured
 from unweave.records import Advice, AdviceOutcome, ExpansionGain, Merit, SweepAdvice, SweepCell, SweepPoint
 from unweave.report.numbers import estimate_text, number_text
+from unweave.report.sweep_tables import row_title
 from unweave.stats import Term, pooled_mean
 from unweave.study.sweep_views import Found, world_of
 from unweave.study.sweep_worth import (
+    MORE,
     NO_LARGER,
     Curve,
     Place,
@@ -213,7 +215,7 @@ def rule(known: Evidence, bounds: Bounds) -> tuple[AdviceOutcome, str]:
     said = _sentence(_expansion(known.gain))
     if not searched:
         return EXPAND, said
-    said += f" A further example helps too: {_worth(known)}."
+    said += f" Search helps too: {_worth(known)}."
     if known.spared is None:
         return EXPAND, said
     if _most(known.spared) < 0:
@@ -226,7 +228,8 @@ def _untold(known: Evidence) -> str:
     said: list[str] = []
     if known.gain is not None:
         told = known.gain.gain
-        said.append(f"{known.gain.row}: {told if isinstance(told, NotMeasured) else _expansion(known.gain)}")
+        missing = isinstance(told, NotMeasured)
+        said.append(f"{known.gain.row}: {told.not_measured}" if missing else _expansion(known.gain))
     if isinstance(known.worth, NotMeasured):
         said.append(f"worth of a further example: {known.worth.not_measured}")
     elif _most(known.worth) < 0:
@@ -259,11 +262,14 @@ def points(one: Estimate) -> str:
 
 
 def _expansion(gain: ExpansionGain) -> str:
-    text = f"{gain.row} is {estimate_text(gain.gain)} better in {gain.merit}"
+    text = f"with {gain.row} the {gain.merit} is {estimate_text(gain.gain)} better"
     if gain.extra_cost is not None:
         text += f", for {number_text(gain.extra_cost, 1)} retrainings more"
-    if isinstance(gain.further_examples, Estimate):
-        text += f"; {gain.alone} alone would need {estimate_text(gain.further_examples, 0)} further examples"
+    needed, alone = gain.further_examples, row_title(gain.alone)
+    if isinstance(needed, Estimate):
+        text += f"; {alone} alone would need {estimate_text(needed, 0)} further examples"
+    elif needed.not_measured.startswith(MORE):
+        text += f"; {alone} alone would need {needed.not_measured}"
     return text
 
 

@@ -29,6 +29,8 @@ RETRAINED = "null_untrained"
 _ANCHORS = ("original", "untrained", "unlearned", "null_unlearned")
 _SIGN: dict[Merit, float] = {"score": 1.0, "survival": -1.0}
 NO_LARGER = "no larger γ was swept"
+MORE = "more than the"
+"""How the reason begins where a method alone would need more examples than were swept."""
 _EXPANDS = re.compile(r"expand\((?P<inside>.+?)\)(?P<params>\([^()]*=[^()]*\))?(?P<panel> \([^()]+ worlds\))?")
 
 Place = tuple[str, int]
@@ -244,7 +246,7 @@ def _alone_needs(wide: dict[Place, Found], alone: Curve, discovery: float, merit
         return NotMeasured(f"no case and seed where both have a {merit}")
     value = crossing(grid, [one.value for one in lacks], 0.0)
     if value is None:
-        return NotMeasured(NO_LARGER if len(grid) == 1 else f"more than the {grid[-1]:.0f} that were tried")
+        return NotMeasured(NO_LARGER if len(grid) == 1 else f"{MORE} {grid[-1]:.0f} further ones that were tried")
     low = crossing(grid, [-np.inf if one.low is None else one.low for one in lacks], 0.0)
     high = crossing(grid, [np.inf if one.high is None else one.high for one in lacks], 0.0)
     return Estimate(value, low, high, min(one.n for one in lacks))
