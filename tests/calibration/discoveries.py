@@ -35,6 +35,8 @@ def main() -> int:
     options.add_argument("--seeds", type=int, default=SEEDS, help=f"worlds of each behaviour ({SEEDS})")
     options.add_argument("--json", type=Path, help="also write every trial to this file")
     given = options.parse_args()
+    if given.seeds < 4:
+        options.error("--seeds: 4 or more, since each γ is asked of every second seed and one run has no spread")
     found: list[Trial] = []
     for seed in range(given.seeds):
         for behaviour in BEHAVIOURS:
