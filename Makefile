@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test lint calibrate audits regimes faults install clean help
+.PHONY: demo test lint calibrate audits regimes discoveries faults install clean help
 
 help:
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /  /'
@@ -41,6 +41,9 @@ audits: $(VENV)/.test ## 60 fresh retrains and 140 cheats through the audit (abo
 
 regimes: $(VENV)/.test ## 40 requests: is the regime as diagnose predicts it (about 15 CPU-minutes)
 	$(ONE_THREAD) $(BIN)/python tests/calibration/regimes.py
+
+discoveries: $(VENV)/.test ## 210 worlds of digits: is the recall that discover promises kept (about 10 CPU-minutes)
+	$(ONE_THREAD) $(BIN)/python tests/calibration/discoveries.py
 
 faults: $(VENV)/.test ## every fault at full size: thousands of kills, failing calls and flipped bits (about an hour)
 	$(ONE_THREAD) $(BIN)/python tests/faults/full.py --json runs/faults.json $(FAULTS)

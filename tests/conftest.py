@@ -25,7 +25,16 @@ from unweave import UserError  # noqa: E402 - its modules are imported by that h
 from unweave.data.named import VARIABLE, find  # noqa: E402
 
 collect_ignore = [
-    f"calibration/{name}.py" for name in ("audits", "audit_trials", "calibrate", "null_trials", "regimes")
+    f"calibration/{name}.py"
+    for name in (
+        "audits",
+        "audit_trials",
+        "calibrate",
+        "discoveries",
+        "discovery_trials",
+        "null_trials",
+        "regimes",
+    )
 ]
 
 # A busy machine is no reason to fail.

@@ -30,6 +30,11 @@ def test_discover_writes_its_files_and_goes_on_from_what_was_confirmed(invoke):
     assert again.exit_code == 0 and again.output == ""
     found = json.loads(Path("out2/discovery.json").read_text())
     assert len(found["confirmed"]) == 3 and found["promise"]["status"] == "void"
+    told = ("--rejected", f"{rows[-1]['id']}, {rows[-2]['id']}", "--ask", "4")
+    asked_again = invoke(*asked, *told, "--out", "out3")
+    assert asked_again.exit_code == 0 and "Look at these next" in asked_again.output
+    third = json.loads(Path("out3/discovery.json").read_text())
+    assert len(third["rejected"]) == 2 and len(third["questions"]) == 4 and third["candidates"] == 278
     assert found["cost"]["models_trained"] == 0
 
 
@@ -39,6 +44,7 @@ def test_bad_options_are_refused_before_anything_is_written(invoke):
         (("--confidence", "90"), "expected mean or 95"),
         (("--target", "1.5"), "expected a recall"),
         (("--confirmed", ","), "holds no id"),
+        (("--rejected", ","), "--rejected"),
     ):
         done = invoke("discover", *SMALL, *given, "--out", "bad")
         assert done.exit_code == 2 and message in done.output

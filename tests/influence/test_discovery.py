@@ -15,12 +15,12 @@ from unweave._types import NotMeasured
 from unweave.influence.discovery import (
     SCORERS,
     Evidence,
-    behaviour_size,
     blocks_of,
     calibrate,
     confident_rank,
     in_rounds,
     mean_rank,
+    mixture,
     out_of_fold,
 )
 from unweave.influence.discovery.scores import discriminant, nearest_cosine, whitened
@@ -196,17 +196,36 @@ def test_scores_are_the_naive_ones():
     np.testing.assert_allclose(discriminant(whitened(block), seeds), block @ w, atol=1e-9)
 
 
-def test_the_size_of_a_behaviour_is_estimated_from_above():
+def test_members_above_a_cut_are_estimated_with_an_interval_that_holds_them():
     rng = np.random.default_rng(0)
-    for apart in (4.0, 0.0):
-        found = []
-        for _ in range(50):
-            others = np.concatenate([rng.normal(apart, 1, 200), rng.normal(0, 1, 1800)])
-            found.append(behaviour_size(rng.normal(apart, 1, 60), others).value)
-        mean = np.mean(found)
-        # Told apart it is about the 200 there are; not at all, nearly everything could be of the behaviour.
-        assert 150 < mean < 260 if apart else mean > 1500
-    assert isinstance(behaviour_size(np.ones(4), np.ones(9)), NotMeasured)
+    held = 0
+    for _ in range(30):
+        member = np.arange(2000) < 200
+        others = rng.normal(3 * member, 1)
+        found = mixture(rng.normal(3, 1, 30), others, 2.0)
+        true = member[others >= 2].mean()
+        held += found.precision.low <= true <= found.precision.high
+        assert found.size.n == 30 and found.size.low < found.size.value < found.size.high
+        assert abs(found.precision.value - true) < 0.35
+    assert held >= 26
+
+
+def test_what_a_mixture_cannot_say_is_not_measured():
+    few = mixture(np.ones(4), np.ones(9), 0.5)
+    assert isinstance(few.size, NotMeasured) and isinstance(few.precision, NotMeasured)
+    none = mixture(np.arange(9.0), np.arange(20.0) / 10, 5.0)
+    assert isinstance(none.precision, NotMeasured) and none.size.high <= 20
+    # All that is flagged is all there is: the share of the flagged is the size over their number.
+    every = mixture(np.arange(9.0), np.arange(20.0), -math.inf)
+    assert every.precision.value == pytest.approx(every.size.value / 20)
+
+
+@given(st.lists(st.integers(0, 6), min_size=5, max_size=30), st.lists(st.integers(0, 6), min_size=1, max_size=60))
+def test_shares_are_shares_whatever_the_scores(members, others):
+    found = mixture(np.array(members, float), np.array(others, float), 3.0)
+    assert 0 <= found.size.low <= found.size.high <= len(others)
+    if not isinstance(found.precision, NotMeasured):
+        assert 0 <= found.precision.low <= found.precision.high <= 1 and 0 <= found.precision.value <= 1
 
 
 def test_seeds_that_join_stand_above_all_others():

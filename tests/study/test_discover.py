@@ -79,6 +79,34 @@ def test_rounds_methods_and_confirmed_examples(made, store):
     assert trak.cost["models"] == 14 and trak.method == "trak"
 
 
+def test_rejected_examples_are_no_candidates_and_change_nothing_else(made, store):
+    found, ranking = made
+    assembly = assemble(TRIGGER)
+    members = {str(one) for one in assembly.setting.ids[assembly.planted.members]}
+    others = tuple(one.id for one in ranking if one.flagged and one.id not in members)[:4]
+    member = next(one.id for one in ranking if one.flagged and one.id in members)
+    again, rest = discover(TRIGGER, store=store, workers=1, rejected=(*others, member))
+    gone = {*others, member}
+    assert set(again.rejected) == gone and again.candidates == found.candidates - len(gone)
+    # The promise is kept: cut and scores are those of before, a member rejected by mistake is missed.
+    assert again.promise.threshold == found.promise.threshold and again.promise.status == "holds"
+    assert {one.id: one.score for one in rest} == {one.id: one.score for one in ranking if one.id not in gone}
+    assert again.flagged == found.flagged - len(gone)
+    assert (again.truth.members, again.truth.found) == (found.truth.members, found.truth.found - 1)
+    assert "rejected examples are no candidates" in discovery_page(again)
+
+
+def test_the_last_above_the_cut_are_asked_about(made, store):
+    found, ranking = made
+    again, _ = discover(TRIGGER, store=store, workers=1, ask=7)
+    assert found.questions == () and "Look at these next" not in discovery_page(found)
+    last = [one.rank for one in again.questions]
+    assert last == list(range(max(found.flagged - 7, 0) + 1, max(found.flagged, 7) + 1))
+    page = discovery_page(again)
+    assert page.count("<fieldset data-id=") == len(found.shown) + sum(rank > 200 for rank in last)
+    assert [one.id for one in ranking][last[0] - 1] == again.questions[0].example.id
+
+
 def test_what_is_promised_depends_on_how_the_forget_set_was_found(store):
     biased = replace(TRIGGER, forget=ForgetChoice(count=24, selection="clustered"))
     found, _ = discover(biased, store=store, workers=1)
@@ -114,6 +142,8 @@ def test_a_learner_without_gradients(tmp_path):
         ({"halves": 7}, "`models` is 7; expected an even number"),
         ({"method": "spectral", "rounds": 2}, "rounds change nothing"),
         ({"confirmed": (10**9,)}, "1 of 1 confirmed ids are not in the training data"),
+        ({"rejected": (10**9,)}, "1 of 1 rejected ids are not in the training data"),
+        ({"ask": -1}, "`ask` is -1; expected how many"),
     ],
 )
 def test_bad_input_is_one_message_before_anything_is_trained(tmp_path, change, message):
@@ -132,6 +162,21 @@ def test_bad_input_is_one_message_before_anything_is_trained(tmp_path, change, m
 def test_a_forget_set_that_says_too_little_is_refused(tmp_path, forget, message):
     with pytest.raises(UserError, match=message):
         discover(replace(TRIGGER, forget=forget), store=tmp_path)
+
+
+def test_an_example_is_of_the_behaviour_or_it_is_not(tmp_path):
+    setting = assemble(TRIGGER)
+    own, other = (str(setting.setting.ids[one]) for one in (setting.forget[0], 0))
+    assert 0 not in setting.forget
+    with pytest.raises(UserError, match="1 of 2 rejected ids are in S"):
+        discover(TRIGGER, store=tmp_path, rejected=(other, own))
+    with pytest.raises(UserError, match="1 of 1 rejected ids are confirmed as well"):
+        discover(TRIGGER, store=tmp_path, rejected=(other,), confirmed=(other,))
+    every = [str(one) for one in setting.setting.ids.tolist()]
+    rest = sorted(set(every) - {str(one) for one in setting.setting.ids[setting.forget]})
+    with pytest.raises(UserError, match="nothing is left to rank"):
+        discover(TRIGGER, store=tmp_path, rejected=rest)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_record_and_the_table_come_back(made):

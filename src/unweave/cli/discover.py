@@ -51,6 +51,13 @@ def discover(
         str | None,
         typer.Option(help="Ids that you confirmed: a file of one id a line, or ids and commas.", metavar="FILE"),
     ] = None,
+    rejected: Annotated[
+        str | None,
+        typer.Option(help="Ids that you rejected, in the same form: they are no candidates.", metavar="FILE"),
+    ] = None,
+    ask: Annotated[
+        int, typer.Option(help="Name so many candidates to look at next: the last above the cut.", metavar="K")
+    ] = 0,
     out: Out = None,
     store: ModelStore = None,
     workers: Workers = None,
@@ -77,7 +84,10 @@ def discover(
         settings = [*(setting or []), *(["forget.allow_unknown=true"] if allow_unknown else [])]
         wanted = one_case(spec, case, settings, seed=seed, workers=workers, default="digits-trigger")
         wanted = replace(wanted, store=store or wanted.store, trust_code=tuple(trust_code or ()))
-        asked = _wanted(target, confidence, rounds, method, models, confirmed)
+        asked = _wanted(target, confidence, rounds, method, models)
+        asked = asked._replace(
+            confirmed=_ids(confirmed, "--confirmed"), rejected=_ids(rejected, "--rejected"), ask=ask
+        )
         prepare_discover(wanted, asked)
         folder = out or wanted.out or new_folder()
         check_out(folder)
@@ -99,14 +109,16 @@ def discover(
         console.print(f"\nPage: {(folder / 'discovery.html').absolute().as_uri()}", soft_wrap=True)
 
 
-def _wanted(
-    target: float, confidence: str, rounds: int, method: str, models: int, confirmed: str | None
-) -> DiscoverWanted:
+def _wanted(target: float, confidence: str, rounds: int, method: str, models: int) -> DiscoverWanted:
     from unweave._errors import SpecError
     from unweave.study.discover import DiscoverWanted
-    from unweave.study.id_files import ids_of_option
 
     if confidence not in ("mean", "95"):
         raise SpecError(f"--confidence is {confidence!r}; expected mean or 95.")
-    ids = () if confirmed is None else tuple(ids_of_option(confirmed, "--confirmed"))
-    return DiscoverWanted(target, confidence, rounds, method, models, ids)
+    return DiscoverWanted(target, confidence, rounds, method, models)
+
+
+def _ids(given: str | None, option: str) -> tuple[int | str, ...]:
+    from unweave.study.id_files import ids_of_option
+
+    return () if given is None else tuple(ids_of_option(given, option))

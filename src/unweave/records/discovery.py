@@ -76,9 +76,10 @@ class Discovery:
 
     `seeds`: examples of S that the ranking was learnt from, `confirmed`: ids that a person confirmed in earlier
     rounds, which are seeds too; `candidates`: examples that were ranked; `flagged`: how many lie above the cut;
-    `size`: estimate from above of how many of the candidates are of B, `precision`: of the share of the flagged
-    that are; `truth`: where B is known; `shown`: the first candidates; `cost`: `retrainings` is that of the models
-    that the ranking needs, in trainings of a model on all of D.
+    `size`: estimate of how many of the candidates are of B, `precision`: of the share of the flagged that are;
+    `truth`: where B is known; `shown`: the first candidates; `rejected`: ids that a person rejected, which are no
+    candidates; `questions`: candidates that a person should look at next; `cost`: `retrainings` is that of the
+    models that the ranking needs, in trainings of a model on all of D.
     """
 
     schema: str
@@ -100,6 +101,8 @@ class Discovery:
     warnings: tuple[str, ...]
     cost: dict[str, float]
     provenance: dict[str, Json]
+    rejected: tuple[str, ...] = ()
+    questions: tuple[Candidate, ...] = ()
 
 
 @cache

@@ -1,32 +1,35 @@
-// Collects the ids that a person confirms, one a line: what `--confirmed` and `forget.ids` read.
+// Collects the ids that a person confirms and rejects, one a line: what `--confirmed` and `--rejected` read.
 (function () {
   "use strict";
   const choices = [...document.querySelectorAll("fieldset[data-id]")];
-  const text = document.getElementById("confirmed");
+  const texts = { yes: document.getElementById("confirmed"), no: document.getElementById("rejected") };
   const count = document.getElementById("count");
-  function chosen(answer) {
-    return choices.filter((one) => one.querySelector("input:checked")?.value === answer);
-  }
   function show() {
-    const ids = chosen("yes").map((one) => one.dataset.id);
-    text.value = ids.map((id) => id + "\n").join("");
-    const left = choices.length - ids.length - chosen("no").length;
-    count.textContent = `${ids.length} confirmed, ${chosen("no").length} rejected, ${left} open`;
+    const ids = { yes: [], no: [] };
+    for (const one of choices) ids[one.querySelector("input:checked")?.value]?.push(one.dataset.id);
+    for (const answer of ["yes", "no"]) texts[answer].value = ids[answer].map((id) => id + "\n").join("");
+    const left = choices.length - ids.yes.length - ids.no.length;
+    count.textContent = `${ids.yes.length} confirmed, ${ids.no.length} rejected, ${left} open`;
   }
-  document.addEventListener("change", show);
-  document.getElementById("download").addEventListener("click", () => {
+  function save(name) {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text.value], { type: "text/plain" }));
-    link.download = "confirmed.txt";
+    link.href = URL.createObjectURL(new Blob([document.getElementById(name).value], { type: "text/plain" }));
+    link.download = `${name}.txt`;
     link.click();
     URL.revokeObjectURL(link.href);
-  });
-  document.getElementById("copy").addEventListener("click", async () => {
+  }
+  async function copy(name) {
+    const text = document.getElementById(name);
     try {
       await navigator.clipboard.writeText(text.value);
     } catch {
       text.select(); // a page from a file may not write to the clipboard everywhere
     }
-  });
+  }
+  document.addEventListener("change", show);
+  for (const one of document.querySelectorAll("[data-save]"))
+    one.addEventListener("click", () => save(one.dataset.save));
+  for (const one of document.querySelectorAll("[data-copy]"))
+    one.addEventListener("click", () => copy(one.dataset.copy));
   show();
 })();

@@ -39,15 +39,19 @@ def discovery_words(found: Discovery) -> list[str]:
     seeds = f"{found.seeds} of {found.forget} examples of S" + (
         f" and {len(found.confirmed)} confirmed ones" if found.confirmed else ""
     )
+    left_out = f" {len(found.rejected)} rejected examples are no candidates." if found.rejected else ""
     above = f"the {promise.rank} highest stand above it"
     where = "too few to cut anywhere" if promise.threshold is None else above
     said = [
         f"Ranked by `{found.method}` learnt from {seeds}. Of the other {promise.members}, which calibrate the "
-        f"cut-off, {where}.",
+        f"cut-off, {where}.{left_out}",
         *promise.conditions,
-        f"Members of B among all candidates, estimated from above, so too large where much else scores "
-        f"like S: {_measured(found.size, 0)}; of the flagged that share is {_measured(found.precision, 2)}.",
+        f"Members of B among all candidates, estimated: {_measured(found.size, 0)}; of the flagged that share is "
+        f"{_measured(found.precision, 2)}. Too large where much else scores like S.",
     ]
+    if found.questions:
+        asked = ", ".join(one.example.id for one in found.questions)
+        said.append(f"Look at these next, the last above the cut: {asked}.")
     if (truth := found.truth) is not None:
         said.append(
             f"B is known here: {truth.found} of its {truth.members} members among the candidates are flagged, "

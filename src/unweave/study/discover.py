@@ -44,10 +44,12 @@ class DiscoverWanted(NamedTuple):
     method: str = "expansion"
     halves: int = HALVES
     confirmed: tuple[int | str, ...] = ()
+    rejected: tuple[int | str, ...] = ()
+    ask: int = 0
 
 
 class Prepared(NamedTuple):
-    """A case that was checked, what is computed of it, and the rows of confirmed examples."""
+    """A case that was checked, what is computed of it, and the rows of examples that a person has judged."""
 
     assembly: Assembly
     described: tuple[str, ...]
@@ -63,6 +65,8 @@ def discover(
     method: str = "expansion",
     halves: int = HALVES,
     confirmed: Sequence[int | str] = (),
+    rejected: Sequence[int | str] = (),
+    ask: int = 0,
     store: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     trust_code: Sequence[str | os.PathLike[str]] = (),
@@ -82,6 +86,8 @@ def discover(
         method: A name of `unweave.influence.discovery.SCORERS`.
         halves: Models of random halves of D; even.
         confirmed: Ids that a person confirmed as members; they are seeds too, and void the promise.
+        rejected: Ids that a person knows to be no members; they are no candidates.
+        ask: How many candidates a person should look at next: the last above the cut; ≥ 0.
         store: Folder of models; what it holds is not trained again.
         workers: Worker processes of one thread each; None = one per core.
         trust_code: Files of your own with learners.
@@ -97,7 +103,7 @@ def discover(
     found = read_spec(cases=[case]).cases[0] if isinstance(case, str) else case
     trust = tuple(Path(one) for one in trust_code)
     spec = Spec((found,), store=None if store is None else Path(store), workers=workers, trust_code=trust)
-    wanted = DiscoverWanted(target, confidence, rounds, method, halves, tuple(confirmed))
+    wanted = DiscoverWanted(target, confidence, rounds, method, halves, tuple(confirmed), tuple(rejected), ask)
     return run_discover(spec, wanted, on_progress=on_progress, on_message=on_message)
 
 
@@ -209,7 +215,9 @@ def prepare_discover(spec: Spec, wanted: DiscoverWanted) -> Prepared:
             f"S has {len(assembly.forget)} examples; expected at least {LEAST}: half of them teach the ranking, "
             "and the other half calibrates the cut-off."
         )
-    confirmed = _confirmed(assembly, wanted.confirmed)
+    if wanted.ask < 0:
+        raise UserError(f"`ask` is {wanted.ask}; expected how many candidates to look at next, 0 or more.")
+    confirmed, rejected = _judged(assembly, wanted)
     if len(confirmed) and "attribution" in declared.needs:
         raise ApplicabilityError(f"`{wanted.method}` knows S alone: confirmed examples cannot be its seeds.")
     opaque = assembly.setting.learner.opaque
@@ -221,16 +229,35 @@ def prepare_discover(spec: Spec, wanted: DiscoverWanted) -> Prepared:
     described = set(declared.needs) & {"embedding", "attribution"}
     if wanted.method == "expansion" and not opaque:
         described.add("embedding")
-    asked = Asked(wanted.target, wanted.confidence, wanted.rounds, wanted.method, confirmed)
+    asked = Asked(wanted.target, wanted.confidence, wanted.rounds, wanted.method, confirmed, rejected, wanted.ask)
     return Prepared(assembly, tuple(sorted(described)), asked)
 
 
-def _confirmed(assembly: Assembly, ids: Sequence[int | str]) -> tuple[int, ...]:
+def _judged(assembly: Assembly, wanted: DiscoverWanted) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Rows of the examples that a person confirmed beside S, and rejected."""
+    confirmed, rejected = (
+        _rows_of(assembly, ids, name)
+        for ids, name in ((wanted.confirmed, "confirmed"), (wanted.rejected, "rejected"))
+    )
+    forget, names = set(assembly.forget.tolist()), assembly.setting.ids
+    for known, where in ((confirmed, "confirmed as well"), (forget, "in S")):
+        if both := sorted(rejected & known):
+            raise SpecError(
+                f"{len(both)} of {len(rejected)} rejected ids are {where} (first: {names[both[0]]}); "
+                "an example is of B or it is not: leave it out of one of the two."
+            )
+    left = len(names) - len(forget | confirmed | rejected)
+    if left == 0:
+        raise SpecError("All of D∖S is confirmed or rejected; nothing is left to rank.")
+    return tuple(sorted(confirmed - forget)), tuple(sorted(rejected))
+
+
+def _rows_of(assembly: Assembly, ids: Sequence[int | str], name: str) -> set[int]:
     row_of = {str(one): row for row, one in enumerate(assembly.setting.ids.tolist())}
     unknown = [one for one in ids if str(one) not in row_of]
     if unknown:
         raise SpecError(
-            f"{len(unknown)} of {len(ids)} confirmed ids are not in the training data (first: {unknown[0]}); "
-            "confirm ids of the list that `discover` wrote for these data."
+            f"{len(unknown)} of {len(ids)} {name} ids are not in the training data (first: {unknown[0]}); "
+            "use ids of the list that `discover` wrote for these data."
         )
-    return tuple(sorted({row_of[str(one)] for one in ids} - set(assembly.forget.tolist())))
+    return {row_of[str(one)] for one in ids}

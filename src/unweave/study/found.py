@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unweave._random import derive, generator
-from unweave._types import Estimate, Measured, NotMeasured
 from unweave.records.discovery import DISCOVERY_SCHEMA, Candidate, Discovery, Promise, Ranked, Truth
 from unweave.study.assemble import Assembly
 from unweave.study.examples import label_name, of_data
@@ -24,13 +23,15 @@ Ints = NDArray[np.int64]
 
 
 class Asked(NamedTuple):
-    """What the ranking is asked for; `confirmed` are rows of D, none of S."""
+    """What the ranking is asked for; rows of D that a person judged, none of S; and how many questions to ask."""
 
     target: float
     confidence: Literal["mean", "95"]
     rounds: int
     method: str
     confirmed: tuple[int, ...] = ()
+    rejected: tuple[int, ...] = ()
+    ask: int = 0
 
 
 def halves_of_forget(forget: Ints, seed: int) -> tuple[Ints, Ints]:
@@ -53,23 +54,22 @@ def judge_discovery(
     Returns:
         What makes the record of costs and provenance, and the ranking, best first.
     """
-    from unweave.influence.discovery import SCORERS, behaviour_size, calibrate, in_rounds
+    from unweave.influence.discovery import SCORERS, calibrate, in_rounds, mixture
 
     seed, forget = assembly.case.seed, assembly.forget
     teaching, calibration = halves_of_forget(forget, seed)
-    confirmed = np.array(asked.confirmed, dtype=np.int64)
+    confirmed, rejected = (np.array(one, dtype=np.int64) for one in (asked.confirmed, asked.rejected))
     seeds = np.union1d(teaching, confirmed)
     score = SCORERS.get(asked.method).factory
     key = derive(seed, "discover", asked.method)
     scores = in_rounds(score, evidence, seeds, rounds=asked.rounds, key=key)
     cut = calibrate(scores[calibration], target=asked.target, confident=asked.confidence == "95")
-    candidates = np.setdiff1d(np.arange(len(scores)), np.union1d(forget, confirmed))
+    candidates = np.setdiff1d(np.arange(len(scores)), np.concatenate([forget, confirmed, rejected]))
     # Of those that score the same none comes first by its place in D.
     shuffled = generator(key, "ties").permutation(candidates)
     ranked = shuffled[np.argsort(-scores[shuffled], kind="stable")]
     flagged = scores[ranked] >= cut.threshold
-    size = behaviour_size(scores[calibration], scores[candidates])
-    precision = _precision(size, cut, int(flagged.sum()))
+    size, precision = mixture(scores[calibration], scores[candidates], cut.threshold)
     ranking = tuple(
         Ranked(
             str(assembly.setting.ids[row]),
@@ -80,12 +80,16 @@ def judge_discovery(
         )
         for place, (row, above) in enumerate(zip(ranked.tolist(), flagged.tolist(), strict=True), 1)
     )
-    shown = tuple(
-        Candidate(of_data(assembly, row), one.score, one.rank, one.flagged)
-        for row, one in zip(ranked[:_SHOWN].tolist(), ranking, strict=False)
-    )
+    first = range(min(_SHOWN, len(ranked)))
+    lowest = cut.threshold if math.isfinite(cut.threshold) else float(scores[calibration].min())
+    asked_for = places_to_ask(int((scores[ranked] >= lowest).sum()), len(ranked), asked.ask)
+
+    def shown(places: Iterable[int]) -> tuple[Candidate, ...]:
+        chosen = ((int(ranked[at]), ranking[at]) for at in places)
+        return tuple(Candidate(of_data(assembly, row), one.score, one.rank, one.flagged) for row, one in chosen)
+
     promise = _promise(assembly, asked, cut)
-    truth = _truth(assembly, ranked, flagged)
+    truth = _truth(assembly, confirmed, ranked, flagged)
 
     def made(cost: dict[str, float], provenance: dict[str, Any]) -> Discovery:
         return Discovery(
@@ -104,26 +108,26 @@ def judge_discovery(
             size=size,
             precision=precision,
             truth=truth,
-            shown=shown,
+            shown=shown(first),
             warnings=_warnings(asked, cut, len(ranked)),
             cost=cost,
             provenance=provenance,
+            rejected=tuple(str(one) for one in assembly.setting.ids[rejected].tolist()),
+            questions=shown(asked_for),
         )
 
     return made, ranking
 
 
-def _precision(size: Measured, cut: Cut, flagged: int) -> Measured:
-    """Expected members above the cut, N̂·recall, over all that is flagged."""
-    if isinstance(size, NotMeasured):
-        return size
-    if flagged == 0:
-        return NotMeasured("nothing is flagged")
-    recall = min(cut.rank, cut.members + 1) / (cut.members + 1)
-    value, low, high = (
-        min(recall * float(one or 0.0) / flagged, 1.0) for one in (size.value, size.low, size.high)
-    )
-    return Estimate(value, low, high, size.n)
+def places_to_ask(above: int, candidates: int, count: int) -> range:
+    """Places in the ranking of those that a person should look at next: the last above the cut.
+
+    Example:
+        >>> list(places_to_ask(30, 100, 3)), list(places_to_ask(1, 100, 3)), list(places_to_ask(2, 2, 3))
+        ([27, 28, 29], [0, 1, 2], [0, 1])
+    """
+    begin = max(above - count, 0)
+    return range(begin, min(begin + count, candidates))
 
 
 def _promise(assembly: Assembly, asked: Asked, cut: Cut) -> Promise:
@@ -144,6 +148,10 @@ def _promise(assembly: Assembly, asked: Asked, cut: Cut) -> Promise:
         conditions.append(
             "Confirmed examples were found by an earlier ranking: the members that are left are those it missed."
         )
+    if asked.rejected:
+        conditions.append(
+            "Rejected examples are left out of the list and change no score: if one was a member, it is missed."
+        )
     threshold = None if math.isinf(cut.threshold) else cut.threshold
     return Promise(
         asked.target,
@@ -157,13 +165,15 @@ def _promise(assembly: Assembly, asked: Asked, cut: Cut) -> Promise:
     )
 
 
-def _truth(assembly: Assembly, ranked: Ints, flagged: NDArray[np.bool_]) -> Truth | None:
+def _truth(assembly: Assembly, confirmed: Ints, ranked: Ints, flagged: NDArray[np.bool_]) -> Truth | None:
     if not assembly.planted.known:
         return None
-    member = np.isin(ranked, assembly.planted.members)
-    found = int((member & flagged).sum())
-    recall = found / int(member.sum()) if member.any() else None
-    return Truth(int(member.sum()), found, recall, found / int(flagged.sum()) if flagged.any() else None)
+    # Members that were rejected by mistake are missed.
+    left = len(np.setdiff1d(assembly.planted.members, np.union1d(assembly.forget, confirmed)))
+    found = int((np.isin(ranked, assembly.planted.members) & flagged).sum())
+    return Truth(
+        left, found, found / left if left else None, found / int(flagged.sum()) if flagged.any() else None
+    )
 
 
 _STATUS = {

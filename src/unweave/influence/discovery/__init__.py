@@ -10,7 +10,6 @@ from unweave.influence.discovery.baselines import knn as knn
 from unweave.influence.discovery.baselines import spectral_signatures as spectral_signatures
 from unweave.influence.discovery.baselines import trak_to_forget as trak_to_forget
 from unweave.influence.discovery.calibration import Cut as Cut
-from unweave.influence.discovery.calibration import behaviour_size as behaviour_size
 from unweave.influence.discovery.calibration import calibrate as calibrate
 from unweave.influence.discovery.calibration import confident_rank as confident_rank
 from unweave.influence.discovery.calibration import mean_rank as mean_rank
@@ -20,3 +19,5 @@ from unweave.influence.discovery.evidence import blocks_of as blocks_of
 from unweave.influence.discovery.evidence import out_of_fold as out_of_fold
 from unweave.influence.discovery.expansion import expansion as expansion
 from unweave.influence.discovery.expansion import in_rounds as in_rounds
+from unweave.influence.discovery.mixture import Mixture as Mixture
+from unweave.influence.discovery.mixture import mixture as mixture

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave._errors import UserError
-from unweave._types import Estimate, Measured, NotMeasured
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -102,43 +101,3 @@ def calibrate(scores: Floats, *, target: float, confident: bool = False) -> Cut:
     if rank > n:
         return Cut(-math.inf, n + 1, n, 1.0)
     return Cut(float(np.sort(scores)[n - rank]), rank, n, target if confident else rank / (n + 1))
-
-
-def behaviour_size(members: Floats, others: Floats) -> Measured:
-    """Estimate from above how many of the others are of the behaviour, from how they crowd where members score.
-
-        N̂ = min_j  others at or above the j-th member / (j/(n + 1)),   j = ⌈n/4⌉ … n
-
-    Whatever share π of the others is of the behaviour's law F, #{others ≥ s} is at least about π·m·F(≥ s) at every
-    s. The minimum over s is the number of members if somewhere, above a quarter of them, hardly anything else
-    scores as high; where others score as high everywhere it is too large, and a precision made of it too. Too
-    small it is by chance, and by the choice of the smallest. The interval is that of Beta(j, n + 1 − j) for
-    F(≥ s) at the chosen j, and does not count either the choice or the chance in the others.
-
-    Args:
-        members: Scores of the calibration members [n].
-        others: Scores of the examples of which it is not known [m].
-
-    Returns:
-        A number of examples in [0, m] with its interval, n = calibration members; not measured below 5 of them.
-
-    Source: Blanchard, Lee & Scott (2010), "Semi-supervised novelty detection", the proportion as the infimum of
-        ratios; here over the members' own scores, without its correction for chance.
-
-    Example:
-        >>> found = behaviour_size(np.arange(90.0, 100), np.concatenate([np.arange(80.0, 100), np.zeros(70)]))
-        >>> round(found.value)
-        11
-    """
-    from scipy.stats import beta
-
-    n, m = len(members), len(others)
-    if n < 5:
-        return NotMeasured(f"{n} calibration members; expected at least 5")
-    ranks = np.arange(math.ceil(n / 4), n + 1)
-    cuts = np.sort(members)[n - ranks]
-    above = m - np.searchsorted(np.sort(others), cuts, side="left")
-    at = int(np.argmin(above * (n + 1) / ranks))
-    j, found = int(ranks[at]), float(above[at])
-    low, high = (found / float(beta.ppf(q, j, n + 1 - j)) for q in (0.975, 0.025))
-    return Estimate(min(found * (n + 1) / j, float(m)), min(low, float(m)), min(high, float(m)), n)
