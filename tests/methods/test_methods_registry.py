@@ -66,7 +66,7 @@ def test_a_method_that_acts_changes_every_model(name, known, contract, toy):
     contract.check_changed(lambda: METHODS.get(name).build(**known[name].strong), toy)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if "original" in METHODS.get(name).declared.needs])
 def test_declared_identity_leaves_the_model_as_it_is(name, known, contract, toy):
     entry = METHODS.get(name)
     given = {**known[name].strong, **entry.declared.identity}

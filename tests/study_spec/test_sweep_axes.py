@@ -1,5 +1,7 @@
 """The grid of a sweep, and what is no grid: one message, before anything is trained."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,9 @@ from unweave import BehaviourChoice, Case, Estimate, ForgetChoice, NotMeasured, 
 from unweave._errors import SpecError, UnknownNameError
 from unweave.records import SweepPoint
 from unweave.study import read_spec
-from unweave.study.sweep_axes import Axes, grid, preset_cases, read_axes
+from unweave.study.plugins import methods_of
+from unweave.study.spec import MethodChoice, Spec
+from unweave.study.sweep_axes import PRESET_METHODS, PRESETS, Axes, grid, preset_cases, read_axes
 from unweave.study.sweep_views import crossing, smallest_discovery
 
 
@@ -110,6 +114,14 @@ def test_presets():
         preset_cases("discovry", quick=True)
     with pytest.raises(UnknownNameError, match="mislabel"):
         preset_cases("discovery", quick=True, behaviours=["class"])
+
+
+def test_a_preset_has_methods_of_its_own_where_none_are_named():
+    assert {name for name, _ in PRESETS} == set(PRESET_METHODS)
+    own = Spec((Case(),), instead=PRESET_METHODS["discovery"])
+    named = [one.id for one in methods_of(own, ())]
+    assert named == list(PRESET_METHODS["discovery"]) and {"retrain", "potion", "expand(retrain)"} <= set(named)
+    assert [one.id for one in methods_of(replace(own, methods=(MethodChoice("ssd", {}),)), ())] == ["ssd"]
 
 
 def test_a_spec_file_has_its_axes_and_settings_change_them(tmp_path):

@@ -40,6 +40,7 @@ _STAGES = {
     "methods": "running methods",
     "measure": "measuring",
     "subsets": "training on parts",
+    "expansion": "finding more of S",
     "edit": "editing the model",
     "proxies": "computing proxies",
 }

@@ -12,6 +12,11 @@ from rich.text import Text
 from unweave.cli.files import write_json
 from unweave.study import catalogue
 
+_SEVERAL = (
+    "\nNames of several: `ssd then finetune` in a row; `noop / finetune / scrub by confidence` for parts of S; "
+    "`expand(scrub)` on S and what is found of the rest of its behaviour."
+)
+
 
 def run_list(what: str, *, plugins: list[Path], json: Path | None) -> None:
     """List one kind of thing, a paragraph each."""
@@ -22,6 +27,8 @@ def run_list(what: str, *, plugins: list[Path], json: Path | None) -> None:
         for key, value in entry.items():
             if key not in ("name", "what") and value:
                 console.print(Padding(Text(f"{key}: {_cell(value)}"), (0, 0, 0, 4)))
+    if what == "methods":
+        console.print(Text(_SEVERAL))
     write_json(json, entries)
 
 

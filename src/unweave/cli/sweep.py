@@ -17,7 +17,7 @@ from unweave.report.sweep_terminal import print_sweep
 from unweave.study import check_out, read_spec
 from unweave.study.plugins import methods_of, plugins_of
 from unweave.study.sweep import prepare_sweep, run_sweep
-from unweave.study.sweep_axes import BEHAVIOURS, preset_cases
+from unweave.study.sweep_axes import BEHAVIOURS, PRESET_METHODS, preset_cases
 
 
 def run_sweep_command(
@@ -80,6 +80,7 @@ def run_sweep_command(
     wanted = replace(
         wanted, device=device or wanted.device, engine=engine or wanted.engine, plugins=tuple(plugins)
     )
+    wanted = replace(wanted, instead=() if preset is None else PRESET_METHODS[preset])
     with plugins_of(wanted.plugins) as registered:
         prepare_sweep(wanted, methods_of(wanted, registered))
     folder = wanted.out or new_folder()

@@ -40,7 +40,10 @@ def sweep(
     ] = None,
     methods: Annotated[
         str | None,
-        typer.Option(help="Names of methods, separated by commas, or all; default: fifteen.", metavar="NAMES"),
+        typer.Option(
+            help="Names of methods, separated by commas, or all; default: fifteen, or the preset's own.",
+            metavar="NAMES",
+        ),
     ] = None,
     models: Annotated[int | None, typer.Option(help="Models per world, at least 3.", metavar="K")] = None,
     seeds: Annotated[

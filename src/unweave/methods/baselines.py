@@ -1,4 +1,4 @@
-"""Doing nothing, and fine-tuning on what is retained: the two lines every method must beat."""
+"""Doing nothing, fine-tuning on what is retained, and training anew: the lines to hold every method against."""
 
 from __future__ import annotations
 
@@ -46,3 +46,22 @@ def finetune(*, epochs: float = 1 / 3, lr: float = 0.1) -> Method:
     arXiv 2406.01257, official repository), as shares of the recipe.
     """
     return Method(fit_retain, epochs, lr, passes=retain_pass)
+
+
+@method(
+    name="retrain",
+    family="baseline",
+    needs={"retain"},
+    authors_aim="untraining",
+    cite="cao2015towards",
+    equation="θ = A(D∖S)",
+    identity={},
+)
+def retrain() -> Method:
+    """Train anew without S: exact untraining, at the full price.
+
+    θ = A(D∖S; seed of its own), by the recipe of the learner, as references are trained (Cao & Yang 2015, who set
+    it as what unlearning has to equal). Untraining it reaches by definition, so its row says what chance leaves of
+    that at this K. For unlearning it is a competitor: with S a part of B, what S taught is taught by B∖S.
+    """
+    return Method(step=None, epochs=0.0, lr=0.0, anew=True)

@@ -12,6 +12,7 @@ from unweave.methods.contract import METHODS, SETS, Method, Pass, plan_for, reta
 MOST_EPOCHS = 1000
 """No budget makes a method run for more than so many times the recipe's epochs."""
 _ROUNDING = 1e-9
+_FIXED = "its number of steps is fixed"
 
 
 class Sizes(NamedTuple):
@@ -39,6 +40,8 @@ def examples_of(method: Method, recipe: Recipe, sizes: Sizes) -> int:
     for stage in method.stages():
         if stage.prepare_cost is not None:
             total += stage.prepare_cost(sizes.forget, sizes.retain)
+        if stage.anew:
+            total += recipe.epochs * sizes.retain
         passes = passes_of(stage, recipe, sizes)
         total += len(passes) * stage.made
         for name in Sizes._fields:
@@ -177,7 +180,8 @@ def fit(budget: Within, recipe: Recipe, sizes: Sizes) -> Fitted:
     A part of several is run for its share of the epochs of the longest one, rounded, and at least for one.
 
     Raises:
-        ApplicabilityError: if one epoch, or what precedes the first, costs more than the budget.
+        ApplicabilityError: if one epoch, or what precedes the first, costs more than the budget; for a rise where
+            a model is trained anew.
     """
 
     def at(epochs: int) -> tuple[Method, float]:
@@ -185,16 +189,19 @@ def fit(budget: Within, recipe: Recipe, sizes: Sizes) -> Fitted:
         return method, cost_of(method, recipe, sizes)
 
     whole = budget.build(1.0)
+    anew = any(stage.anew for stage in whole.stages())
+    if anew and budget.rise is not None:
+        raise ApplicabilityError("it trains anew, so it is on no way from the original that could end at a rise")
     steps = sum(len(passes_of(stage, recipe, sizes)) for stage in whole.stages())
     most = budget.cost * (1 + _ROUNDING)
     if budget.longest <= 0 or steps == 0:
         cost = cost_of(whole, recipe, sizes)
         if cost > most:
-            what = "it takes no steps that could be fewer" if steps == 0 else "its number of steps is fixed"
+            what = "it takes no steps that could be fewer" if steps == 0 and not anew else _FIXED
             raise ApplicabilityError(
                 f"it costs {_shown(cost)} retrainings, more than the budget of {budget.cost:g}, and {what}"
             )
-        what = "it is an edit in one shot" if steps == 0 else "its number of steps is fixed"
+        what = "it is an edit in one shot" if steps == 0 and not anew else _FIXED
         return Fitted(whole, 0, cost, f"{what}: it cannot cost more than {_shown(cost)} retrainings")
     few, cost = 1, at(1)[1]
     if cost > most:

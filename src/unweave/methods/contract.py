@@ -234,6 +234,8 @@ class Method(NamedTuple):
         made: How many examples of the method's own making each step differentiates beside its batches.
         then: The next stage: a method that starts from what this one left, with momentum and randomness of its
             own.
+        anew: The stage is the learner's training itself, on D∖S from a start of its own: it takes no `step`, and
+            nothing of the original enters.
     """
 
     step: Step | None
@@ -250,6 +252,7 @@ class Method(NamedTuple):
     history: History | None = None
     made: int = 0
     then: Method | None = None
+    anew: bool = False
 
     def stages(self) -> list[Method]:
         """The method and all that follow it, in order."""
@@ -262,12 +265,14 @@ class Declared:
 
     Attributes:
         family: Mechanism.
-        needs: What it reads: forget, retain, original, validation, history.
+        needs: What it reads: forget, retain, original, validation, history. Only what trains anew reads no
+            original.
         authors_aim: Which of the two aims its authors had.
         cite: Key of the source.
         equation: Where in the source the update stands.
         space: Search space per parameter as (low, high), on a log scale where low > 0.
-        identity: Parameters at which the method leaves the model as it is (a contract every method keeps).
+        identity: Parameters at which the method leaves the model as it is (a contract every method keeps that
+            reads the original).
         bibtex: The entry of `cite`, where unweave's own `sources.bib` does not hold it.
         trains: The training algorithm A′ that it needs: "etd" for example-tied dropout. It is compared to models
             that were trained so; None where it takes models as they are.

@@ -20,7 +20,7 @@ from unweave.methods.contract import NO_VALIDATION, SETS, Batch, Examples, Given
 from unweave.methods.rise import Rises, fixed_sample, looks
 from unweave.methods.steps import stepper
 from unweave.methods.until import Epochs, Holds, Request, asker, noted
-from unweave.training.engine import fastest_chunk, join, part, take
+from unweave.training.engine import fastest_chunk, join, many, part, take
 from unweave.training.engine import stack as side_by_side
 from unweave.training.lift import lift
 from unweave.training.replay import Training, replay
@@ -198,6 +198,8 @@ def _run(
     on_step: OnStep | None,
 ) -> _Ran:
     """One stage of a method; models that are at the wanted rise already take no part in what it costs."""
+    if method.anew:
+        return _train_anew(learner, request.retain, keys, on_step)
     device = request.retain.x.device
     noise = key_tensor([derive(key, "method noise") for key in keys], device)
     state, aux = _prepare(method, learner, original, start, request, history, noise)
@@ -249,6 +251,20 @@ def _run(
     if steps not in seen and steps > 0:  # it stopped between two looks
         look()
     return _Ran(holds.final(stack.now()), taken, examples)
+
+
+def _train_anew(learner: Learner, retain: Examples, keys: Sequence[Key], on_step: OnStep | None) -> _Ran:
+    """Models of D∖S as references are trained: by the learner's recipe, from starts and orders of their own."""
+    n, epochs = len(retain.y), learner.recipe.epochs
+    steps = learner.recipe.steps(n)
+
+    def on_epoch(done: int) -> None:
+        if on_step is not None:
+            on_step(steps * (done + 1) // epochs, steps)
+
+    rows = [np.arange(n)] * len(keys)
+    state = many(learner, retain.x, retain.y, rows=rows, keys=keys, chunk=len(keys), on_epoch=on_epoch)
+    return _Ran(state, torch.full((len(keys),), steps), epochs * n * len(keys))
 
 
 def _going(keys: Sequence[Key], rises: Rises | None, holds: Holds | None = None) -> Tensor:

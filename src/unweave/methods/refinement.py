@@ -114,7 +114,7 @@ def _split(name: str) -> tuple[list[str], str] | None:
     return None if found is None or len(names) < 2 else (names, found["by"])
 
 
-def _compose(name: str) -> Entry[Declared] | None:
+def compose_parts(name: str) -> Entry[Declared] | None:
     """The entry of `a / b / c by score`, or of `a then b`; None for a name that is not of several."""
     found = _split(name)
     if found is None:
@@ -133,9 +133,6 @@ def _compose(name: str) -> Entry[Declared] | None:
     declared = replace(declared, needs=declared.needs | {"original", "forget", "retain"})
     named = assigned_name([entry.name for entry in entries], by)
     return Assigned(named, entries[0].factory, declared, parts, by)
-
-
-METHODS.compose = _compose
 
 
 def confidence_scores(learner: Learner, original: State, forget: Examples) -> NDArray[np.float64]:

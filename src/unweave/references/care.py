@@ -27,6 +27,10 @@ _REPEATABLE = (
     "subset answers",
     "learning events",
     "proxies",
+    "half-split logits",
+    "evidence",
+    "expansion order",
+    "expansion rung",
 )
 
 Progress = Callable[[int, int], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,18 @@ _LARGEST_BUDGET = 100.0
 _BUDGETS: dict[str, Stage] = {"cost": "equal_cost", "rise": "equal_rise"}
 _PARTS = ("low", "medium", "high")
 _MOST_PARTS = 10
+_EXPANDS = re.compile(r"expand ?\( ?(?P<inner>.*?) ?\)")
 _UNCHANGED = ("noop",)  # what changes nothing is the same at every budget
+
+
+def expands(method: str) -> bool:
+    """Whether a method is run on more than S: `expand(NAME)`; known here without torch.
+
+    Example:
+        >>> expands("expand(scrub)"), expands("boundary_expand")
+        (True, False)
+    """
+    return _EXPANDS.fullmatch(method) is not None
 
 
 def shown(value: Any) -> str:
@@ -51,7 +63,10 @@ class MethodChoice:
                     f"{_LARGEST_PARAMETER:g}."
                 )
         object.__setattr__(self, "params", {key: float(value) for key, value in self.params.items()})
-        object.__setattr__(self, "name", " ".join(self.name.split()))
+        name = " ".join(self.name.split())
+        if found := _EXPANDS.fullmatch(name):  # one name however it is spaced
+            name = f"expand({found['inner']})"
+        object.__setattr__(self, "name", name)
 
     @property
     def setting(self) -> str:

@@ -30,6 +30,9 @@ _SCORES = ("influence/subsampled.py", "influence/events.py", "study/scores.py")
 # What turns models into proxies of memorization and attributions.
 _INFLUENCE = (*_METHODS, "influence", "study/proxies.py", "study/evidence.py")
 
+# What makes Ŝ of the outputs of models, which have versions of their own.
+_EXPANSION = ("influence/discovery", "learners", "study/evidence.py", "study/expansion.py", "_random.py")
+
 
 def analysis_code() -> str:
     """SHA-256 over the sources of all rooms that measure, test and put into words."""
@@ -49,6 +52,11 @@ def scores_code() -> str:
 def influence_code() -> str:
     """SHA-256 over the sources of all that computes a proxy or an attribution."""
     return _digest(_INFLUENCE)
+
+
+def expansion_code() -> str:
+    """SHA-256 over the sources that order D∖S and say how much of it joins S."""
+    return _digest(_EXPANSION)
 
 
 def whole_code() -> str:

@@ -22,6 +22,7 @@ from unweave.problem import Case
 from unweave.records import SCHEMA, CaseResult, Provenance, Result, case_result_from_json
 from unweave.references import Store, key_of, lease, model_fields, opaque_fields, outputs_fields, touch
 from unweave.report import headline_result
+from unweave.study.ahead import ensure_ahead, read_ahead
 from unweave.study.asked import Asked, read_measures
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.away import names_sent
@@ -38,7 +39,6 @@ from unweave.study.own_code import trusted_files
 from unweave.study.own_worlds import MethodsOf, panels
 from unweave.study.plugins import code_name, methods_of, plugins_of, runs_here, told_of
 from unweave.study.preflight import check_room
-from unweave.study.scores import ensure_scores, score_sizes
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
 from unweave.study.tasks import analysis_fields, method_fields
 
@@ -282,13 +282,13 @@ def ensure_methods(
     refused: dict[tuple[str, str], str] = {}
     wanted = [(assembly, choice) for assembly in assemblies for choice in methods[assembly.case.name]]
     wanted = [(one, choice) for one, choice in wanted if not store.has(key_of(method_fields(one, choice)))]
-    ensure_scores(store, wanted, run, tell, case_task)
+    ensure_ahead(store, wanted, run, tell, case_task)
     for assembly, choice in wanted:
         if why := why_refused(assembly, choice):
             refused[assembly.case.name, choice.id] = why
         else:
             label = f"running {choice.id} on {assembly.case.name} (seed {assembly.case.seed})"
-            reads = [*originals_of(assembly), *code_name(choice), *score_sizes(assembly, [choice])]
+            reads = [*originals_of(assembly), *code_name(choice), *read_ahead(assembly, choice)]
             tasks.append(case_task("run_method", store, assembly, label, reads, choice=choice.to_json()))
             about.append((assembly.case.name, choice))
     tell("methods", 0, len(tasks))

@@ -24,6 +24,8 @@ from unweave.records.erasure import ERASURE_SCHEMA, STILL_TO_DELETE, Accuracy, E
 from unweave.study.assemble import Assembly
 from unweave.study.compare import Progress
 from unweave.study.copies import copies_of_forget
+from unweave.study.expansion import Found
+from unweave.study.found_alone import about_found, price_alone
 from unweave.study.given import GivenModel, accuracies, outputs_of
 from unweave.study.id_files import paths_from
 from unweave.study.request import content_digest
@@ -58,6 +60,7 @@ class Prepared(NamedTuple):
         cost: As a multiple of one retraining.
         large: What is large about the request, or "".
         folder: Where model, record and spec will stand.
+        found: What S was expanded to; None for a method that is run on S.
     """
 
     assembly: Assembly
@@ -69,6 +72,7 @@ class Prepared(NamedTuple):
     cost: float
     large: str
     folder: Path
+    found: Found | None = None
 
 
 class Made(NamedTuple):
@@ -126,7 +130,8 @@ def _edited(prepared: Prepared, model: GivenModel, on_progress: Progress | None)
     assembly, choice, setting = prepared.assembly, prepared.choice, prepared.assembly.setting
     tell = on_progress or (lambda stage, done, total: None)
     x, y = (torch.from_numpy(one) for one in (setting.x, setting.y))
-    rows, key = retained(assembly), derive(assembly.case.seed, "erase", choice.setting)
+    forget = assembly.forget if prepared.found is None else prepared.found.forget
+    rows, key = np.setdiff1d(retained(assembly), forget), derive(assembly.case.seed, "erase", choice.setting)
     clock = time.perf_counter()
     params: dict[str, Any] = {}
     with one_thread():
@@ -143,13 +148,15 @@ def _edited(prepared: Prepared, model: GivenModel, on_progress: Progress | None)
                 built(choice),  # pyright: ignore[reportArgumentType] - no parts, no budget
                 model.learner,
                 model.state,
-                forget=Examples(x[assembly.forget], y[assembly.forget]),
+                forget=Examples(x[forget], y[forget]),
                 retain=Examples(x[rows], y[rows]),
                 keys=[key],
                 validation=Examples(torch.from_numpy(test.x[aside]), torch.from_numpy(test.y[aside])),
                 on_step=lambda done, total: tell("edit", done, total),
             )
             state, ratio, params = result.state, result.gradient_ratio, params_of(assembly, choice, result)
+            if prepared.found is not None:
+                ratio = price_alone(assembly, prepared.found, ratio).total
     seconds = time.perf_counter() - clock
     new = unstack(state)[0]
     tensors = {**new.params, **new.buffers}
@@ -292,6 +299,7 @@ def record(prepared: Prepared, diagnosis: str, forecast: float | None, made: Mad
             "numpy": np.__version__,
             "trusted": {Path(file).name: digest for file, digest in assembly.trusted.items()},
             "notes": [_FITTED] if prepared.model is None else list(prepared.model.checkpoint.notes),
+            **({} if prepared.found is None else {"expansion": about_found(assembly, prepared.found)}),
         },
     )
 
@@ -358,6 +366,12 @@ def _warnings(prepared: Prepared, rates: tuple[Accuracy, ...], copies: int) -> t
             said.append(f"Accuracy on {one.name} fell from {one.before:.1%} to {one.after:.1%}.")
     if rates and prepared.choice.name != RETRAIN:
         said.append("A method only comes near to its aim; how near it came: `unweave audit`.")
+    if prepared.found is not None:
+        said.append(
+            f"{prepared.found.flagged} examples of D∖S were taken for the same behaviour as S, and the model was "
+            "edited as if they were in the request. They stay in the training data, and the record lists them "
+            "(`provenance.expansion.joined`): look them over, and name those that are to go in a request."
+        )
     if prepared.aim == "unlearning":
         said.append(
             "Only S was known to the method. Whether the rest of the behaviour is gone: `unweave audit` "

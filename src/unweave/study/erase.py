@@ -18,9 +18,12 @@ from unweave.records import Aim
 from unweave.records.erasure import Erasure, erasure_to_json
 from unweave.report.toml import toml_text
 from unweave.study.assemble import Assembly, assemble
+from unweave.study.choices import expands
 from unweave.study.compare import Message, Progress
 from unweave.study.edit import OUTPUTS, RETRAIN, Made, Prepared, case_tree, digests, edited, record, retained
+from unweave.study.fair import why_not_expanded
 from unweave.study.forecast import duration_text, seconds_per_model
+from unweave.study.found_alone import found_alone, most_to_find
 from unweave.study.given import NO_RECIPE, given_model
 from unweave.study.manifest import check_pin
 from unweave.study.methods import check_methods, refusal
@@ -181,6 +184,13 @@ def _choice(assembly: Assembly, wanted: EraseWanted) -> MethodChoice:
     if names_parts(choice.name):
         raise ApplicabilityError("`erase` runs one method on all of S; name one, or several in a row.")
     check_methods((choice,))
+    if expands(choice.name) and wanted.aim == "untraining":
+        raise ApplicabilityError(
+            f"{choice.name} takes out more than S, and untraining is of S alone. State --aim unlearning, or name "
+            "the method without `expand`."
+        )
+    if expands(choice.name) and (why := why_not_expanded(assembly)):
+        raise ApplicabilityError(f"{choice.name} {why}.")
     if why := refusal(learner, choice.name, validation=len(assembly.validation)):
         raise ApplicabilityError(f"{choice.name} {why}.")
     if not learner.opaque:
@@ -203,7 +213,8 @@ def _cost(assembly: Assembly, choice: MethodChoice) -> float:
     method, recipe = built(choice), assembly.setting.learner.recipe
     assert recipe is not None  # it is no opaque learner
     sizes = Sizes(len(assembly.forget), len(retained(assembly)), len(assembly.validation))
-    return cost_of(method, recipe, sizes)  # pyright: ignore[reportArgumentType] - no budget, no parts
+    cost = cost_of(method, recipe, sizes)  # pyright: ignore[reportArgumentType] - no budget, no parts
+    return cost + (most_to_find(assembly) if expands(choice.name) else 0.0)
 
 
 def run_erase(
@@ -220,6 +231,10 @@ def run_erase(
     nothing, said = _consult(spec, wanted, prepared, on_progress, show)
     if nothing and wanted.aim == "untraining" and not wanted.anyway:
         return _write(prepared, record(prepared, said, forecast, None), None)
+    if expands(prepared.choice.name):
+        prepared = prepared._replace(
+            found=found_alone(spec, prepared.assembly, prepared.choice, on_progress, show)
+        )
     made = edited(prepared, on_progress)
     return _write(prepared, record(prepared, said, forecast, made), made)
 

@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from unweave._errors import ApplicabilityError
 from unweave._random import derive
 from unweave.study.assemble import Assembly
-from unweave.study.choices import MethodChoice
+from unweave.study.choices import MethodChoice, expands
 from unweave.study.methods import refusal
 from unweave.study.plugins import at_hand
 
 if TYPE_CHECKING:
     from unweave.methods import Assignment, Edited, Method, Within
+
+FEWEST_SEEDS = 4
+"""Examples of S from which more of the behaviour can be looked for at all."""
 
 
 def why_refused(assembly: Assembly, choice: MethodChoice) -> str:
@@ -25,7 +28,28 @@ def why_refused(assembly: Assembly, choice: MethodChoice) -> str:
     at_work = nullcontext() if choice.origin is None or choice.origin.kind == "script" else at_hand(choice)
     with at_work:
         why = refusal(assembly.setting.learner, choice.name, validation=len(assembly.validation))
+        why = why or (why_not_expanded(assembly) if expands(choice.name) else "")
         return why or _why_over_budget(assembly, choice)
+
+
+def why_not_expanded(assembly: Assembly) -> str:
+    """Why no more of the behaviour of S can be looked for in a case; "" if it can."""
+    n, forget = len(assembly.setting.y), len(assembly.forget)
+    if assembly.setting.learner.opaque:
+        label = assembly.setting.learner.label
+        return f"needs features of models, and of the learner {label} only the outputs are known"
+    if not assembly.case.learner.recipe_known:
+        return (
+            "trains models of parts of D, and how this model was trained is not known; give `learner.epochs` and "
+            "`learner.lr`"
+        )
+    if assembly.case.forget.outside:
+        return "looks in D for the rest of S, and S lies outside D"
+    if forget < FEWEST_SEEDS:
+        return f"learns from S what to look for; S has {forget} examples, expected at least {FEWEST_SEEDS}"
+    if forget >= n // 2:
+        return f"would take more than half of D: S has {forget} of {n} examples"
+    return ""
 
 
 def _why_over_budget(assembly: Assembly, choice: MethodChoice) -> str:
@@ -34,6 +58,8 @@ def _why_over_budget(assembly: Assembly, choice: MethodChoice) -> str:
     from unweave.methods import METHODS, Sizes, Within, fit
     from unweave.methods.refinement import names_parts
 
+    if expands(choice.name):
+        return "costs what it takes to find more of the behaviour, which no budget of a method counts"
     if names_parts(choice.name):
         return "has a method for each part of S, and no budget is defined for all of them together"
     if choice.origin is not None and choice.origin.kind == "script" and choice.name not in METHODS:

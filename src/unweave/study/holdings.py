@@ -17,9 +17,9 @@ from unweave.references import (
     same_but_other,
     set_fields,
 )
+from unweave.study.ahead import ahead_sizes
 from unweave.study.assemble import Assembly
 from unweave.study.own_worlds import MethodsOf
-from unweave.study.scores import score_sizes
 from unweave.study.tasks import method_fields
 
 
@@ -29,7 +29,7 @@ def needed(assemblies: Sequence[Assembly], methods: MethodsOf) -> set[str]:
     for assembly in assemblies:
         setting = assembly.setting
         keys.update(key_of(method_fields(assembly, choice)) for choice in methods[assembly.case.name])
-        keys.update(score_sizes(assembly, methods[assembly.case.name]))
+        keys.update(ahead_sizes(assembly, methods[assembly.case.name]))
         for world in assembly.worlds.values():
             of_each = opaque_fields if setting.learner.opaque else model_fields
             keys.update(key_of(fields) for fields in of_each(setting, world))

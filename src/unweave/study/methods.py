@@ -127,6 +127,8 @@ def refusal(learner: LearnerSpec, method: str, *, validation: int) -> str:
     if method in _WITHOUT_GRADIENTS:
         return ""
     if learner.opaque:
+        if method == "retrain":
+            return f"is no other than A(D∖S) here: of the learner {learner.label} only the outputs are known"
         return f"needs gradients, and of the learner {learner.label} only the outputs are known"
     declared = _declared(method)
     if trains(method) == "etd" and not learner.tied:

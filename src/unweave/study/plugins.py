@@ -43,8 +43,8 @@ def methods_of(spec: Spec, names: Sequence[str]) -> tuple[MethodChoice, ...]:
     """
     asked = None if spec.methods is None else expanded(spec.methods)
     if asked is None:
-        asked = tuple(MethodChoice(name, {}) for name in (*DEFAULT_METHODS, *names))
-    if spec.methods is not None or names:
+        asked = tuple(MethodChoice(name, {}) for name in (*(spec.instead or DEFAULT_METHODS), *names))
+    if spec.methods is not None or spec.instead or names:
         check_methods(asked)
     return tuple(_placed(choice) for choice in asked)
 

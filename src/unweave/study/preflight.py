@@ -10,7 +10,9 @@ from pathlib import Path
 from unweave._errors import StoreError, UserError
 from unweave.learners.sizes import model_bytes
 from unweave.references import Store, key_of, model_fields, opaque_fields, outputs_fields, set_fields
+from unweave.study.ahead import ahead_sizes
 from unweave.study.assemble import Assembly
+from unweave.study.expansion import expansion_sizes
 from unweave.study.own_worlds import MethodsOf
 from unweave.study.scores import score_sizes
 from unweave.study.spec import MethodChoice
@@ -55,7 +57,7 @@ def _to_write(store: Store, assembly: Assembly, methods: Sequence[MethodChoice])
         if not store.has(key) or (edited and name == "original"):
             sizes |= {key_of(fields): each for fields in of_each(setting, world)}
             sizes |= {key: _outputs(assembly, count), key_of(set_fields(setting, world)): setting.ids.nbytes}
-    sizes |= score_sizes(assembly, to_run)
+    sizes |= ahead_sizes(assembly, to_run)
     sizes |= dict.fromkeys(of_methods, _outputs(assembly, len(assembly.worlds["original"].keys)))
     return {key: size + _PER_OBJECT for key, size in sizes.items() if not store.has(key)}
 
@@ -87,6 +89,8 @@ def _at_work(assembly: Assembly, methods: Sequence[MethodChoice]) -> int:
     editing = 2 * count * model_bytes(assembly.setting.learner) + _outputs(assembly, count)
     # A block of models is asked about all of D at once: for each answer kept, the logits of all classes.
     asking = assembly.setting.learner.classes * max(score_sizes(assembly, methods).values(), default=0)
+    # All half-split models at once, in double precision, or what is made of the features of D.
+    asking = max(asking, 2 * sum(expansion_sizes(assembly, methods).values()))
     return max(editing, asking, (len(assembly.worlds) + len(methods)) * _outputs(assembly, count))
 
 

@@ -15,6 +15,7 @@ from unweave.report import case_headline
 from unweave.study.asked import Asked
 from unweave.study.assemble import Assembly
 from unweave.study.examples import with_furthest
+from unweave.study.expansion import note_of_truth
 from unweave.study.fair import why_refused
 from unweave.study.frame import NULL_LEVEL, WORLD_NAMES, Frame, build_frame, forget_margins, geometry
 from unweave.study.judge import Cell, cell, unjudged, verdicts
@@ -71,7 +72,9 @@ def judge_case(
     for choice, one in methods:
         if isinstance(one, Outputs):
             both: dict[Aim, Verdict] = {aim: judged[choice.id, aim] for aim in frame.aims}
-            rows.append(_method_row(frame, choice, samples[choice.id], one, both))
+            # Told here and not by the method, which does not know the behaviour.
+            truth = note_of_truth(assembly, one.notes["forget"]) if "forget" in one.notes else ""
+            rows.append(_method_row(frame, choice, samples[choice.id], one, both, truth))
         else:
             refused = why_refused(assembly, choice) != ""
             rows.append(_row_without_result(choice, one, "refused" if refused else "failed"))
@@ -188,7 +191,12 @@ def _world_row(frame: Frame, name: WorldName, world: WorldPlan) -> Row:
 
 
 def _method_row(
-    frame: Frame, choice: MethodChoice, sample: Sample, outputs: Outputs, both: Mapping[Aim, Verdict]
+    frame: Frame,
+    choice: MethodChoice,
+    sample: Sample,
+    outputs: Outputs,
+    both: Mapping[Aim, Verdict],
+    truth: str,
 ) -> Row:
     notes = outputs.notes
     untraining, unlearning = both["untraining"], both.get("unlearning")
@@ -206,7 +214,7 @@ def _method_row(
         cost=Cost(notes["gradient_ratio"], notes["seconds"], notes["peak_memory_bytes"]),
         cite=notes["cite"],
         budget=choice.budget,
-        note=notes.get("note", ""),
+        note="; ".join(filter(None, (notes.get("note", ""), truth))),
         **_measured(frame, sample),
     )
 

@@ -40,7 +40,8 @@ _HALF_A_FLOAT = re.compile(r"[+-]?(\.\d+|\d+\.)(e[+-]?\d+)?", re.IGNORECASE | re
 class Spec:
     """A whole run: cases, methods and measures (None = the default ones), and where things go (None = default).
 
-    `sweep` is the table of that name as it stands, for `unweave sweep`. `trust_code` and `plugins` are files that
+    `sweep` is the table of that name as it stands, for `unweave sweep`; `instead` are names of the methods that a
+    preset takes in place of the default ones. `trust_code` and `plugins` are files that
     may be run; a spec in a file cannot name them: it might come from anywhere.
     """
 
@@ -57,6 +58,7 @@ class Spec:
     measures: tuple[MeasureChoice, ...] | None = None
     force: bool = False
     sweep: Any = None
+    instead: tuple[str, ...] = ()
 
 
 def read_spec(

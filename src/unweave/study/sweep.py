@@ -39,7 +39,7 @@ from unweave.study.plugins import methods_of, plugins_of, told_of
 from unweave.study.preflight import check_room
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
 from unweave.study.sweep_advice import Bounds, advise
-from unweave.study.sweep_axes import BEHAVIOURS, Axes, Place, grid, preset_cases, read_axes
+from unweave.study.sweep_axes import BEHAVIOURS, PRESET_METHODS, Axes, Place, grid, preset_cases, read_axes
 from unweave.study.sweep_steps import (
     analyse_each,
     assembled,
@@ -110,7 +110,7 @@ def sweep(
             trigger without a case).
         discovery: Shares γ in (0, 1]; None = .1, .3, .5, .8.
         selection: `random`, `clustered`, `easiest`, `hardest`; None = that of the cases.
-        methods: As in `compare`.
+        methods: As in `compare`; None with a preset = those of the preset.
         models: Models per world, at least 3; None = what the cases say.
         seeds: How many seeds, counted up from that of the case; None = 1.
         target: Which r_B in (0, 1) is sufficient; None = .1.
@@ -170,6 +170,7 @@ def sweep(
         trust_code=tuple(Path(one) for one in trust_code),
         plugins=tuple(Path(one) for one in plugins),
         sweep={key: value for key, value in axes.items() if value is not None},
+        instead=() if preset is None else PRESET_METHODS[preset],
     )
     return run_sweep(spec, on_progress=on_progress, on_message=on_message)
 

@@ -20,6 +20,21 @@ PRESETS: dict[tuple[str, bool], tuple[str, ...]] = {
     ("discovery", True): tuple(f"digits-{kind}" for kind in BEHAVIOURS),
 }
 """Registered cases of a preset, by its name and whether it is quick."""
+PRESET_METHODS: dict[str, tuple[str, ...]] = {
+    "discovery": (
+        "noop",
+        "retrain",
+        "rem_etd",
+        "npo",
+        "scrub",
+        "ssd",
+        "potion",
+        "expand(retrain)",
+        "expand(npo)",
+        "expand(scrub)",
+    )
+}
+"""What a preset compares where no methods are named."""
 _MOST_SEEDS = 1000
 _MOST_CELLS = 10_000
 _MOST_COST = 1e9

@@ -10,6 +10,7 @@ from unweave.execute import Task
 from unweave.problem import Case
 from unweave.records import CaseResult, SweepCell
 from unweave.references import Outputs, Store, key_of, model_fields, opaque_fields, outputs_fields, read_verified
+from unweave.study.ahead import expansion_work
 from unweave.study.assemble import Assembly
 from unweave.study.compare import Message, Progress, analyse_cases, case_task
 from unweave.study.engines import Engine, Run
@@ -62,21 +63,25 @@ def forecast(store: Store, assemblies: Sequence[Assembly], methods: MethodsOf, *
     """How many cells, models and runs of methods there are, and what of them is missing."""
     shares: dict[str, float] = {}
     of_learner: dict[str, Assembly] = {}
-    runs = 0
+    runs: list[tuple[Assembly, MethodChoice]] = []
     for assembly in assemblies:
         for name, world in assembly.worlds.items():
             for key in _model_keys(assembly, name):
                 shares[key] = len(world.rows) / len(assembly.setting.y)
                 of_learner[key] = assembly
         wanted = [one for one in methods[assembly.case.name] if not why_refused(assembly, one)]
-        runs += sum(not store.has(key_of(method_fields(assembly, one))) for one in wanted)
+        runs += [(assembly, one) for one in wanted if not store.has(key_of(method_fields(assembly, one)))]
     missing = [key for key in shares if not store.has(key)]
     said = f"{cells} cells of {len(shares)} models, {len(shares) - len(missing)} of them stored."
-    if missing:
-        work = sum(shares[key] for key in missing)
-        said += " " + forecast_text(work, seconds_per_model(of_learner[missing[0]]), workers)
+    more, expanded = expansion_work(store, runs)
+    if missing or more:
+        work = sum(shares[key] for key in missing) + more
+        trained = of_learner[missing[0]] if missing else runs[0][0]
+        said += " " + forecast_text(work, seconds_per_model(trained), workers)
+    if more:
+        said += f" At most {more:.0f} of these are to find more of the behaviour in {expanded} cells."
     count = assemblies[0].case.references.models
-    after = f"{runs} run{'s' * (runs != 1)} of a method on {count} originals each"
+    after = f"{len(runs)} run{'s' * (len(runs) != 1)} of a method on {count} originals each"
     return f"{said} {f'Then {after}.' if runs else 'No method is left to run.'}"
 
 

@@ -32,6 +32,14 @@ from unweave.study.assemble import Assembly, assemble
 from unweave.study.away import arrived
 from unweave.study.code import analysis_code, methods_code
 from unweave.study.copies import clusters_of
+from unweave.study.expansion import (
+    ensure_rung,
+    expansion_fields,
+    found_of,
+    note_of_expansion,
+    price_of,
+    read_order,
+)
 from unweave.study.fair import edit, note_of, params_of
 from unweave.study.plugins import at_hand
 from unweave.study.rows import judge_case
@@ -120,6 +128,21 @@ def describe(case: dict[str, Any], where: Where, described: str, away: Away | No
 
 
 @task
+def order_candidates(case: dict[str, Any], where: Where, away: Away | None = None) -> int:
+    """Order D∖S by likeness to S, and store it with its ladder of cuts."""
+    assembly, objects = _arrive(case, where, away)
+    read_order(objects, assembly)
+    return 0
+
+
+@task
+def train_rung(case: dict[str, Any], where: Where, rung: int, away: Away | None = None) -> int:
+    """Train a model without S and what joins it at a rung; returns how many had to be trained."""
+    assembly, objects = _arrive(case, where, away)
+    return ensure_rung(objects, assembly, read_order(objects, assembly), rung)
+
+
+@task
 def compute_proxies(case: dict[str, Any], where: Where, family: str, away: Away | None = None) -> str:
     """Compute the proxies of memorization that one family of them gives, and store them; see `ensure_family`."""
     from unweave.study.proxies import ensure_family
@@ -143,6 +166,7 @@ def method_fields(assembly: Assembly, choice: MethodChoice) -> dict[str, Any]:
         "code": methods_code(),
         **({} if choice.origin is None else {"plugin": choice.origin.digest}),
         **score_fields(assembly, choice),
+        **expansion_fields(assembly, choice),
         **budget,
     }
 
@@ -150,7 +174,10 @@ def method_fields(assembly: Assembly, choice: MethodChoice) -> dict[str, Any]:
 def stored_method(store: Objects, assembly: Assembly, choice: MethodChoice) -> Outputs | None:
     """The stored outputs of a method, if they are there and whole."""
     found = read_verified(store, key_of(method_fields(assembly, choice)))
-    return None if found is None else Outputs(found[0]["logits"], found[1])
+    if found is None:
+        return None
+    arrays, notes = found
+    return Outputs(arrays["logits"], {**notes, **({"forget": arrays["forget"]} if "forget" in arrays else {})})
 
 
 @task
@@ -196,7 +223,9 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
     setting, world = assembly.setting, assembly.worlds["original"]
     # At every budget the same order of examples and the same noise.
     keys = [derive(assembly.case.seed, "method", choice.setting, k) for k in range(len(world.keys))]
-    retain, aside, test = np.setdiff1d(world.rows, assembly.forget), assembly.validation, assembly.data.test
+    found = found_of(store, assembly, choice)
+    forget = assembly.forget if found is None else found.forget
+    retain, aside, test = np.setdiff1d(world.rows, forget), assembly.validation, assembly.data.test
     x, y = (torch.from_numpy(one).to(setting.device) for one in (setting.x, setting.y))
     held_out = (torch.from_numpy(one[aside]).to(setting.device) for one in (test.x, test.y))
     originals = load_models(store, setting, world)
@@ -209,11 +238,11 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
                 choice,
                 build(setting.learner),
                 originals,
-                forget=Examples(x[assembly.forget], y[assembly.forget]),
+                forget=Examples(x[forget], y[forget]),
                 retain=Examples(x[retain], y[retain]),
                 keys=keys,
                 validation=Examples(*held_out) if "validation" in entry.declared.needs else None,
-                training=Training(x, y, world.rows, world.keys, assembly.forget),
+                training=Training(x, y, world.rows, world.keys, forget),
                 scores=scores,
             )
         logits = forward(setting, edited.state)
@@ -227,19 +256,24 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
         return f"raised {type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
     if not np.isfinite(logits).all():
         return "its models are finite, but their outputs are not. It diverged; try a smaller `lr`."
+    price = None if found is None else price_of(assembly, found, edited.gradient_ratio)
+    said = [note_of(choice, edited, len(keys)), note_of_scores(choice)]
+    if found is not None and price is not None:
+        said.append(note_of_expansion(found, price, len(keys)))
     notes = {
-        "gradient_ratio": edited.gradient_ratio,
+        "gradient_ratio": edited.gradient_ratio if price is None else price.total,
         "steps": edited.steps,
         "chunk": edited.chunk,
         "seconds": time.perf_counter() - started,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "params": params_of(assembly, choice, edited),
-        "note": "; ".join(filter(None, (note_of(choice, edited, len(keys)), note_of_scores(choice)))),
+        "note": "; ".join(filter(None, said)),
         **({} if scores is None else {"scores": digest(scores)}),
         "cite": entry.declared.cite,
         **about(setting, world),
     }
-    store.write([Entry(method_fields(assembly, choice), {"logits": logits}, notes)])
+    arrays = {"logits": logits, **({} if found is None else {"forget": forget})}
+    store.write([Entry(method_fields(assembly, choice), arrays, notes)])
     return ""
 
 

@@ -131,7 +131,7 @@ def hold_finite(toy: Toy, edited: State) -> None:
 
 
 def check_cost(build: Build, toy: Toy) -> None:
-    """The recorded cost is that of the batches a spy saw go by, and of what `prepare` declares."""
+    """The recorded cost is that of the batches a spy saw, of what `prepare` declares, and of training anew."""
     seen: list[int] = []
 
     def spied(method: Method) -> Method:
@@ -150,9 +150,11 @@ def check_cost(build: Build, toy: Toy) -> None:
     method, sizes = build(), (len(toy.forget.y), len(toy.retain.y))
     edited = toy.only(0).edit(lambda: spied(method))
     costs = [stage.prepare_cost for stage in method.stages() if stage.prepare_cost is not None]
-    examples = sum(seen) + sum(cost(*sizes) for cost in costs)
-    hold(edited.steps == len(seen), f"{edited.steps} steps were recorded and {len(seen)} taken")
-    expected = examples / (toy.learner.recipe.epochs * sizes[1])
+    recipe, trained = toy.learner.recipe, sum(stage.anew for stage in method.stages())
+    examples = sum(seen) + sum(cost(*sizes) for cost in costs) + trained * recipe.epochs * sizes[1]
+    steps = len(seen) + trained * recipe.steps(sizes[1])
+    hold(edited.steps == steps, f"{edited.steps} steps were recorded and {steps} taken")
+    expected = examples / (recipe.epochs * sizes[1])
     hold(
         math.isclose(edited.gradient_ratio, expected, rel_tol=1e-6, abs_tol=1e-12),
         f"the recorded cost is {edited.gradient_ratio:.6g} retrainings, and it took gradients for {expected:.6g}",
@@ -162,6 +164,9 @@ def check_cost(build: Build, toy: Toy) -> None:
 def check_needs(build: Build, toy: Toy, needs: frozenset[str]) -> None:
     """What a method does not declare to need changes nothing; what it needs does, by more than rounding."""
     first = toy.edit(build).state
+    if "original" not in needs:
+        other = State(*({n: 1 - v for n, v in part.items()} for part in toy.originals))
+        hold(same_bits(first, toy._replace(originals=other).edit(build).state), "original: read and not declared")
     replayed = any(stage.history is not None for stage in build().stages())
     hold(replayed == ("history" in needs), f"history: not as declared in {sorted(needs)}")
     for part in ("forget", "retain", "validation"):
@@ -198,8 +203,10 @@ def check_documented(entry: Entry[Declared]) -> None:
     text, declared = entry.factory.__doc__ or "", entry.declared
     hold(re.match(r"[A-Z].*[.:(]", text) is not None, "no summary")
     hold(bool(declared.family), "no family")
+    anew = any(stage.anew for stage in entry.build().stages())
     hold(
-        "original" in declared.needs and declared.needs <= _NEEDS, f"needs are of {sorted(_NEEDS)}, with original"
+        ("original" in declared.needs or anew) and declared.needs <= _NEEDS,
+        f"needs are of {sorted(_NEEDS)}, with original unless it trains anew",
     )
     hold(bool(declared.equation), "no equation")
     defaults = entry.defaults()

@@ -19,5 +19,9 @@ from unweave.influence.discovery.evidence import blocks_of as blocks_of
 from unweave.influence.discovery.evidence import out_of_fold as out_of_fold
 from unweave.influence.discovery.expansion import expansion as expansion
 from unweave.influence.discovery.expansion import in_rounds as in_rounds
+from unweave.influence.discovery.ladder import RUNGS as RUNGS
+from unweave.influence.discovery.ladder import Order as Order
+from unweave.influence.discovery.ladder import choose_cut as choose_cut
+from unweave.influence.discovery.ladder import order_of as order_of
 from unweave.influence.discovery.mixture import Mixture as Mixture
 from unweave.influence.discovery.mixture import mixture as mixture

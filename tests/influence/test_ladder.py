@@ -1,0 +1,107 @@
+"""The ladder of expansion: its order, its rungs by held-out members, and the rule that chooses among them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unweave import UserError
+from unweave.influence.discovery import RUNGS, Evidence, Order, choose_cut, expansion, ladder, order_of
+
+SEEDS = 14
+
+
+def toy(seed=0, *, n=240, members=40, shift=3.0):
+    """Members have label 0 and models that did not see them say 1; the others err by chance."""
+    rng = np.random.default_rng(seed)
+    member = np.arange(n) < members
+    labels = np.where(member, 0, rng.integers(0, 3, n))
+    logits = rng.normal(size=(n, 3)) + 1.5 * np.eye(3)[labels]
+    logits[member, 1] += shift
+    p = np.exp(logits)
+    p /= p.sum(1, keepdims=True)
+    inside = np.clip(p[np.arange(n), labels] + rng.uniform(0, 0.3, n) + 0.3 * member, 0, 1)
+    return Evidence(labels, p, inside, None, None, np.arange(SEEDS)), member
+
+
+def test_all_of_the_rest_is_ordered_and_the_rungs_go_up():
+    evidence, member = toy()
+    order = order_of(evidence, evidence.forget, key=1)
+    assert sorted(order.rows.tolist()) == list(range(SEEDS, 240))
+    assert 1 <= len(order.cuts) <= RUNGS and list(order.cuts) == sorted(set(order.cuts))
+    assert order.cuts[0] >= 1 and order.cuts[-1] == 240 // 2 - SEEDS
+    assert member[order.rows[:20]].mean() >= 0.8  # chance gives .12
+    again = order_of(evidence, evidence.forget, key=1)
+    assert np.array_equal(order.rows, again.rows) and order.cuts == again.cuts
+
+
+def test_the_first_rung_is_where_held_out_members_fall_counted_plainly():
+    evidence, _ = toy()
+    forget, rest = evidence.forget, np.arange(SEEDS, 240)
+    found = ladder._held_out_ranks(evidence, forget, rest, 5)
+    plain = []
+    for number, fold in enumerate(np.array_split(ladder.generator(5, "folds of S").permutation(forget), 5)):
+        others = np.array([one for one in forget if one not in fold])
+        scores = expansion(evidence, others, key=ladder.derive(5, "fold", number))
+        plain += [
+            sum(scores[r] > scores[m] for r in rest) + sum(scores[r] == scores[m] for r in rest) / 2 for m in fold
+        ]
+    assert found.tolist() == plain
+    order = order_of(evidence, forget, key=5)
+    q97, q85 = np.quantile(plain, [0.97, 0.85])
+    assert order.cuts[0] == round(max(min(q97, 1.6 * q85), 1))
+
+
+def test_members_ranked_by_scores_learnt_from_themselves_are_noticed(monkeypatch):
+    """The planted bug: folds that are not held out, by which a ladder starts at nothing."""
+    evidence, member = toy(shift=2.0)
+    honest = order_of(evidence, evidence.forget, key=0)
+    monkeypatch.setattr(
+        ladder, "expansion", lambda evidence, seeds, *, key: expansion(evidence, evidence.forget, key=key)
+    )
+    spoiled = order_of(evidence, evidence.forget, key=0)
+    assert spoiled.cuts[0] == 1
+    first = member[honest.rows[: honest.cuts[0]]].sum() / 26
+    assert honest.cuts[0] > 10 and first > 0.5
+
+
+def test_a_large_part_of_d_is_never_taken_and_too_little_is_refused():
+    evidence, _ = toy()
+    most = np.arange(118)
+    assert order_of(evidence, most, key=0).cuts[-1] <= 2
+    for few in (np.arange(1), np.arange(120)):
+        with pytest.raises(UserError, match="expected at least 2, and less than half of D"):
+            order_of(evidence, few, key=0)
+
+
+def test_a_behaviour_that_generalises_grows_until_it_is_gone():
+    order = Order(np.arange(100), (5, 10, 20, 40))
+    on_forget = np.repeat([[0.95], [0.6], [0.03], [0.0]], 8, axis=1)
+    assert choose_cut(order, on_forget) == 2
+    assert choose_cut(order, 1 - on_forget) == 0  # the planted bug: the other sign
+
+
+def test_one_that_does_not_stays_at_the_start():
+    order = Order(np.arange(100), (5, 10, 20, 40))
+    assert choose_cut(order, np.repeat([[0.04], [0.03], [0.02], [0.01]], 8, axis=1)) == 0
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=4))
+def test_it_is_the_smallest_within_the_tolerance(means):
+    order = Order(np.arange(9), tuple(range(1, len(means) + 1)))
+    rung = choose_cut(order, np.array(means)[:, None])
+    assert means[rung] <= min(means) + 0.05 and all(one > min(means) + 0.05 for one in means[:rung])
+
+
+def test_every_rung_needs_its_model():
+    with pytest.raises(UserError, match="Models of 1 rungs were given for a ladder of 2"):
+        choose_cut(Order(np.arange(9), (1, 2)), np.zeros((1, 3)))
+
+
+@given(st.floats(0, 1e4), st.floats(0, 1e4), st.integers(1, 3000))
+def test_rungs_are_few_increasing_and_within_bounds(start, end, most):
+    cuts = ladder._ladder(start, end, most)
+    assert 1 <= len(cuts) <= RUNGS and all(a < b for a, b in zip(cuts, cuts[1:], strict=False))
+    assert cuts[0] >= 1 and cuts[-1] <= most
