@@ -91,6 +91,17 @@ def evidence_of(store: Objects, assembly: Assembly, *, halves: int, described: S
 
     setting = assembly.setting
     made = read_halves(store, setting, assembly.case.seed, halves // 2)
-    outside, inside = out_of_fold(probabilities(made.logits), made.inside, setting.y)
+    means = out_of_fold(probabilities(made.logits), made.inside, setting.y)
     more = {one: described_by(store, assembly, one) for one in described}
-    return Evidence(setting.y, outside, inside, more.get("embedding"), more.get("attribution"), assembly.forget)
+    inputs = setting.x.reshape(len(setting.y), -1).astype(np.float64)
+    return Evidence(
+        labels=setting.y,
+        outside=means.outside,
+        inside=means.inside,
+        embedding=more.get("embedding"),
+        attribution=more.get("attribution"),
+        forget=assembly.forget,
+        log_outside=means.log_outside,
+        log_inside=means.log_inside,
+        inputs=inputs if np.isfinite(inputs).all() else None,
+    )
