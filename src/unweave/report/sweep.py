@@ -69,17 +69,19 @@ def _gap_table(found: SweepResult) -> SweepTable:
         (
             row_title(name),
             shares_text(one.mean),
+            shares_text(one.score),
             *(shares_text(one.by_discovery.get(key, NotMeasured(""))) for key in shares),
             *(shares_text(one.by_behaviour.get(key, NotMeasured(""))) for key in kinds),
             f"{one.cells} of {one.of}",
         )
         for name, one in sorted(found.gap_closed.items(), key=lambda item: _order(item[1].mean))
     ]
-    heads = ("row", "all", *(f"γ {key}" for key in shares), *kinds, "cells")
+    heads = ("row", "all", "mean score", *(f"γ {key}" for key in shares), *kinds, "cells")
     note = (
         "Σ(score − score of A(D∖S)) / Σ(score of A(D∖B) − score of A(D∖S)) over cells; score = accuracy on test × "
         "accuracy on B∖S and unseen instances. 100%: as the ideal of unlearning; 0%: as retraining without S. "
-        f"{DASH}: that gap is not shown to be above 0."
+        f"{DASH}: that gap is not shown to be above 0. Rows of other worlds have a gap of their own, and there "
+        "scores compare."
     )
     return SweepTable("Share of the gap closed", note, heads, tuple(rows))
 
