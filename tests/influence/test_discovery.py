@@ -175,8 +175,12 @@ def test_out_of_fold_is_the_naive_mean():
     found = out_of_fold(p, inside, labels)
     for i in range(3):
         for values, outside, own in ((p, *found[:2]), (np.log(p + 1e-6), *found[2:])):
-            np.testing.assert_allclose(outside[i], np.mean([values[k, i] for k in range(4) if not inside[k, i]], 0))
-            np.testing.assert_allclose(own[i], np.mean([values[k, i, labels[i]] for k in range(4) if inside[k, i]]))
+            np.testing.assert_allclose(
+                outside[i], np.mean([values[k, i] for k in range(4) if not inside[k, i]], 0)
+            )
+            np.testing.assert_allclose(
+                own[i], np.mean([values[k, i, labels[i]] for k in range(4) if inside[k, i]])
+            )
     with pytest.raises(UserError, match="complementary halves"):
         out_of_fold(p[:1], inside[:1], labels)
 

@@ -1,4 +1,4 @@
-"""Methods that redirect what S taught: REM on models trained with example-tied dropout."""
+"""Methods that redirect what S taught: REM on models trained with example-tied dropout, and with added units."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from unweave.learners import specify
 from unweave.learners.contract import State
 from unweave.learners.nets import build
 from unweave.learners.noise import key_tensor
-from unweave.methods import METHODS, Batch, Examples, Method, Net
-from unweave.methods.contract import Rewind
+from unweave.methods import METHODS, Batch, Examples, Method, Net, widening
+from unweave.methods.contract import Rewind, forget_pass
 from unweave.methods.meta import chain
 from unweave.methods.preference import negative_preference
 from unweave.methods.redirection import shared_mask, with_units
-from unweave.training.engine import unstack
+from unweave.methods.sites import Site, moved
+from unweave.study.methods import refusal
+from unweave.training.engine import stack, unstack
 
 NAME = "rem_etd"
 
@@ -106,7 +108,7 @@ def found_losses(toy, k: int, net: Net, method: Method) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def moved(toy, k: int) -> Net:
+def disturbed(toy, k: int) -> Net:
     original = unstack(toy.originals)[k]
     rng = torch.Generator().manual_seed(1)
     params = {n: v + 0.1 * torch.randn(v.shape, generator=rng) for n, v in original.params.items()}
@@ -117,7 +119,7 @@ def moved(toy, k: int) -> Net:
 @pytest.mark.parametrize("beta", [1.0, 0.3])
 def test_the_losses_are_those_of_redirection_and_removal(which, beta, request):
     toy = request.getfixturevalue(which)
-    net = moved(toy, 1)
+    net = disturbed(toy, 1)
     expected = losses_by_hand(toy, 1, net, beta)
     assert found_losses(toy, 1, net, of(beta=beta)()) == pytest.approx(expected, rel=1e-4)
 
@@ -168,9 +170,15 @@ def check_led_away(toy, build) -> None:
     assert min(kept) >= 0.85, ("not kept", kept)
 
 
+def one_round() -> Method:
+    """A flush that ends where it says, without momentum to carry it on, and a repair."""
+    method = of(epochs=1.0, every=1.0)()
+    return method._replace(then=method.then._replace(carries=False))
+
+
 def without(what: str) -> Method:
     """REM without one of its terms: everything else as it is."""
-    method = of(epochs=1.0, every=1.0)()
+    method = one_round()
     second = method.then
     assert second is not None and second.step is not None and second.prepare is not None
 
@@ -190,7 +198,7 @@ def without(what: str) -> Method:
 
 
 def test_rem_leads_s_into_units_that_are_off_in_use(tied):
-    method = of(epochs=1.0, every=1.0)()
+    method = one_round()
     check_led_away(tied, lambda: method._replace(then=method.then._replace(rewind=None)))
 
 
@@ -252,3 +260,114 @@ def test_parameters_are_checked():
 def test_models_of_its_own_are_declared():
     assert METHODS.get(NAME).declared.trains == "etd"
     assert {entry.name for entry in METHODS if entry.declared.trains is not None} == {NAME}
+
+
+# ---- momentum ----
+
+
+def descent(epochs: float, **more) -> Method:
+    def step(net, aux, batches, i, key):
+        return cross_entropy(net(batches["forget"].x), batches["forget"].y)
+
+    return Method(step, epochs, 0.05, passes=forget_pass, **more)
+
+
+@pytest.mark.parametrize("which", ["tied", "plain"])
+def test_momentum_goes_on_where_a_stage_says_so(which, tied, contract):
+    toy = tied
+    if which == "plain":
+        learner = build(specify("mlp", (6,), 3, config={"width": 8}, recipe=vars(tied.learner.recipe)))
+        examples = [torch.cat(pair) for pair in zip(tied.forget, tied.retain, strict=True)]
+        toy = toy_of(contract, learner, *examples, len(tied.forget.y))
+    once = toy.edit(lambda: descent(5 / 40)).state.params
+    idle = descent(1.0, carries=True, until=lambda net, aux, given: torch.tensor(True))
+    goes_on = chain(descent(2 / 40), idle, descent(3 / 40, carries=True))
+    anew = chain(descent(2 / 40), descent(3 / 40))
+    for name, value in toy.edit(lambda: goes_on).state.params.items():
+        torch.testing.assert_close(value, once[name], atol=1e-5, rtol=1e-4)
+    apart = toy.edit(lambda: anew).state.params
+    assert max(float((apart[name] - value).abs().max()) for name, value in once.items()) > 1e-4
+
+
+def test_both_stages_of_every_round_go_on():
+    assert all(stage.carries for stage in of(epochs=3 / 40)().stages())
+
+
+# ---- added units ----
+
+
+NETS = {
+    "mlp": specify("mlp", (6,), 3, config={"width": 5, "depth": 2}),
+    "cnn": specify("cnn", (2, 9, 12), 3, config={"channels": 3}),
+}
+
+
+def apart_in_use(name: str) -> float:
+    """How far the logits of a widened net in use are from those of the net."""
+    learner = build(NETS[name])
+    state, wide = learner.init(3), widening.widened(learner)
+    more = widening.enter(learner)(state, key_tensor([5])[0])
+    assert {n: v.shape for n, v in more.params.items()} == {n: v.shape for n, v in wide.init(0).params.items()}
+    back = widening.leave(learner)(more)
+    assert all(torch.equal(value, state.params[n]) for n, value in back.params.items()) and not back.buffers
+    x = torch.rand(4, *NETS[name].shape, generator=torch.Generator().manual_seed(0))
+    before, now = (one.apply(of, x, train=False, key=None)[0] for one, of in ((learner, state), (wide, more)))
+    shown = wide.apply(more, x, train=True, key=None)[0]
+    assert not torch.allclose(shown, now, atol=1e-4)  # the units of memorisation say something
+    return float((now - before).abs().max())
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_added_units_are_off_in_use_and_come_off_again(name):
+    assert apart_in_use(name) < 1e-6
+
+
+def test_units_of_a_pixel_stay_together(monkeypatch):
+    """The first half of the columns is right for a plain net, and wrong where a layer reads pixel by pixel."""
+
+    def first_half(learner, name, own, wide):
+        kept = torch.zeros(wide)
+        kept[tuple(slice(0, size) for size in own)] = 1
+        return kept.reshape(-1).nonzero()[:, 0]
+
+    monkeypatch.setattr(widening, "own_places", first_half)
+    assert apart_in_use("mlp") < 1e-6
+    assert apart_in_use("cnn") > 1e-3
+
+
+def test_nets_without_such_units_are_left_as_they_are(tied):
+    softmax = build(specify("softmax", (4,), 2))
+    assert widening.widened(softmax) is softmax and widening.widened(tied.learner) is tied.learner
+    same = [tied.edit(lambda name=name: METHODS.get(name).build()).state.params for name in ("rem", NAME)]
+    assert all(torch.equal(value, same[1][name]) for name, value in same[0].items())
+
+
+def test_rem_takes_its_units_away_again_and_forgets(memorised, contract):
+    few = METHODS.get("rem").build(epochs=2 / 3, every=1 / 3, flush_epochs=20.0)
+    edited = memorised.edit(lambda: few).state
+    assert {n: v.shape for n, v in edited.params.items()} == {
+        n: v.shape for n, v in memorised.originals.params.items()
+    }
+    assert set(edited.buffers) == set(memorised.originals.buffers)
+    assert max(right_in_use(memorised, edited)) <= 0.5 < min(right_in_use(memorised, memorised.originals))
+
+
+def test_the_original_and_the_model_have_the_same_units():
+    """CE_o is that of the units the model has: with others the first ratio would not be 0."""
+    learner = build(NETS["mlp"])
+    originals = stack([learner.init(3), learner.init(4)])
+    stage = METHODS.get("rem").build()
+    site, state = moved(
+        Site(learner, originals, stage.widening), [1, 2], Site(learner, originals, None), originals
+    )
+    assert all(torch.equal(value, site.original.params[name]) for name, value in state.params.items())
+    again, after = moved(Site(learner, originals, stage.widening), [3, 4], site, state)
+    assert again is site and after is state  # the next stage of the same method changes nothing
+    assert all(torch.equal(value, originals.params[name]) for name, value in site.narrow(state).params.items())
+
+
+def test_learners_without_such_units_are_refused_by_name():
+    assert refusal(specify("cnn", (8, 8), 3), "rem", validation=1) == ""
+    assert "adds hidden units to the net: softmax has no hidden units" in refusal(
+        specify("softmax", (4,), 2), "rem", validation=1
+    )

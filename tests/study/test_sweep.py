@@ -23,6 +23,7 @@ from unweave.references import Store
 from unweave.study import assemble, sweep_steps
 from unweave.study.engines import Engine
 from unweave.study.sweep_axes import grid, read_axes
+from unweave.study.sweep_views import gap_closed
 
 K = 4
 TINY = Case(
@@ -119,8 +120,34 @@ def test_the_pooled_share_is_that_of_the_rows(found):
         above += scores["finetune"] - scores["untrained"]
         below += scores["unlearned"] - scores["untrained"]
     assert result.gap_closed["finetune"].mean.value == pytest.approx(above / below)
+    each = [np.mean(row.per_model["score"]) for cell in result.cells for row in cell.rows if row.id == "finetune"]
+    assert result.gap_closed["finetune"].score.value == pytest.approx(np.mean(each))
     assert set(result.gap_closed["finetune"].by_discovery) == {"0.4", "0.7"}
     assert set(result.gap_closed["finetune"].by_behaviour) == {"mislabel", "trigger"}
+
+
+def test_the_gap_of_other_worlds_is_between_their_own_references(found):
+    """As if a method had worlds of its own, whose references and whose method are worse by known amounts."""
+    lower = {"untrained": 0.2, "unlearned": 0.1, "noop": 0.15}
+    both = []
+    for cell in found[0].cells:
+        rows = []
+        for row in cell.rows:
+            less = lower.get(row.id, 0.0)
+            own = {**row.per_model, "score": tuple(one - less for one in row.per_model["score"])}
+            rows.append(replace(row, id=f"{row.id} (etd worlds)", models=f"etd {row.models}", per_model=own))
+        both += [cell, replace(cell, panel="etd", rows=tuple(rows))]
+    shares = gap_closed(both)
+    assert shares["noop"] == found[0].gap_closed["noop"]
+    mean = {
+        name: np.mean([np.mean(r.per_model["score"]) for c in found[0].cells for r in c.rows if r.id == name])
+        for name in lower
+    }
+    above = (mean["noop"] - 0.15) - (mean["untrained"] - 0.2)
+    below = (mean["unlearned"] - 0.1) - (mean["untrained"] - 0.2)
+    assert shares["noop (etd worlds)"].mean.value == pytest.approx(above / below)
+    assert shares["noop (etd worlds)"].score.value == pytest.approx(mean["noop"] - 0.15)
+    assert shares["untrained (etd worlds)"].mean.value == pytest.approx(0.0, abs=1e-9)
 
 
 def test_a_method_shares_the_batch_of_the_originals_in_every_cell(found):

@@ -211,6 +211,23 @@ class Rewind(NamedTuple):
     ends: Callable[[Plan], Sequence[int]] | None = None
 
 
+class Widening(NamedTuple):
+    """Units that a method adds to the net for its own use, and takes away again; functions about one model.
+
+    Stages in a row that hold one and the same object run in one wider net. What a model of it computes in use is
+    what is left of it when it is cut: whoever looks at the method on its way sees that.
+
+    Attributes:
+        learner: `learner → the learner of the wider net`.
+        enter: `learner → (state, key) → state` of the wider net.
+        leave: `learner → state` of the wider net `→ state`.
+    """
+
+    learner: Callable[[Learner], Learner]
+    enter: Callable[[Learner], Callable[[State, Tensor], State]]
+    leave: Callable[[Learner], Callable[[State], State]]
+
+
 class Method(NamedTuple):
     """An algorithm as functions about one model; all but one of them have defaults.
 
@@ -236,6 +253,8 @@ class Method(NamedTuple):
             own.
         anew: The stage is the learner's training itself, on D∖S from a start of its own: it takes no `step`, and
             nothing of the original enters.
+        widening: Units that it adds for its own use; its `step` and all else that it does is about the wider net.
+        carries: Whether the momentum is not its own, but goes on from what the stage before left.
     """
 
     step: Step | None
@@ -253,6 +272,8 @@ class Method(NamedTuple):
     made: int = 0
     then: Method | None = None
     anew: bool = False
+    widening: Widening | None = None
+    carries: bool = False
 
     def stages(self) -> list[Method]:
         """The method and all that follow it, in order."""
@@ -276,6 +297,7 @@ class Declared:
         bibtex: The entry of `cite`, where unweave's own `sources.bib` does not hold it.
         trains: The training algorithm A′ that it needs: "etd" for example-tied dropout. It is compared to models
             that were trained so; None where it takes models as they are.
+        expands: Whether it adds hidden units: it runs on learners that have a variant with example-tied dropout.
     """
 
     family: str
@@ -287,6 +309,7 @@ class Declared:
     identity: Mapping[str, float] = field(default_factory=lambda: {"epochs": 0.0})
     bibtex: str = ""
     trains: Training | None = None
+    expands: bool = False
 
 
 METHODS: Registry[Declared] = Registry("method")
@@ -305,6 +328,7 @@ def method(
     identity: Mapping[str, float] | None = None,
     bibtex: str = "",
     trains: Training | None = None,
+    expands: bool = False,
 ) -> Callable[[Factory], Factory]:
     """Register a factory `(*, parameters) → Method` under a name, with what it declares."""
     declared = Declared(
@@ -317,6 +341,7 @@ def method(
         {"epochs": 0.0} if identity is None else dict(identity),
         bibtex,
         trains,
+        expands,
     )
 
     def add(factory: Factory) -> Factory:

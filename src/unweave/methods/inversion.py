@@ -204,7 +204,7 @@ def importance(net: Net, x: Tensor, key: Tensor) -> Params:
     needs={"original", "forget", "retain"},
     authors_aim="unlearning",
     cite="liu2022baeraser",
-    equation="recover δ; CE(D∖S) − CE(x ⊕ δ, t) + λ·Σ ω|θ − θ_o|",
+    equation="read from the abstract: recover δ; CE(D∖S) − CE(x ⊕ δ, t) + λ·Σ ω|θ − θ_o|",
     space={"memory": (0.001, 1.0), "ascent": (0.1, 10.0), "lr": (0.01, 1.0), "epochs": (0.05, 1.0)},
 )
 def baeraser(
@@ -345,7 +345,7 @@ def without(logits: Tensor, y: Tensor) -> Tensor:
     needs={"original", "forget"},
     authors_aim="unlearning",
     cite="yoon2024fewshot",
-    equation="x_p = argmin CE(f_o(x), y); KL(f_o ‖ f) on x_p, without y where x_p resembles S",
+    equation="read from the abstract: x_p = argmin CE(f_o(x), y); KL(f_o ‖ f) on x_p, without y if x_p is like S",
     space={"share": (0.05, 1.0), "forget_weight": (0.1, 10.0), "lr": (0.01, 1.0), "epochs": (0.05, 2.0)},
 )
 def few_shot(

@@ -18,6 +18,7 @@ from unweave.learners.noise import fold_in, key_tensor
 from unweave.methods.budgets import Sizes, Within, fit, passes_of
 from unweave.methods.contract import NO_VALIDATION, SETS, Batch, Examples, Given, Method, Moment, Net, plan_for
 from unweave.methods.rise import Rises, fixed_sample, looks
+from unweave.methods.sites import Site, moved
 from unweave.methods.steps import stepper
 from unweave.methods.until import Epochs, Holds, Request, asker, noted
 from unweave.training.engine import fastest_chunk, join, many, part, take
@@ -142,12 +143,13 @@ def run(
 
 
 class _Ran(NamedTuple):
-    """What stages made of a stack, with the steps of each model; `examples` and `reached` are sums over models."""
+    """What stages made of a stack: steps and velocities of each model, sums over models of the other numbers."""
 
     state: State
     steps: Tensor
     examples: int
     reached: int = 0
+    speeds: Params | None = None
 
 
 def _part_of(training: Training | None, models: slice) -> Training | None:
@@ -168,16 +170,20 @@ def _run_stages(
     rises = None if rise is None else Rises(learner, original, fixed_sample(request.retain), rise)
     stages = method.stages()
     places = noted(stages, stacked=learner.stacked)
+    site = Site(learner, original, None)
     for number, (stage, epochs) in enumerate(zip(stages, places, strict=True)):
         own = keys if number == 0 else [derive(key, "stage", number) for key in keys]
         history = () if stage.history is None or training is None else _history(stage, learner, training)
-        ran = _run(stage, learner, original, total.state, request, own, history, rises, epochs, on_step)
+        site, state = moved(Site(learner, original, stage.widening), keys, site, total.state)
+        speeds = total.speeds if stage.carries else None
+        ran = _run(stage, site, state, request, own, history, rises, epochs, on_step, speeds)
         # One choice among the epochs of all stages that share it, after the last of them.
         last = not any(later is epochs for later in places[number + 1 :])
         state = epochs.best(ran.state) if epochs is not None and last else ran.state
-        total = _Ran(state, total.steps + ran.steps, total.examples + ran.examples)
+        total = _Ran(state, total.steps + ran.steps, total.examples + ran.examples, speeds=ran.speeds)
         if rises is not None and rises.met.all():
             break
+    total = total._replace(state=site.narrow(total.state))
     if rises is None:
         return total
     rises.end(total.state)
@@ -187,8 +193,7 @@ def _run_stages(
 
 def _run(
     method: Method,
-    learner: Learner,
-    original: State,
+    site: Site,
     start: State,
     request: Request,
     keys: Sequence[Key],
@@ -196,11 +201,12 @@ def _run(
     rises: Rises | None,
     epochs: Epochs | None,
     on_step: OnStep | None,
+    speeds: Params | None,
 ) -> _Ran:
     """One stage of a method; models that are at the wanted rise already take no part in what it costs."""
     if method.anew:
-        return _train_anew(learner, request.retain, keys, on_step)
-    device = request.retain.x.device
+        return _train_anew(site.learner, request.retain, keys, on_step)
+    learner, original, device = site.learner, site.original, request.retain.x.device
     noise = key_tensor([derive(key, "method noise") for key in keys], device)
     state, aux = _prepare(method, learner, original, start, request, history, noise)
     sources = {"forget": request.forget, "retain": request.retain}
@@ -213,11 +219,11 @@ def _run(
     plan = plan_for(method.epochs, learner.recipe, n_forget=sizes.forget, n_retain=sizes.retain)
     per_epoch = max(1, len(passes) // plan.epochs)
     if rises is not None and (passes or method.then is not None):
-        rises.leap(state)
+        rises.leap(site.narrow(state))
     seen = looks(passes, retain_batches=plan.retain_batches, per_epoch=per_epoch) if rises is not None else set()
     mask = None if method.update_mask is None else lift(method.update_mask, stacked=learner.stacked)(aux)
     orders = {name: _Order(len(part.y), learner.recipe.batch_size, keys, name) for name, part in sources.items()}
-    stack = stepper(method, learner, state, aux, mask)
+    stack = stepper(method, learner, state, aux, mask, speeds)
     step_keys = fold_in(noise, torch.arange(len(passes), device=device)[:, None])
     one_shot = 0 if method.prepare_cost is None else method.prepare_cost(sizes.forget, sizes.retain)
     ask = asker(learner, request, original, history)
@@ -228,10 +234,10 @@ def _run(
 
     def look() -> None:
         if rises is not None:
-            rises.look(holds.final(stack.now()))
+            rises.look(site.narrow(holds.final(stack.now())))
 
     for i, which in enumerate(passes):
-        if i % per_epoch == 0 and holds.all_met(stack.now, stack.aux):
+        if i % per_epoch == 0 and holds.all_met(stack.now, stack.aux, stack.speeds):
             break
         going = _going(keys, rises, holds)
         if not going.any():
@@ -250,7 +256,7 @@ def _run(
             look()
     if steps not in seen and steps > 0:  # it stopped between two looks
         look()
-    return _Ran(holds.final(stack.now()), taken, examples)
+    return _Ran(holds.final(stack.now()), taken, examples, speeds=holds.final_speeds(stack.speeds()))
 
 
 def _train_anew(learner: Learner, retain: Examples, keys: Sequence[Key], on_step: OnStep | None) -> _Ran:

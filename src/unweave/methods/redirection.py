@@ -18,6 +18,7 @@ from unweave.methods.contract import (
     Method,
     Net,
     Rewind,
+    Widening,
     forget_pass,
     joint_pass,
     method,
@@ -25,6 +26,7 @@ from unweave.methods.contract import (
 from unweave.methods.losses import cross_entropy
 from unweave.methods.meta import chain
 from unweave.methods.preference import negative_preference
+from unweave.methods.widening import TWICE
 
 _AT_ONCE = 256
 _OF_S = 42
@@ -105,21 +107,70 @@ def rem_etd(
     of 40, each with a flush of at most 100 epochs over S, in all 10 epochs over D at a fifth of the rate for 41 of
     training, p_mem as the learner was trained (Schoepf et al. 2025, arXiv 2505.17730, official code). The slope
     of redirect is 2σ(−β·r): as in that code, examples that lost much in the flush are repaired slowly.
-    Deviations: momentum starts anew with each stage, where that code keeps it; a repair is at least one epoch,
-    also where `every` is a smaller share of the recipe.
+    Momentum goes on from stage to stage, as there: a flush that has
+    come to its end is carried on by it into the repair. Deviation: a repair is at least one epoch, also where
+    `every` is a smaller share of the recipe.
 
     Raises:
         SpecError: if `beta` or `every` is not above 0 or `gamma` not a share.
     """
+    return _rounds("rem_etd", None, beta, gamma, flush_epochs, epochs, every, lr)
+
+
+@method(
+    name="rem",
+    family="redirection",
+    needs={"original", "forget", "retain"},
+    authors_aim="unlearning",
+    cite="schoepf2025rem",
+    equation="REM: add units θ₂; in rounds, NPO on S without θ₂, then redirect + remove on D; drop θ₂",
+    space={"beta": (0.01, 10.0), "gamma": (0.0, 0.5), "lr": (0.01, 1.0), "epochs": (0.05, 1.0)},
+    identity={"epochs": 0.0, "flush_epochs": 0.0},
+    expands=True,
+)
+def rem(
+    *,
+    beta: float = 1.0,
+    gamma: float = 0.2,
+    flush_epochs: float = 2.5,
+    epochs: float = 1 / 4,
+    every: float = 1 / 40,
+    lr: float = 0.2,
+) -> Method:
+    """Add units to the net, lead S into them, and take them away again.
+
+    Each hidden layer gets as many units (channels) again, θ₂, with the weights of a net that was not trained yet.
+    Then the rounds of `rem_etd`, with the units of the original for those of all examples and θ₂ for those of
+    memorisation, of which each example of D∖S has a random fifth and all of S another, the same; in the end θ₂ is
+    dropped. Defaults: those of `rem_etd`, of which the official code has the same for both (Schoepf et al. 2025,
+    arXiv 2505.17730), and twice the units, as there. On a learner with example-tied dropout nothing is added and
+    this is `rem_etd`. Deviations: that code trains a net of which half of the channels are off, and they have been
+    shrunk by weight decay when REM finds them; here they are drawn when it begins.
+
+    Raises:
+        SpecError: if `beta` or `every` is not above 0 or `gamma` not a share.
+    """
+    return _rounds("rem", TWICE, beta, gamma, flush_epochs, epochs, every, lr)
+
+
+def _rounds(
+    name: str,
+    widening: Widening | None,
+    beta: float,
+    gamma: float,
+    flush_epochs: float,
+    epochs: float,
+    every: float,
+    lr: float,
+) -> Method:
+    """Rounds of flush and repair; see `rem_etd`."""
     if not beta > 0:
-        raise SpecError(
-            f"`methods`: rem_etd.beta is {beta}; expected a number above 0. Near 0 it is plain ascent."
-        )
+        raise SpecError(f"`methods`: {name}.beta is {beta}; expected a number above 0. Near 0 it is plain ascent.")
     if not 0 <= gamma <= 1:
-        raise SpecError(f"`methods`: rem_etd.gamma is {gamma}; expected a share of S, 0 to 1.")
+        raise SpecError(f"`methods`: {name}.gamma is {gamma}; expected a share of S, 0 to 1.")
     if not 0 < every <= 1:
         raise SpecError(
-            f"`methods`: rem_etd.every is {every}; expected a share of the epochs, above 0 and at most 1."
+            f"`methods`: {name}.every is {every}; expected a share of the epochs, above 0 and at most 1."
         )
 
     def before_of(own: Net, given: Given) -> tuple[Tensor, Tensor]:
@@ -174,4 +225,5 @@ def rem_etd(
     choice = Rewind(measure, score)  # one for all rounds
     repair = Method(redirect, epochs / rounds, lr, prepare=prepare, passes=joint_pass, rewind=choice)
     first = Method(flush, flush_epochs, lr, prepare=ready_to_flush, passes=forget_pass, until=flushed)
+    first, repair = (one._replace(widening=widening, carries=True) for one in (first, repair))
     return chain(*[first, repair] * rounds)

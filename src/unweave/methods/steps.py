@@ -20,14 +20,22 @@ Advance = Callable[[int, Mapping[str, Batch], Tensor], None]
 
 
 class Stack(NamedTuple):
-    """How a stack takes a step, and what tells its state and what its method carries."""
+    """How a stack takes a step, and what tells its state, what its method carries, and its velocities."""
 
     advance: Advance
     now: Callable[[], State]
     aux: Callable[[], Aux]
+    speeds: Callable[[], Params]
 
 
-def stepper(method: Method, learner: Learner, state: State, aux: Aux, mask: Params | None) -> Stack:
+def stepper(
+    method: Method,
+    learner: Learner,
+    state: State,
+    aux: Aux,
+    mask: Params | None,
+    speeds: Params | None = None,
+) -> Stack:
     """The step of a method on a stack.
 
     Steps are of SGD with the recipe's momentum and weight decay, at a constant share of its rate.
@@ -38,15 +46,23 @@ def stepper(method: Method, learner: Learner, state: State, aux: Aux, mask: Para
         state: K models, stacked; left as it was.
         aux: What `prepare` gave, stacked.
         mask: 0/1 per parameter [K, ...], multiplied onto its update; a buffer named with 0 is kept too.
+        speeds: Velocities to go on with, like the parameters; None = 0.
     """
     if learner.dense is not None:
-        return _by_hand(method, learner, state, aux, mask)
-    return _by_autograd(method, learner, state, aux, mask)
+        return _by_hand(method, learner, state, aux, mask, speeds)
+    return _by_autograd(method, learner, state, aux, mask, speeds)
 
 
-def _by_autograd(method: Method, learner: Learner, state: State, aux: Aux, mask: Params | None) -> Stack:
+def _by_autograd(
+    method: Method, learner: Learner, state: State, aux: Aux, mask: Params | None, speeds: Params | None
+) -> Stack:
     params, buffers = inputs_first(state.params), state.buffers
-    velocity, carried = {name: torch.zeros_like(value) for name, value in params.items()}, aux
+    velocity = (
+        {name: torch.zeros_like(value) for name, value in params.items()}
+        if speeds is None
+        else inputs_first(speeds)
+    )
+    carried = aux
     lr = method.lr * learner.recipe.lr
 
     def advance(i: int, batches: Mapping[str, Batch], keys: Tensor) -> None:
@@ -62,7 +78,7 @@ def _by_autograd(method: Method, learner: Learner, state: State, aux: Aux, mask:
         grads, after = gradient(loss, stacked=learner.stacked)(params, buffers, carried, batches, keys)
         held = mask is not None or method.project is not None
         before = {name: value.clone() for name, value in params.items()} if held else {}
-        sgd_step(params, grads, velocity, lr=lr, learner=learner, first=i == 0)
+        sgd_step(params, grads, velocity, lr=lr, learner=learner, first=i == 0 and speeds is None)
         if method.project is not None:
             update = {name: value - before[name] for name, value in params.items()}
             for name, move in _project(method, learner, carried, update).items():
@@ -74,12 +90,18 @@ def _by_autograd(method: Method, learner: Learner, state: State, aux: Aux, mask:
         buffers = after
 
     def now() -> State:
-        return State({n: v.clone(memory_format=torch.contiguous_format) for n, v in params.items()}, buffers)
+        return State(_copies(params), buffers)
 
-    return Stack(advance, now, lambda: carried)
+    return Stack(advance, now, lambda: carried, lambda: _copies(velocity))
 
 
-def _by_hand(method: Method, learner: Learner, state: State, aux: Aux, mask: Params | None) -> Stack:
+def _copies(params: Params) -> Params:
+    return {name: value.clone(memory_format=torch.contiguous_format) for name, value in params.items()}
+
+
+def _by_hand(
+    method: Method, learner: Learner, state: State, aux: Aux, mask: Params | None, begin: Params | None
+) -> Stack:
     """Logits of the batches by `DenseStack`; the loss and its gradient with respect to them by autograd.
 
     What a method does with parameters themselves, or with features other than those of the batches, autograd
@@ -92,6 +114,8 @@ def _by_hand(method: Method, learner: Learner, state: State, aux: Aux, mask: Par
     room = torch.empty_like(nets.theta)
     params = {name: value.detach().requires_grad_() for name, value in nets.params().items()}
     speeds, rate = nets.speeds(), method.lr * recipe.lr
+    if begin is not None:
+        nets.velocity.copy_(nets.lay_out(begin))
     lowest = 0 if mask is None else _lowest_moved(mask, depth)
     carried = aux
     # As a list of tensors once, and not in every step.
@@ -142,7 +166,7 @@ def _by_hand(method: Method, learner: Learner, state: State, aux: Aux, mask: Par
             move = torch.mul(move, moved, out=room)
         nets.theta.add_(move, alpha=-rate)
 
-    return Stack(advance, lambda: State(nets.now(), buffers), lambda: carried)
+    return Stack(advance, lambda: State(nets.now(), buffers), lambda: carried, lambda: _copies(speeds))
 
 
 def _respond(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from unweave.learners.contract import Learner, State
+from unweave.learners.contract import Learner, Params, State
 from unweave.methods.contract import Aux, Examples, Given, Method, Net, Plan, Rewind
 from unweave.training.lift import lift
 
@@ -52,15 +52,16 @@ class Holds:
         self._until, self._ask = method.until, ask
         self._met: Tensor | None = None
         self._held: State | None = None
+        self._held_speeds: Params = {}
 
-    def all_met(self, now: Callable[[], State], aux: Callable[[], Aux]) -> bool:
+    def all_met(self, now: Callable[[], State], aux: Callable[[], Aux], speeds: Callable[[], Params]) -> bool:
         """Ask all models that go on; whether none is left."""
         if self._until is None:
             return False
         state = now()
         found = self._ask(self._until, state, aux())
         # Those that stopped stay; those that go on are noted as they are now.
-        self._held = self.final(state)
+        self._held, self._held_speeds = self.final(state), self.final_speeds(speeds())
         self._met = met = found if self._met is None else self._met | found
         return bool(met.all())
 
@@ -74,6 +75,12 @@ class Holds:
         if self._met is None or self._held is None:
             return state
         return where(self._met, self._held, state)
+
+    def final_speeds(self, speeds: Params) -> Params:
+        """The velocities of each model as it stopped, or as they are now."""
+        if self._met is None:
+            return speeds
+        return {name: choose(self._met, held, speeds[name]) for name, held in self._held_speeds.items()}
 
 
 class Epochs:
@@ -124,9 +131,10 @@ def noted(stages: Sequence[Method], *, stacked: bool) -> list[Epochs | None]:
 
 def where(which: Tensor, one: State, other: State) -> State:
     """Models of `one` where `which` [K] holds, else of `other`."""
+    params = {name: choose(which, value, other.params[name]) for name, value in one.params.items()}
+    return State(params, {name: choose(which, value, other.buffers[name]) for name, value in one.buffers.items()})
 
-    def choose(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(which.reshape(-1, *[1] * (a.ndim - 1)), a, b)
 
-    params = {name: choose(value, other.params[name]) for name, value in one.params.items()}
-    return State(params, {name: choose(value, other.buffers[name]) for name, value in one.buffers.items()})
+def choose(which: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """Entries of `one` [K, ...] where `which` [K] holds, else of `other`."""
+    return torch.where(which.reshape(-1, *[1] * (one.ndim - 1)), one, other)

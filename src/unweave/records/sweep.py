@@ -87,7 +87,8 @@ class SweepCell:
 class GapClosed:
     """Pooled share of the gap from A(D∖S) to A(D∖B) that a row closed, overall and by each axis.
 
-    `cells`: how many cells it is pooled over, of the `of` that ran.
+    `cells`: how many cells it is pooled over, of the `of` that ran; `score`: mean score over those cells, by which
+    rows of different worlds can be compared, whose gaps are not the same.
     """
 
     mean: Measured
@@ -96,6 +97,7 @@ class GapClosed:
     by_selection: dict[str, Measured]
     cells: int
     of: int
+    score: Measured = NotMeasured("a sweep of an earlier version, which did not record it")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ Ints = NDArray[np.int64]
 
 PAIRS = HALVES // 2
 EMBEDDING = "embedding"
-MOST_RUNGS = 4
+MOST_RUNGS = 3
 """As `discovery.RUNGS`, known here without loading it; a test holds one against the other."""
 
 _WIDEST = 1024  # features that an embedding is taken to have at most, where room is asked for
@@ -107,7 +107,7 @@ def expansion_sizes(assembly: Assembly, methods: Sequence[MethodChoice]) -> dict
     return {
         **dict.fromkeys(pair_keys(assembly), 2 * 4 * n * classes),
         embedding_key(assembly): 4 * n * _WIDEST,
-        order: 8 * (n + MOST_RUNGS),
+        order: 8 * (2 * n + MOST_RUNGS),
         **dict.fromkeys(rungs, 8 * len(assembly.forget)),
     }
 
@@ -121,15 +121,15 @@ def read_order(objects: Objects, assembly: Assembly) -> Order:
     if stored is None:
         evidence = evidence_of(objects, assembly, halves=HALVES, described=[EMBEDDING])
         made = order_of(evidence, assembly.forget, key=derive(assembly.case.seed, "expansion"))
-        arrays = {"rows": made.rows, "cuts": np.array(made.cuts, dtype=np.int64)}
+        arrays = {"rows": made.rows, "joins": made.joins, "cuts": np.array(made.cuts, dtype=np.int64)}
         objects.write([Entry(fields, arrays, about(assembly.setting, assembly.worlds["original"]))])
         return made
-    return Order(stored[0]["rows"], tuple(int(cut) for cut in stored[0]["cuts"]))
+    return Order(stored[0]["rows"], stored[0]["joins"], tuple(int(cut) for cut in stored[0]["cuts"]))
 
 
 def _grown(assembly: Assembly, order: Order, rung: int) -> Ints:
     """Rows of S with what joins it at a rung, sorted."""
-    return np.union1d(assembly.forget, order.rows[: order.cuts[rung]])
+    return np.union1d(assembly.forget, order.at(rung))
 
 
 def ensure_rung(objects: Objects, assembly: Assembly, order: Order, rung: int) -> int:

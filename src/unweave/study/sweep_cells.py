@@ -20,7 +20,8 @@ from unweave.study.sweep_axes import Place
 
 Floats = NDArray[np.float64]
 
-NO_HEALED = "no probes of B∖S, and no unseen instances"
+NO_PROBES = "no probes of B∖S, and no unseen instances"
+NO_MEMBERS = "no probes of B"
 NO_CLEAN = "the clean label is the behaviour itself"
 
 
@@ -35,9 +36,9 @@ class Site(NamedTuple):
 def rates_of(assembly: Assembly, logits: NDArray[np.floating]) -> dict[str, tuple[float, ...]]:
     """What each model does, one number per model [K] and key.
 
-    `utility`: accuracy on test; `healed` and `survival`: share of B∖S and unseen instances, pooled probe by probe,
-    with the clean label and with that of the behaviour; `forget` and `undiscovered`: share of S and of B∖S with
-    the label of the behaviour; `score` = utility × healed. What has no probes is left out.
+    `utility`: accuracy on test; `healed`: share of B, discovered or not, with the clean label; `survival`: share
+    of B∖S and unseen instances, pooled probe by probe, with the label of the behaviour; `forget` and
+    `undiscovered`: that share of S and of B∖S; `score` = utility × healed. What has no probes is left out.
 
     Args:
         assembly: The case.
@@ -45,12 +46,15 @@ def rates_of(assembly: Assembly, logits: NDArray[np.floating]) -> dict[str, tupl
 
     Returns:
         Shares in 0…1.
+
+    Source: Schoepf et al. (2025), arXiv 2505.17730, for utility, healed and their product.
     """
     probes = assembly.probes
     said = logits[:, : len(probes.clean)].argmax(-1)
     groups = {name: np.asarray(rows) for name, rows in probes.groups.items()}
     empty = np.empty(0, dtype=np.int64)
     left = np.concatenate([groups.get(name, empty) for name in ("undiscovered", "unseen")])
+    whole = np.concatenate([groups.get(name, empty) for name in ("forget", "undiscovered")])
     found: dict[str, Floats] = {}
     if len(groups.get("test", empty)):
         found["utility"] = rate(said[:, groups["test"]], probes.clean[groups["test"]])
@@ -60,8 +64,8 @@ def rates_of(assembly: Assembly, logits: NDArray[np.floating]) -> dict[str, tupl
     ):
         if len(rows):
             found[key] = rate(said[:, rows], probes.planted[rows])
-    if len(left) and (probes.planted[left] != probes.clean[left]).any():
-        found["healed"] = rate(said[:, left], probes.clean[left])
+    if len(whole) and (probes.planted[whole] != probes.clean[whole]).any():
+        found["healed"] = rate(said[:, whole], probes.clean[whole])
     if "utility" in found and "healed" in found:
         found["score"] = found["utility"] * found["healed"]
     return {key: tuple(float(one) for one in values) for key, values in found.items()}
@@ -175,8 +179,9 @@ def _row(site: Site, row: Row, per_model: dict[str, tuple[float, ...]]) -> Sweep
     batch = batch_of(next((one for name, one in worlds.items() if name == row.id), worlds["original"]))
     tag = f" ({site.panel} worlds)" if site.panel else ""
     ran = row.status == "ok"
-    left = NO_CLEAN if "survival" in per_model else NO_HEALED
-    why = {"healed": left, "score": left, "survival": NO_HEALED, "utility": "no probes of `test`"}
+    members = {"forget", "undiscovered"} & set(per_model)
+    left = NO_CLEAN if members else NO_MEMBERS
+    why = {"healed": left, "score": left, "survival": NO_PROBES, "utility": "no probes of `test`"}
     means: dict[str, Any] = {
         key: pooled_mean([Term(batch, np.array(per_model[key]))])
         if key in per_model

@@ -59,9 +59,10 @@ def gap_closed(cells: Sequence[SweepCell]) -> dict[str, GapClosed]:
             _by(rows, axis)
             for axis in (lambda c: f"{c.discovery:g}", lambda c: c.behaviour, lambda c: c.selection)
         ]
-        count = sum(gap_terms(one) is not None for one in rows)
+        counted = [one.row for one in rows if gap_terms(one) is not None]
+        score = _mean_share(counted, "score") if counted else whole
         own = [cell for cell in ran if any(row.id == name for row in cell.rows)]
-        found[name] = GapClosed(whole, *by, cells=count, of=len(own))
+        found[name] = GapClosed(whole, *by, cells=len(counted), of=len(own), score=score)
     return found
 
 

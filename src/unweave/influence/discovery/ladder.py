@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,16 +12,20 @@ from numpy.typing import NDArray
 from unweave._errors import UserError
 from unweave._random import Key, derive, generator
 from unweave.influence.discovery.evidence import Evidence
-from unweave.influence.discovery.expansion import expansion
+from unweave.influence.discovery.expansion import Pair, likeness, pairs_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-RUNGS = 4
-"""Most rungs of a ladder, each of which costs a training."""
+RUNGS = 3
+"""Most rungs of a ladder, each of which costs a training; the model that is kept is one more."""
 
 _FOLDS = 5
-_TOLERANCE = 0.05
+_TOLERANCE = 0.03
+_LEAST = (0.03, 0.012, 0.005)
+"""The posterior of being a member down to which each rung goes."""
+_LOSABLE = (0.15, 0.2, 0.3)
+"""The share of a class that each rung may take out in vain."""
 
 
 class Order(NamedTuple):
@@ -27,22 +33,27 @@ class Order(NamedTuple):
 
     Attributes:
         rows: D∖S, best first [m].
-        cuts: The ladder, at most `RUNGS` rungs: how many of `rows` join S at each, increasing.
+        joins: The rung from which on each of them is in Ŝ [m]; the number of rungs for those that never are.
+        cuts: How many are in Ŝ at each rung, at most `RUNGS` of them, increasing.
     """
 
     rows: Ints
+    joins: Ints
     cuts: tuple[int, ...]
+
+    def at(self, rung: int) -> Ints:
+        """Rows of D∖S that are in Ŝ at a rung."""
+        return self.rows[self.joins <= rung]
 
 
 def order_of(evidence: Evidence, forget: Ints, *, key: Key) -> Order:
-    """Order D∖S by likeness to S, and set a ladder of cuts by where members of S fall that were held out.
+    """Order D∖S by likeness to S, and set a ladder by where members of S fall that were held out.
 
-    Each fold of S is ranked among D∖S by scores learnt from the others. With q(a) the rank that a share a of the
-    members reaches, rungs are evenly spread, by their ratio, over
-
-        min(q(.97), 1.6·q(.85))  …  1.3·q(.97) + 200,
-
-    and none makes Ŝ more than half of D.
+    Each fold of S is ranked among D∖S by scores learnt from the others. The law of these ranks r, and how many
+    members B∖S has by it, give the posterior q(r) that the candidate of rank r is a member (`posterior`). Rung l
+    takes candidates in their order while q ≥ .03, .012, .005, and leaves out those of a label of which it would
+    take out more than 15, 20, 30% in vain, Σ (1 − q): where two classes are taken for each other, the examples
+    that look most like members are all that is left of them. No rung makes Ŝ more than half of D.
 
     Args:
         evidence: See there.
@@ -59,44 +70,94 @@ def order_of(evidence: Evidence, forget: Ints, *, key: Key) -> Order:
         >>> p = np.array([[0.1, 0.9]] * 6 + [[0.9, 0.1]] * 14)
         >>> made = Evidence(np.zeros(20, np.int64), p, np.ones(20), None, None, np.arange(3))
         >>> order = order_of(made, np.arange(3), key=0)
-        >>> sorted(order.rows[:3].tolist()), order.cuts
-        ([3, 4, 5], (2, 3, 4, 7))
+        >>> sorted(order.rows[:3].tolist()), sorted(order.at(0).tolist())
+        ([3, 4, 5], [3, 4, 5])
     """
     n, most = len(evidence.labels), len(evidence.labels) // 2 - len(forget)
     if len(forget) < 2 or most < 1:
         raise UserError(f"S has {len(forget)} of {n} examples; expected at least 2, and less than half of D.")
-    scores = expansion(evidence, forget, key=derive(key, "all of S"))
+    pairs = pairs_of(evidence)
+    scores = likeness(pairs, forget, key=derive(key, "all of S"))
     rest = np.setdiff1d(np.arange(n), forget)
     # Of those that score the same none comes first by its place in D.
     shuffled = generator(key, "ties").permutation(rest)
     rows = shuffled[np.argsort(-scores[shuffled], kind="stable")]
-    ranks = _held_out_ranks(evidence, forget, rest, key)
-    nearly, mostly = (float(np.quantile(ranks, share)) for share in (0.97, 0.85))
-    return Order(rows, _ladder(min(nearly, 1.6 * mostly), 1.3 * nearly + 200, most))
+    sure = posterior(_held_out_ranks(pairs, forget, rest, key), len(rows))
+    rungs = [
+        _taken(evidence.labels[rows], sure, least, share, most)
+        for least, share in zip(_LEAST, _LOSABLE, strict=True)
+    ]
+    return _nested(rows, rungs)
 
 
-def _held_out_ranks(evidence: Evidence, forget: Ints, rest: Ints, key: Key) -> Floats:
-    """How many of D∖S score above each member of S by what the other folds teach, and half of those that tie."""
+def _held_out_ranks(pairs: Sequence[Pair], forget: Ints, rest: Ints, key: Key) -> Floats:
+    """Rank among D∖S of each member of S by what the other folds teach, 1 for the top; ties count half."""
     order = generator(key, "folds of S").permutation(np.sort(forget))
     found: list[Floats] = []
     for number, fold in enumerate(np.array_split(order, min(_FOLDS, len(order)))):
-        scores = expansion(evidence, np.setdiff1d(forget, fold), key=derive(key, "fold", number))
+        scores = likeness(pairs, np.setdiff1d(forget, fold), key=derive(key, "fold", number))
         others = np.sort(scores[rest])
         below, above = (np.searchsorted(others, scores[fold], side=side) for side in ("left", "right"))
-        found.append(len(others) - (below + above) / 2)
+        found.append(len(others) - (below + above) / 2 + 1)
     return np.concatenate(found)
 
 
-def _ladder(start: float, end: float, most: int) -> tuple[int, ...]:
-    """Whole numbers from start to end, of about the same ratio, none below 1 or above the most.
+def posterior(ranks: Floats, size: int) -> Floats:
+    """Probability that the candidate of each rank is a member, from the ranks of members that were held out.
+
+        q(r) = max_{r′ ≥ r} N̂·f(r′),    N̂ = min_{j ≥ n/4} r_(j)·(n + 1)/j
+
+    with f the density of ranks, a mean of normal densities of log r about those of the n members, of the width of
+    Silverman's rule: per unit of rank there is one candidate, and N̂·f(r) members. N̂ is the number of members in
+    D∖S: among the first r_(j) candidates there can be no more of them.
+
+    Args:
+        ranks: Of the members [n], ≥ 1.
+        size: Number of candidates.
+
+    Returns:
+        q in [0, 1], not increasing [size].
+
+    Source: Silverman (1986), Density Estimation, equation 3.31, for the width.
 
     Example:
-        >>> _ladder(10.0, 270.0, 1000), _ladder(0.0, 200.0, 100), _ladder(500.0, 700.0, 300)
-        ((10, 30, 90, 270), (1, 5, 22, 100), (300,))
+        >>> sure = posterior(np.arange(1.0, 11), 100)
+        >>> bool(sure[4] > 0.7), bool(sure[60] < 0.01)
+        (True, True)
     """
-    first = min(max(start, 1.0), most)
-    last = min(max(end, first), most)
-    return tuple(sorted({round(first * (last / first) ** (rung / (RUNGS - 1))) for rung in range(RUNGS)}))
+    n, ordered, logs = len(ranks), np.sort(ranks), np.log(ranks)
+    places = np.arange(math.ceil(n / 4), n + 1)
+    members = float((ordered[places - 1] * (n + 1) / places).min())
+    quarters = np.subtract(*np.quantile(logs, [0.75, 0.25]))
+    width = max(0.9 * min(float(logs.std(ddof=1)), float(quarters) / 1.34) * n**-0.2, 0.1)
+    at = np.arange(1.0, size + 1)
+    density = np.exp(-(((np.log(at)[:, None] - logs) / width) ** 2) / 2).mean(1) / (width * math.sqrt(2 * math.pi))
+    return np.maximum.accumulate(np.minimum(members * density / at, 1.0)[::-1])[::-1]
+
+
+def _taken(labels: Ints, sure: Floats, least: float, share: float, most: int) -> NDArray[np.bool_]:
+    """Which candidates a rung takes [m]: down to a posterior, and of no label more than a share in vain."""
+    high = sure >= least
+    taken = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels).tolist():
+        own = labels == label
+        in_vain = np.cumsum((1 - sure)[own])
+        taken[own] = high[own] & (in_vain <= share * own.sum())
+    taken[np.flatnonzero(taken)[most:]] = False
+    if not taken.any():
+        taken[0] = True  # a rung that takes nothing says nothing
+    return taken
+
+
+def _nested(rows: Ints, rungs: Sequence[NDArray[np.bool_]]) -> Order:
+    """The ladder of rungs of which each holds the one before; what adds nothing is no rung."""
+    kept: list[NDArray[np.bool_]] = []
+    for rung in rungs:
+        grown = rung | kept[-1] if kept else rung
+        if not kept or grown.sum() > kept[-1].sum():
+            kept.append(grown)
+    joins = len(kept) - np.sum(kept, axis=0)
+    return Order(rows, joins.astype(np.int64), tuple(int(rung.sum()) for rung in kept))
 
 
 def choose_cut(order: Order, on_forget: Floats) -> int:
@@ -104,7 +165,7 @@ def choose_cut(order: Order, on_forget: Floats) -> int:
 
     The smallest rung whose model believes the labels of S hardly more than that of any other rung:
 
-        min {l : p̄_l ≤ min_k p̄_k + .05},    p̄_l = mean over S of the probability of the planted label
+        min {l : p̄_l ≤ min_k p̄_k + .03},    p̄_l = mean over S of the probability of the planted label
 
     A behaviour that does not generalise is believed at no rung, and so is left at the first.
 
@@ -119,8 +180,8 @@ def choose_cut(order: Order, on_forget: Floats) -> int:
         UserError: where there is not one row for each rung.
 
     Example:
-        >>> order = Order(np.arange(9), (2, 4, 8))
-        >>> choose_cut(order, np.array([[0.9, 0.8], [0.1, 0.2], [0.1, 0.1]]))
+        >>> order = Order(np.arange(9), np.array([0, 0, 1, 1, 2, 2, 2, 2, 3]), (2, 4, 8))
+        >>> choose_cut(order, np.array([[0.9, 0.8], [0.1, 0.12], [0.1, 0.1]]))
         1
     """
     if on_forget.shape[0] != len(order.cuts):
