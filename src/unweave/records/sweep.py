@@ -31,7 +31,7 @@ class SweepRow:
     """A method, the original, a reference or fresh retrains in one cell.
 
     `generality`, `residual_*` and verdicts are those of the comparison; `utility`: accuracy on test; `healed`:
-    share of B∖S and unseen instances with the clean label; `score`: their product, model by model; `survival`:
+    share of B, discovered or not, with the clean label; `score`: their product, model by model; `survival`:
     share of B∖S and unseen instances that still show the behaviour; `cost`: gradients taken, over those of one
     retraining. `models` names the batch of models that the row grew from: rows of one batch, in any cell, share
     its seeds; `per_model` holds the numbers behind, one per model.
