@@ -97,9 +97,9 @@ def test_rows_are_what_the_methods_make_of_the_larger_set(ran):
 def test_the_larger_set_holds_s_and_what_is_best_of_the_order(ran):
     store, assembly = ran[1], assemble(TINY)
     found, order = found_in(store), expansion.read_order(store, assembly)
-    assert set(found.forget.tolist()) == {*assembly.forget.tolist(), *order.rows[: found.flagged].tolist()}
+    assert set(found.forget.tolist()) == {*assembly.forget.tolist(), *order.at(found.rung).tolist()}
     assert found.cuts == order.cuts and len(found.believed) == len(found.cuts) <= RUNGS
-    assert found.believed[found.rung] <= min(found.believed) + 0.05
+    assert found.believed[found.rung] <= min(found.believed) + 0.03
     member = np.isin(order.rows, assembly.planted.members)
     assert member[:28].mean() > 3 * member.mean()  # B∖S has 28 members, and stands above the others
 
@@ -108,8 +108,8 @@ def test_a_rung_is_a_model_without_it(ran):
     store, assembly = ran[1], assemble(TINY)
     setting, order = assembly.setting, expansion.read_order(store, assembly)
     x, y = torch.from_numpy(setting.x), torch.from_numpy(setting.y)
-    for rung, cut in enumerate(order.cuts):
-        rows = np.setdiff1d(np.arange(300), np.union1d(assembly.forget, order.rows[:cut]))
+    for rung in range(len(order.cuts)):
+        rows = np.setdiff1d(np.arange(300), np.union1d(assembly.forget, order.at(rung)))
         one = many(build(setting.learner), x, y, rows=[rows], keys=[derive(0, "expansion", "rung", rung)])
         z = build(setting.learner).apply(
             type(one)({n: v[0] for n, v in one.params.items()}, {}), x, train=False, key=None

@@ -48,8 +48,8 @@ def gap_tables(found: SweepResult) -> list[SweepTable]:
     note = (
         "Σ(score − score of A(D∖S)) / Σ(score of A(D∖B) − score of A(D∖S)) over cells; score = accuracy on test × "
         "accuracy on all of B against the clean labels. 100%: as the ideal of unlearning; 0%: as retraining "
-        f"without S. {DASH}: that gap is not shown to be above 0. Rows of other worlds have a gap of their own, and "
-        "there scores compare."
+        f"without S. {DASH}: that gap is not shown to be above 0. Rows of other worlds have a gap of their own, "
+        "and there scores compare."
     )
     shares = _keys(found, lambda one: one.by_discovery)
     lines = tuple(

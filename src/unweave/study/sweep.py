@@ -101,8 +101,9 @@ def sweep(
     """Compare methods over a grid: behaviour × γ × selection of S × case × seed, K models in each world.
 
     Each cell is judged as `compare` judges a case. Beside it stand accuracy on test (utility), accuracy on B
-    against the clean labels (healed), their product (score), and, pooled over cells, the share of the gap from A(D∖S) to
-    A(D∖B) that each method closed. What the store holds is not trained again; a cell that fails is a row.
+    against the clean labels (healed), their product (score), and, pooled over cells, the share of the gap from
+    A(D∖S) to A(D∖B) that each method closed. What the store holds is not trained again; a cell that fails is a
+    row.
 
     Args:
         case: One case or several, or names of registered ones; None = digits with each of `behaviours`.

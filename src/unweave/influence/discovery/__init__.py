@@ -23,5 +23,6 @@ from unweave.influence.discovery.ladder import RUNGS as RUNGS
 from unweave.influence.discovery.ladder import Order as Order
 from unweave.influence.discovery.ladder import choose_cut as choose_cut
 from unweave.influence.discovery.ladder import order_of as order_of
+from unweave.influence.discovery.ladder import posterior as posterior
 from unweave.influence.discovery.mixture import Mixture as Mixture
 from unweave.influence.discovery.mixture import mixture as mixture
