@@ -23,7 +23,9 @@ RUNGS = 3
 _FOLDS = 5
 _TOLERANCE = 0.03
 _LEAST = (0.03, 0.012, 0.005)
-"""The posterior of being a member down to which each rung goes."""
+"""The posterior of being a member down to which each rung goes, for an example whose label no model expects."""
+_EXPECTED = (0.3, 0.1, 0.03)
+"""What is added to it for one whose label all models expect: what they learn from it, if it is none, is lost."""
 _LOSABLE = (0.15, 0.2, 0.3)
 """The share of a class that each rung may take out in vain."""
 
@@ -51,9 +53,10 @@ def order_of(evidence: Evidence, forget: Ints, *, key: Key) -> Order:
 
     Each fold of S is ranked among D∖S by scores learnt from the others. The law of these ranks r, and how many
     members B∖S has by it, give the posterior q(r) that the candidate of rank r is a member (`posterior`). Rung l
-    takes candidates in their order while q ≥ .03, .012, .005, and leaves out those of a label of which it would
-    take out more than 15, 20, 30% in vain, Σ (1 − q): where two classes are taken for each other, the examples
-    that look most like members are all that is left of them. No rung makes Ŝ more than half of D.
+    takes candidates of q ≥ .03 + .3·p_out(y), .012 + .1·p_out(y), .005 + .03·p_out(y), and leaves out those of a
+    label of which it would take out more than 15, 20, 30% in vain, Σ (1 − q): where two classes are taken for each
+    other, the examples that look most like members are all that is left of them. No rung makes Ŝ more than half
+    of D.
 
     Args:
         evidence: See there.
@@ -83,9 +86,11 @@ def order_of(evidence: Evidence, forget: Ints, *, key: Key) -> Order:
     shuffled = generator(key, "ties").permutation(rest)
     rows = shuffled[np.argsort(-scores[shuffled], kind="stable")]
     sure = posterior(_held_out_ranks(pairs, forget, rest, key), len(rows))
+    labels = evidence.labels[rows]
+    own = evidence.outside[rows, labels]
     rungs = [
-        _taken(evidence.labels[rows], sure, least, share, most)
-        for least, share in zip(_LEAST, _LOSABLE, strict=True)
+        _taken(labels, sure, least + expected * own, share, most)
+        for least, expected, share in zip(_LEAST, _EXPECTED, _LOSABLE, strict=True)
     ]
     return _nested(rows, rungs)
 
@@ -105,11 +110,11 @@ def _held_out_ranks(pairs: Sequence[Pair], forget: Ints, rest: Ints, key: Key) -
 def posterior(ranks: Floats, size: int) -> Floats:
     """Probability that the candidate of each rank is a member, from the ranks of members that were held out.
 
-        q(r) = max_{r′ ≥ r} N̂·f(r′),    N̂ = min_{j ≥ n/4} r_(j)·(n + 1)/j
+        q(r) = max_{r′ ≥ r} N̂·f(r′),    N̂ = min r/F(r) over r with F(r) ≥ 1/4
 
     with f the density of ranks, a mean of normal densities of log r about those of the n members, of the width of
-    Silverman's rule: per unit of rank there is one candidate, and N̂·f(r) members. N̂ is the number of members in
-    D∖S: among the first r_(j) candidates there can be no more of them.
+    Silverman's rule, and F its distribution: per unit of rank there is one candidate, and N̂·f(r) members. N̂ is
+    the number of members in D∖S: among the first r candidates there can be no more than r of them.
 
     Args:
         ranks: Of the members [n], ≥ 1.
@@ -125,24 +130,27 @@ def posterior(ranks: Floats, size: int) -> Floats:
         >>> bool(sure[4] > 0.7), bool(sure[60] < 0.01)
         (True, True)
     """
-    n, ordered, logs = len(ranks), np.sort(ranks), np.log(ranks)
-    places = np.arange(math.ceil(n / 4), n + 1)
-    members = float((ordered[places - 1] * (n + 1) / places).min())
+    from scipy.special import ndtr
+
+    n, logs = len(ranks), np.log(ranks)
     quarters = np.subtract(*np.quantile(logs, [0.75, 0.25]))
     width = max(0.9 * min(float(logs.std(ddof=1)), float(quarters) / 1.34) * n**-0.2, 0.1)
     at = np.arange(1.0, size + 1)
-    density = np.exp(-(((np.log(at)[:, None] - logs) / width) ** 2) / 2).mean(1) / (width * math.sqrt(2 * math.pi))
+    apart = (np.log(at)[:, None] - logs) / width
+    density = np.exp(-(apart**2) / 2).mean(1) / (width * math.sqrt(2 * math.pi))
+    share = ndtr(apart).mean(1)
+    members = float(np.min(at[share >= 0.25] / share[share >= 0.25], initial=size))
     return np.maximum.accumulate(np.minimum(members * density / at, 1.0)[::-1])[::-1]
 
 
-def _taken(labels: Ints, sure: Floats, least: float, share: float, most: int) -> NDArray[np.bool_]:
-    """Which candidates a rung takes [m]: down to a posterior, and of no label more than a share in vain."""
+def _taken(labels: Ints, sure: Floats, least: Floats, share: float, most: int) -> NDArray[np.bool_]:
+    """Which candidates a rung takes [m]: those of a posterior, and of no label more than a share in vain."""
     high = sure >= least
     taken = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels).tolist():
-        own = labels == label
-        in_vain = np.cumsum((1 - sure)[own])
-        taken[own] = high[own] & (in_vain <= share * own.sum())
+        own = np.flatnonzero((labels == label) & high)
+        in_vain = np.cumsum(1 - sure[own])
+        taken[own[in_vain <= share * np.sum(labels == label)]] = True
     taken[np.flatnonzero(taken)[most:]] = False
     if not taken.any():
         taken[0] = True  # a rung that takes nothing says nothing
