@@ -207,6 +207,13 @@ def test_a_method_that_fails_is_a_row(store, monkeypatch):
     assert result.gap_closed["gradient_ascent"].cells == 0
 
 
+def test_outputs_that_are_gone_at_the_end_are_no_lack_of_probes(store, monkeypatch):
+    monkeypatch.setattr(sweep_steps, "stored_method", lambda *given: None)
+    result = run(store, discovery=[0.4], methods=["noop"])
+    row = next(row for row in result.cells[0].rows if row.kind == "method")
+    assert row.status == "ok" and "code was changed" in str(row.score) and "code was changed" in str(row.utility)
+
+
 def test_an_interrupted_sweep_goes_on_where_it_was(tmp_path):
     class Enough(Exception):
         pass

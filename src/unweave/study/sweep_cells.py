@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 
 NO_PROBES = "no probes of B∖S, and no unseen instances"
 NO_MEMBERS = "no probes of B"
+GONE = "its outputs are not in the store: code was changed while the sweep ran; run it again"
 NO_CLEAN = "the clean label is the behaviour itself"
 
 
@@ -182,6 +183,8 @@ def _row(site: Site, row: Row, per_model: dict[str, tuple[float, ...]]) -> Sweep
     members = {"forget", "undiscovered"} & set(per_model)
     left = NO_CLEAN if members else NO_MEMBERS
     why = {"healed": left, "score": left, "survival": NO_PROBES, "utility": "no probes of `test`"}
+    if ran and not per_model:
+        why = dict.fromkeys(why, GONE)
     means: dict[str, Any] = {
         key: pooled_mean([Term(batch, np.array(per_model[key]))])
         if key in per_model
