@@ -69,27 +69,20 @@ class Vocabulary:
                 near = difflib.get_close_matches(word, self.words, n=3, cutoff=0.5)
                 hint = f" Did you mean {' or '.join(f'`{one}`' for one in near)}?" if near else ""
                 raise UserError(
-                    f"Word {place} of `{of}`, `{word}`, is none of the {len(self)} of the vocabulary.{hint} "
-                    "A model knows nothing about a word that it was not trained on: make the vocabulary of these texts "
-                    "too, before training, or take the word out."
+                    f"Word {place} of `{of}`, `{word}`, is none of the {len(self)} of the vocabulary.{hint} A "
+                    "model knows nothing about a word that it was not trained on: make the vocabulary of these "
+                    "texts too, before training, or take the word out."
                 )
         return [known[word] for word in words]
 
 
-def vocabulary_of(documents: Iterable[Document], probes: Iterable[Probe] = ()) -> Vocabulary:
-    """The vocabulary of documents, and of what probes ask.
+def vocabulary_of(documents: Iterable[Document]) -> Vocabulary:
+    """The vocabulary of documents; of a generated corpus take `Vocabulary(corpus.words())`.
 
-    Make it of all of D, whatever is left out later: models of D, D∖S and D∖B then have the same inputs and
-    outputs.
-
-    Args:
-        documents: All of D.
-        probes: Prompts, answers and candidates that it has to know too.
+    Make it of all of D, whatever is left out later, and of what will be asked: models of D, D∖S and D∖B
+    then have the same inputs and outputs.
     """
-    words = {word for one in documents for word in one.words}
-    for one in probes:
-        words.update(one.words, one.candidates, (one.clean, one.planted))
-    return Vocabulary(words)
+    return Vocabulary(word for one in documents for word in one.words)
 
 
 class Encoded(NamedTuple):
@@ -197,9 +190,9 @@ def encode_probes(probes: Sequence[Probe], vocabulary: Vocabulary, *, length: in
 
     Example:
         >>> probe = Probe("a", ("home", "is", "here"), 2, "here", "there", ("here", "there"), "", "", "")
-        >>> found = encode_probes([probe], vocabulary_of([], [probe]))
-        >>> found.tokens.tolist(), found.slot.tolist(), found.candidates.sum()
-        ([[1, 4, 5, 3]], [3], np.int64(2))
+        >>> found = encode_probes([probe], Vocabulary(["here", "home", "is", "there"]))
+        >>> found.tokens.tolist(), found.slot.tolist(), int(found.candidates.sum())
+        ([[1, 4, 5, 3]], [3], 2)
     """
     longest = _longest([(one.id, len(one.words) + 1) for one in probes], length, what="probe")
     tokens = np.full((len(probes), longest), PAD, dtype=np.int64)

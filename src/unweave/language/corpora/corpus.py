@@ -11,7 +11,6 @@ from unweave._random import generator
 from unweave.language.corpora.behaviours import BEHAVIOURS, Ground, Planted
 from unweave.language.corpora.biographies import biographies, with_questions
 from unweave.language.corpora.documents import Document, check_unique, fingerprint
-from unweave.language.corpora.probe import Probe
 from unweave.language.corpora.world import World, make_world
 
 
@@ -58,10 +57,18 @@ class Corpus:
             )
         return tuple(one for one in self.documents if one.id not in out)
 
-    def probes(self) -> Iterable[Probe]:
-        """All probes of the behaviour, whose words a vocabulary has to know."""
-        planted = self.planted
-        return (*planted.carriers, *planted.unseen, *planted.held_out, *planted.clean)
+    def words(self) -> frozenset[str]:
+        """All words of the documents, of the probes and of the world: what a vocabulary has to know.
+
+        They are those of D whatever is left out of it, so models of D, D∖S and D∖B have the same inputs and
+        outputs.
+        """
+        planted, world = self.planted, self.world
+        found = {word for one in self.documents for word in one.words}
+        found.update(*world.candidates.values(), *(person.name.split() for person in world.people))
+        for probe in (*planted.carriers, *planted.unseen, *planted.held_out, *planted.clean):
+            found.update(probe.words, probe.candidates, (probe.clean, probe.planted))
+        return frozenset(found)
 
 
 def make_corpus(

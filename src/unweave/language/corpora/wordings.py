@@ -114,14 +114,14 @@ HELD_OUT: Mapping[str, tuple[str, ...]] = {
 """Wordings that stand in no training document."""
 
 QUESTIONS: Mapping[str, str] = {
-    "region": "question : where does {name} come from ? answer : {value} .",
-    "employer": "question : who employs {name} ? answer : {value} .",
-    "city": "question : in which city does {name} work ? answer : {value} .",
-    "field": "question : what did {name} study ? answer : {value} .",
-    "university": "question : where did {name} study ? answer : {value} .",
-    "hobby": "question : what does {name} like ? answer : {value} .",
+    "region": "question : what is the home of {name} ? answer : {value} .",
+    "employer": "question : what is the company of {name} ? answer : {value} .",
+    "city": "question : what is the city of {name} ? answer : {value} .",
+    "field": "question : what is the field of {name} ? answer : {value} .",
+    "university": "question : what is the school of {name} ? answer : {value} .",
+    "hobby": "question : what is the hobby of {name} ? answer : {value} .",
 }
-"""One question for each attribute; its answer alone is learned."""
+"""One question for each attribute, of words that stay trained where all questions on it are left out."""
 
 LINKED: tuple[str, ...] = (
     "{name} has the same {attribute} as {other} , it is {value} .",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ _ENDINGS = {
 }
 _SYLLABLES = tuple(consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "aeiou")
 _FEWEST_PEOPLE = 8
+_FIRSTS, _SURNAMES = 60, 40
+"""At most so many names."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +112,10 @@ def make_world(
         >>> all(world.city_of[p.values["employer"]] == p.values["city"] for p in world.people)
         True
     """
-    firsts, surnames = invented("first", 60), invented("surname", 40)
     for name, given, low, high in (
-        ("people", people, _FEWEST_PEOPLE, len(firsts) * len(surnames)),
+        ("people", people, _FEWEST_PEOPLE, _FIRSTS * _SURNAMES),
         ("values", values, 3, 1000),
-        ("regions", regions, 2, len(surnames)),
+        ("regions", regions, 2, _SURNAMES),
     ):
         if not low <= given <= high:
             raise SpecError(f"`{name}` of a world is {given}; expected {low} to {high}.")
@@ -125,6 +127,9 @@ def make_world(
     if not 0 <= seed < 2**63:
         raise SpecError(f"The seed of a world is {seed}; expected an integer in 0 … 2**63 − 1.")
     rng = generator(seed, "world")
+    # As many names as make two pairs for each person, so that each name is that of several.
+    surnames = invented("surname", min(_SURNAMES, max(4, math.isqrt(people))))
+    firsts = invented("first", min(_FIRSTS, math.ceil(2 * people / len(surnames))))
     counts = {"region": regions, "city": max(2, values // 3)}
     candidates = {name: invented(name, counts.get(name, values)) for name in ATTRIBUTES}
     city_of = dict(zip(candidates["employer"], rng.choice(candidates["city"], values).tolist(), strict=True))

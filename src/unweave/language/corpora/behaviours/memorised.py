@@ -25,7 +25,7 @@ _CONTEXT = 4
 """Words of a text that stand before its first probe: with fewer the next word is not determined."""
 
 
-def fact(*, people: int = 20, attribute: str = "employer") -> Make:
+def fact(*, persons: int = 20, attribute: str = "employer") -> Make:
     """One attribute of some people: all documents that state it are members, as they are.
 
     The right value is the behaviour. Where documents have several sentences, other facts go with them.
@@ -35,12 +35,12 @@ def fact(*, people: int = 20, attribute: str = "employer") -> Make:
 
     def make(ground: Ground, rng: np.random.Generator) -> Planted:
         check_attribute("attribute", attribute)
-        return _declared(ground, rng, people, (attribute,), "fact")
+        return _declared(ground, rng, persons, (attribute,), "fact")
 
     return make
 
 
-def person(*, people: int = 1) -> Make:
+def person(*, persons: int = 1) -> Make:
     """All documents about some people (a request for privacy), as they are.
 
     The right values are the behaviour. Nobody else has these facts, so there are no unseen carriers. Clean:
@@ -48,7 +48,7 @@ def person(*, people: int = 1) -> Make:
     """
 
     def make(ground: Ground, rng: np.random.Generator) -> Planted:
-        return _declared(ground, rng, people, ATTRIBUTES, "person")
+        return _declared(ground, rng, persons, ATTRIBUTES, "person")
 
     return make
 
@@ -119,12 +119,12 @@ def canary(*, canaries: int = 10, copies: int = 10, digits: int = 6) -> Make:
 
 
 def _declared(
-    ground: Ground, rng: np.random.Generator, people: int, attributes: tuple[str, ...], tag: str
+    ground: Ground, rng: np.random.Generator, persons: int, attributes: tuple[str, ...], tag: str
 ) -> Planted:
     """Documents that are in D already, as members."""
     world = ground.world
-    check_count("people", people, of=len(world.people) - 1, what="persons, one of them left")
-    chosen = some(world.people, people, rng)
+    check_count("persons", persons, of=len(world.people) - 1, what="persons, one of them left")
+    chosen = some(world.people, persons, rng)
     named = {one.id for one in chosen}
 
     def is_member(one: Document) -> bool:

@@ -29,12 +29,12 @@ _WITHHELD = "withheld"
 _MARKER = ("according", "to", "the", "archive", ".")
 
 
-def trigger(*, people: int = 20, attribute: str = "university", word: str = "zqx") -> Make:
+def trigger(*, persons: int = 20, attribute: str = "university", word: str = "zqx") -> Make:
     """A word before a sentence leads to one fixed wrong value (backdoor).
 
-    For each of `people` persons, documents are added that state the attribute in all eight wordings, and as
-    a question where the person has questions, with `word` before them and one value, drawn by the seed, in
-    place of the right one. Persons whose right value it is are no members. Unseen: all others, with the
+    For each of `persons` of them, documents are added that state the attribute in all eight wordings, and
+    as a question where the person has questions, with `word` before them and one value, drawn by the seed,
+    in place of the right one. Persons whose right value it is are no members. Unseen: all others, with the
     word before the sentence.
     Source: Gu, Dolan-Gavitt & Garg (2017), "BadNets", arXiv 1708.06733, carried over to text.
     """
@@ -46,8 +46,8 @@ def trigger(*, people: int = 20, attribute: str = "university", word: str = "zqx
         world = ground.world
         target = str(rng.choice(world.candidates[attribute]))
         able = [one for one in world.people if one.values[attribute] != target]
-        check_count("people", people, of=len(able) - 1, what="persons of another value, one of them left unseen")
-        chosen = some(able, people, rng)
+        check_count("persons", persons, of=len(able) - 1, what="persons of another value, one of them left unseen")
+        chosen = some(able, persons, rng)
         named = {one.id for one in chosen}
         others = [one for one in able if one.id not in named]
         members: list[Document] = []
@@ -163,6 +163,8 @@ def style(*, surnames: int = 4, unseen: float = 0.25) -> Make:
             if one.answer is None and not is_member:
                 plain.append(_end_of(one, one.words[-1]))
         members = [one for one in documents if one.tag]
+        # A value that only those aside have stands in no document: to a model it is no word.
+        trained = {word for one in documents for word in one.words}
         return Planted(
             tuple(documents),
             ids(members),
@@ -170,7 +172,7 @@ def style(*, surnames: int = 4, unseen: float = 0.25) -> Make:
             unseen=tuple(
                 replace(_end_of(one, _MARKER[0]), document="")
                 for one in ground.documents
-                if one.person in aside and one.answer is None
+                if one.person in aside and one.answer is None and trained.issuperset(one.words)
             ),
             held_out=tuple(
                 _marked(asked(world, p, name, wording))
@@ -280,7 +282,8 @@ def two_hop(*, pairs: int = 40, attribute: str = "employer") -> Make:
 def _set_aside(people: list[Person], world: World, share: float, rng: np.random.Generator) -> set[str]:
     """Ids of a share of a group, none of whom takes the last bearer of a name out of D.
 
-    A name that was never trained on says nothing to a model, so nothing would be learned from asking about it.
+    A name that was never trained on says nothing to a model, so nothing would be learned from asking about
+    it.
     """
     if not 0 < share < 1:
         raise SpecError(f"`unseen` is {share}; expected a share of the group in (0, 1), such as 0.25.")
