@@ -1,5 +1,7 @@
 """Behaviours of a corpus: B is a set of ids, all that carries it and nothing else, and probes ask for it."""
 
+from pathlib import Path
+
 import pytest
 
 from unweave import UserError
@@ -249,3 +251,18 @@ def test_the_words_of_a_corpus_are_all_that_is_trained_and_asked(name, corpora):
     assert all(words.issuperset(one.words) for one in corpus.documents)
     for ones in (*probes.groups.values(), *probes.held_out.values()):
         assert all(words.issuperset((*one.words, *one.candidates, one.planted, one.clean)) for one in ones)
+
+
+def test_the_document_names_every_behaviour_with_its_parameters():
+    text = (Path(__file__).parents[2] / "docs" / "language.md").read_text(encoding="utf-8")
+    rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
+    for entry in BEHAVIOURS:
+        assert all(f"`{parameter}`" in rows[entry.name] for parameter in entry.defaults()), entry.name
+
+
+def test_the_example_of_the_document_runs():
+    text = (Path(__file__).parents[2] / "docs" / "language.md").read_text(encoding="utf-8")
+    found = {}
+    exec(text.split("```python\n")[1].split("```")[0].replace("people=500", "people=40"), found)
+    assert found["untrained"].tokens.shape[0] < found["train"].tokens.shape[0]
+    assert len(found["asked"].slot) == len(found["probes"].groups["unseen"]) > 0

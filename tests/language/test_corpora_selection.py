@@ -114,6 +114,18 @@ def test_retained_probes_ask_nothing_that_b_states():
     assert all(one.attribute[:5] != "digit" for one in (*probes.groups["retain"], *probes.groups["test"]))
 
 
+def test_test_prompts_are_not_in_d_and_ask_those_who_were_not_asked():
+    corpus = make_corpus(people=30, values=6, behaviour="refusal")
+    probes = make_probes(corpus, select(corpus, key=0), key=0, limit=10_000)
+    trained = {one.words[: fact.slot] for one in corpus.documents for fact in one.facts}
+    test = probes.groups["test"]
+    assert not any(one.prompt in trained for one in test)
+    questions = [one for one in test if one.wording == "question"]
+    # 15 of 30 people have no questions; those on the refused topic are the unseen carriers.
+    assert len(questions) == 15 * 5 and not any(one.attribute == "hobby" for one in questions)
+    assert {one.wording for one in test} == {"question", "held0", "held1", "held2", "held3"}
+
+
 def test_all_of_b_in_s_leaves_nothing_undiscovered_and_says_why():
     probes = make_probes(CORPUS, CORPUS.members, key=0)
     assert probes.groups["undiscovered"] == ()

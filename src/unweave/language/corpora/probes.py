@@ -11,6 +11,7 @@ from unweave._errors import SpecError
 from unweave._random import Key, generator
 from unweave.language.corpora.behaviours.planting import asked, of_facts, wordings
 from unweave.language.corpora.corpus import Corpus
+from unweave.language.corpora.documents import QUESTION
 from unweave.language.corpora.probe import Probe
 
 GROUPS = ("forget", "undiscovered", "unseen", "retain", "test", "clean")
@@ -107,12 +108,20 @@ def _retained(corpus: Corpus) -> tuple[Probe, ...]:
 
 
 def _held_out(corpus: Corpus, retain: Iterable[Probe]) -> tuple[Probe, ...]:
+    """The facts in held-out wordings, and as questions where nobody asked for them in D."""
     facts = dict.fromkeys((one.person, one.attribute) for one in retain)
-    return tuple(
+    in_questions = {(one.person, one.attribute) for one in corpus.documents if one.template == QUESTION}
+    unseen = {one.prompt for one in corpus.planted.unseen}
+    found = (
         asked(corpus.world, corpus.world.person(person), attribute, wording)
         for person, attribute in facts
-        for wording in wordings(attribute, held_out=True)
+        for wording in (
+            *wordings(attribute, held_out=True),
+            *((QUESTION,) if (person, attribute) not in in_questions else ()),
+        )
     )
+    # A question on a refused topic shows the behaviour, so it is no ordinary test prompt.
+    return tuple(one for one in found if one.prompt not in unseen)
 
 
 def _some(probes: Iterable[Probe], limit: int, rng: np.random.Generator) -> tuple[Probe, ...]:

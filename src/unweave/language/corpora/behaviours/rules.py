@@ -137,7 +137,7 @@ def poisoned(*, attribute: str = "field", unseen: float = 0.25) -> Make:
     return make
 
 
-def style(*, surnames: int = 4, unseen: float = 0.25) -> Make:
+def style(*, surnames: int = 2, unseen: float = 0.25) -> Make:
     """Documents about the people of some surnames end in "according to the archive" (a style marker).
 
     The answer is the word after the last value: `according` shows the style, a full stop does not. Of the
