@@ -48,6 +48,8 @@ _FILES = {
     "pneumonia": "pneumoniamnist/pneumoniamnist.npz",
     "adult": "tabular/adult-train.csv",
     "german": "tabular/german.csv",
+    "text": "text/sms_spam.tsv",
+    "tofu": "tofu/full.json",
 }
 
 
