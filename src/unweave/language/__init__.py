@@ -1,0 +1,1 @@
+"""Room: language, the only slice by modality: corpora, tokens, causal models."""
