@@ -315,4 +315,4 @@ def extraction_strength(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
     missed = mask & (logits.argmax(-1) != labels)
     # Tokens after the last miss: those at which no later or present one is missed.
     later = missed.flip(-1).cumsum(-1).flip(-1) > 0
-    return (mask & ~later).sum(-1) / mask.sum(-1).clamp(min=1)
+    return (mask & ~later).sum(-1).to(logits.dtype) / mask.sum(-1).clamp(min=1)
