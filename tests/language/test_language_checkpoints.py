@@ -174,7 +174,7 @@ def test_an_adapter_is_added_to_its_matrix_and_others_stay(tmp_path, tiny):
         ({"use_dora": True}, tensors, "only plain LoRA"),
         ({"peft_type": "IA3"}, tensors, "only plain LoRA"),
         ({}, {f"{at}A.weight": first[:, :3].clone(), f"{at}B.weight": second}, "does not fit"),
-        ({}, {**tensors, "base_model.model.lm_head.weight": first}, "no part of plain LoRA"),
+        ({}, {**tensors, "base_model.model.lm_head.weight": first.clone()}, "no part of plain LoRA"),
     ):
         shutil.rmtree(tmp_path / "bad", ignore_errors=True)
         with pytest.raises(UserError, match=said):
