@@ -26,13 +26,20 @@ def test_the_slot_of_a_prompt_is_after_its_last_token_however_it_is_padded_and_p
         alone = torch.from_numpy(PROMPTS[row, :length]).expand(3, 1, -1).contiguous()
         expected = logits(tiny, models.params, alone)[:, 0, -1]
         assert np.abs(found[:, row] - expected.numpy()).max() < 1e-5
+    rest = np.array([[3, 4, 5, 6, 7, 1], [9, 8, 2, 2, 0, 0], [2, 4, 0, 0, 0, 0], [11, 12, 13, 14, 1, 1]])
+    within = slot_logits(tiny, models, rest, np.array([5, 2, 1, 4]))
+    assert np.abs(within - found).max() < 1e-5
+    for slots in (np.array([0, 2, 1, 4]), np.array([5, 2, 3, 4]), np.array([5])):
+        with pytest.raises(UserError, match="one slot per prompt"):
+            slot_logits(tiny, models, rest, slots)
     assert np.abs(slot_logits(tiny, models, np.pad(PROMPTS, ((0, 0), (0, 4))), chunk=3) - found).max() < 1e-5
 
 
 def test_probabilities_masses_and_margins_are_those_of_their_formulas():
     z = np.random.default_rng(0).normal(size=(2, 3, 7)) * 4
     candidates, labels = np.array([[1, 2, 5], [0, 6, 3], [4, 2, 1]]), np.array([0, 2, 1])
-    found = answers(z, candidates, labels)
+    found = answers(z, candidates, candidates[np.arange(3), labels])
+    assert found.labels is not None and (found.labels == labels).all()
     assert found.probabilities.shape == (2, 3, 3) and found.probabilities.dtype == np.float64
     assert found.margins is not None
     for k in range(2):
@@ -87,7 +94,7 @@ def test_prompts_that_cannot_be_read_are_refused(tiny, models, prompts, said):
         (np.array([1, 9]), None, "knows 0…6"),
         (np.array([1]), None, "two or more"),
         (np.array([[1, 2]]), None, "for each of 3"),
-        (np.array([1, 2]), np.array([0, 1, 2]), "0…1"),
+        (np.array([1, 2]), np.array([1, 2, 3]), "probe 2, token 3, is none"),
         (np.array([1, 2]), np.array([0, 1]), "one label"),
     ],
 )

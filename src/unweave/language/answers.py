@@ -23,19 +23,26 @@ class Answers(NamedTuple):
         logits: Of the candidates [K, n, C].
         probabilities: softmax of these over the candidates [K, n, C].
         mass: Share of all probability that the candidates have [K, n].
+        labels: Place of the right answer among the candidates [n]; None where it was not given.
         margins: φ = z_y − logsumexp of the other candidates [K, n]; None without labels.
     """
 
     logits: Floats
     probabilities: Floats
     mass: Floats
+    labels: NDArray[np.int64] | None
     margins: Floats | None
 
 
 def slot_logits(
-    config: LlamaConfig, stacked: State, prompts: NDArray[np.int64], *, chunk: int = 512
+    config: LlamaConfig,
+    stacked: State,
+    prompts: NDArray[np.int64],
+    slots: NDArray[np.int64] | None = None,
+    *,
+    chunk: int = 512,
 ) -> NDArray[np.float32]:
-    """Logits of the token that follows each prompt, of every model of a stack.
+    """Logits of the token that answers each prompt, of every model of a stack.
 
     The one forward pass of a set of probes: keep it, and take all that is asked of these probes from it.
 
@@ -43,13 +50,16 @@ def slot_logits(
         config: The architecture.
         stacked: K models.
         prompts: int64 [n, T], padded by 0 on the right.
+        slots: Position of the answer [n], ≥ 1: what stands there and after it is not looked at; None = after the
+            last token of the prompt.
         chunk: Prompts per pass.
 
     Returns:
         [K, n, vocabulary].
 
     Raises:
-        UserError: if a prompt is empty, too long, padded within, or has tokens outside the vocabulary.
+        UserError: if a prompt is empty, too long, padded within, or has tokens outside the vocabulary, or a slot
+            has no token before it.
     """
     if prompts.ndim != 2 or not len(prompts):
         raise UserError(f"Expected prompts [n, T], got {prompts.shape}.")
@@ -64,9 +74,12 @@ def slot_logits(
     lengths, count = real.sum(1), len(next(iter(stacked.params.values())))
     if lengths.max() > config.context:
         raise UserError(f"A prompt has {lengths.max()} tokens; `learner.context` is {config.context}.")
+    places = lengths if slots is None else slots
+    if places.shape != lengths.shape or (places < 1).any() or (places > lengths).any():
+        raise UserError("Expected one slot per prompt, after its first token and at most one after its last.")
     device = next(iter(stacked.params.values())).device
     tokens = torch.from_numpy(prompts[:, : lengths.max()]).to(device)
-    last = torch.from_numpy(lengths - 1).to(device)
+    last = torch.from_numpy(places - 1).to(device)
     found = []
     with torch.no_grad():
         for part, at in zip(tokens.split(chunk), last.split(chunk), strict=True):
@@ -84,14 +97,14 @@ def answers(
     Args:
         logits: [K, n, vocabulary], from `slot_logits`.
         candidates: Tokens [C] that may be the answer of any probe, or [n, C] of each; each once.
-        labels: Place of the right answer among the candidates [n], in 0…C−1.
+        labels: The token that is the right answer [n], one of the probe's candidates.
 
     Raises:
         UserError: for candidates outside the vocabulary, named twice or fewer than two, and for other shapes.
 
     Example:
         >>> z = np.log([[[0.1, 0.6, 0.2, 0.1]]])
-        >>> found = answers(z, np.array([1, 2]), np.array([0]))
+        >>> found = answers(z, np.array([1, 2]), np.array([1]))
         >>> found.probabilities.round(2).tolist(), found.mass.round(2).tolist(), found.margins.round(3).tolist()
         ([[[0.75, 0.25]]], [[0.8]], [[1.099]])
     """
@@ -105,13 +118,19 @@ def answers(
         raise UserError(f"Candidates are tokens {each.min()}…{each.max()}; the model knows 0…{vocabulary - 1}.")
     if (np.diff(np.sort(each, axis=1), axis=1) == 0).any():
         raise UserError("A token is among the candidates of a probe twice; its probability would count twice.")
-    if labels is not None and not (0 <= labels.min() and labels.max() < each.shape[1]):
-        raise UserError(f"Labels are {labels.min()}…{labels.max()}; expected places in 0…{each.shape[1] - 1}.")
+    places = None
+    if labels is not None:
+        right = each == labels[:, None]
+        if not right.any(1).all():
+            row = int((~right.any(1)).argmax())
+            raise UserError(f"The right answer of probe {row}, token {labels[row]}, is none of its candidates.")
+        places = right.argmax(1)
     whole = log_softmax(logits)
     chosen = np.take_along_axis(logits.astype(np.float64), each[None], axis=2)
     return Answers(
         chosen,
         np.exp(log_softmax(chosen)),
         np.exp(np.take_along_axis(whole, each[None], axis=2)).sum(-1),
-        None if labels is None else label_margins(chosen, labels),
+        places,
+        None if places is None else label_margins(chosen, places),
     )
