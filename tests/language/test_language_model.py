@@ -23,7 +23,7 @@ def weights(config, key):
     """Far from initial ones: norms that are not 1, attention that is not flat."""
     rng = torch.Generator().manual_seed(key)
     return {
-        name: value * 8 if value.ndim > 1 else value + torch.rand(value.shape, generator=rng)
+        name: value * 2 if value.ndim > 1 else value + torch.rand(value.shape, generator=rng)
         for name, value in initial(config, key).items()
     }
 

@@ -46,7 +46,7 @@ class LlamaConfig:
     epsilon: float = 1e-6
     theta: float = 10000.0
     tied: bool = True
-    spread: float = 0.02
+    spread: float = 0.08
 
     def __post_init__(self) -> None:
         """Refuse what makes no model.
