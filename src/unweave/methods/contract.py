@@ -297,7 +297,7 @@ class Declared:
         bibtex: The entry of `cite`, where unweave's own `sources.bib` does not hold it.
         trains: The training algorithm A′ that it needs: "etd" for example-tied dropout. It is compared to models
             that were trained so; None where it takes models as they are.
-        expands: Whether it adds hidden units: it runs on learners that have a variant with example-tied dropout.
+        widens: Whether it adds hidden units: it runs on learners that have a variant with example-tied dropout.
     """
 
     family: str
@@ -309,7 +309,7 @@ class Declared:
     identity: Mapping[str, float] = field(default_factory=lambda: {"epochs": 0.0})
     bibtex: str = ""
     trains: Training | None = None
-    expands: bool = False
+    widens: bool = False
 
 
 METHODS: Registry[Declared] = Registry("method")
@@ -328,7 +328,7 @@ def method(
     identity: Mapping[str, float] | None = None,
     bibtex: str = "",
     trains: Training | None = None,
-    expands: bool = False,
+    widens: bool = False,
 ) -> Callable[[Factory], Factory]:
     """Register a factory `(*, parameters) → Method` under a name, with what it declares."""
     declared = Declared(
@@ -341,7 +341,7 @@ def method(
         {"epochs": 0.0} if identity is None else dict(identity),
         bibtex,
         trains,
-        expands,
+        widens,
     )
 
     def add(factory: Factory) -> Factory:

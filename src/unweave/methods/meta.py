@@ -91,7 +91,7 @@ def declared_of(parts: Sequence[tuple[str, Entry[Declared]]], *, cite: str = "",
         space={f"{part}.{key}": ends for part, one in each for key, ends in one.space.items()},
         identity={f"{part}.{key}": value for part, one in each for key, value in one.identity.items()},
         trains=next((one.trains for _, one in each if one.trains), None),
-        expands=any(one.expands for _, one in each),
+        widens=any(one.widens for _, one in each),
     )
 
 

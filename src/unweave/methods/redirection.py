@@ -126,7 +126,7 @@ def rem_etd(
     equation="REM: add units θ₂; in rounds, NPO on S without θ₂, then redirect + remove on D; drop θ₂",
     space={"beta": (0.01, 10.0), "gamma": (0.0, 0.5), "lr": (0.01, 1.0), "epochs": (0.05, 1.0)},
     identity={"epochs": 0.0, "flush_epochs": 0.0},
-    expands=True,
+    widens=True,
 )
 def rem(
     *,

@@ -135,7 +135,7 @@ def refusal(learner: LearnerSpec, method: str, *, validation: int) -> str:
         return ": ".join(
             filter(None, ("needs models trained with example-tied dropout", without_tied_variant(learner)))
         )
-    if declared is not None and declared.expands and not learner.tied and (why := without_tied_variant(learner)):
+    if declared is not None and declared.widens and not learner.tied and (why := without_tied_variant(learner)):
         return f"adds hidden units to the net: {why}"
     if validation == 0 and declared is not None and "validation" in declared.needs:
         return (
