@@ -63,7 +63,7 @@ def test_what_needs_no_gradient_is_what_takes_no_step():
     )
     for entry in METHODS:
         method = entry.build()
-        nothing = all(stage.step is None and stage.prepare is None for stage in method.stages())
+        nothing = all(stage.step is None and stage.prepare is None and not stage.anew for stage in method.stages())
         assert (refusal(opaque, entry.name, validation=9) == "") == nothing
         net = plain if entry.declared.trains is None else tied
         assert refusal(net, entry.name, validation=9) == ""
