@@ -54,7 +54,7 @@ def judge_discovery(
     Returns:
         What makes the record of costs and provenance, and the ranking, best first.
     """
-    from unweave.influence.discovery import SCORERS, calibrate, in_rounds, mixture
+    from unweave.influence.discovery import SCORERS, best_first, calibrate, in_rounds, mixture
 
     seed, forget = assembly.case.seed, assembly.forget
     teaching, calibration = halves_of_forget(forget, seed)
@@ -65,9 +65,7 @@ def judge_discovery(
     scores = in_rounds(score, evidence, seeds, rounds=asked.rounds, key=key)
     cut = calibrate(scores[calibration], target=asked.target, confident=asked.confidence == "95")
     candidates = np.setdiff1d(np.arange(len(scores)), np.concatenate([forget, confirmed, rejected]))
-    # Of those that score the same none comes first by its place in D.
-    shuffled = generator(key, "ties").permutation(candidates)
-    ranked = shuffled[np.argsort(-scores[shuffled], kind="stable")]
+    ranked = best_first(scores, candidates, key)
     flagged = scores[ranked] >= cut.threshold
     size, precision = mixture(scores[calibration], scores[candidates], cut.threshold)
     ranking = tuple(

@@ -26,3 +26,4 @@ from unweave.influence.discovery.ladder import order_of as order_of
 from unweave.influence.discovery.ladder import posterior as posterior
 from unweave.influence.discovery.mixture import Mixture as Mixture
 from unweave.influence.discovery.mixture import mixture as mixture
+from unweave.influence.discovery.scores import best_first as best_first

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from unweave._random import Key, derive, generator
 from unweave.influence.discovery.contract import scorer
 from unweave.influence.discovery.evidence import Evidence, blocks_of
-from unweave.influence.discovery.scores import PAIRS
+from unweave.influence.discovery.scores import PAIRS, count_above
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -108,9 +108,7 @@ def _tails(pair: Pair, seeds: Ints, rest: Ints, folds: Sequence[Ints]) -> tuple[
 
 def _share_above(of: Floats, values: Floats) -> Floats:
     """Share of some scores above each value, half of those that tie, and half an example: never 0 or 1."""
-    ordered = np.sort(of)
-    below, up_to = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
-    return (len(of) - (below + up_to) / 2 + 0.5) / (len(of) + 1)
+    return (count_above(of, values) + 0.5) / (len(of) + 1)
 
 
 def _stacked(of_rest: Floats, of_seeds: Floats) -> Floats:

@@ -13,6 +13,7 @@ from unweave._errors import UserError
 from unweave._random import Key, derive, generator
 from unweave.influence.discovery.evidence import Evidence
 from unweave.influence.discovery.expansion import Pair, likeness, pairs_of
+from unweave.influence.discovery.scores import best_first, count_above
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -82,9 +83,7 @@ def order_of(evidence: Evidence, forget: Ints, *, key: Key) -> Order:
     pairs = pairs_of(evidence)
     scores = likeness(pairs, forget, key=derive(key, "all of S"))
     rest = np.setdiff1d(np.arange(n), forget)
-    # Of those that score the same none comes first by its place in D.
-    shuffled = generator(key, "ties").permutation(rest)
-    rows = shuffled[np.argsort(-scores[shuffled], kind="stable")]
+    rows = best_first(scores, rest, key)
     sure = posterior(_held_out_ranks(pairs, forget, rest, key), len(rows))
     labels = evidence.labels[rows]
     own = evidence.outside[rows, labels]
@@ -101,9 +100,7 @@ def _held_out_ranks(pairs: Sequence[Pair], forget: Ints, rest: Ints, key: Key) -
     found: list[Floats] = []
     for number, fold in enumerate(np.array_split(order, min(_FOLDS, len(order)))):
         scores = likeness(pairs, np.setdiff1d(forget, fold), key=derive(key, "fold", number))
-        others = np.sort(scores[rest])
-        below, above = (np.searchsorted(others, scores[fold], side=side) for side in ("left", "right"))
-        found.append(len(others) - (below + above) / 2 + 1)
+        found.append(count_above(scores[rest], scores[fold]) + 1)
     return np.concatenate(found)
 
 

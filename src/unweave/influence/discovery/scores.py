@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from unweave._random import Key, generator
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -71,6 +73,29 @@ def nearest_cosine(block: Floats, seeds: Ints) -> Floats:
         cosine[own, at[own]] = 0.0 if len(seeds) == 1 else -1.0
         found[begin : begin + _AT_A_TIME] = np.sort(cosine, 1)[:, -count:].mean(1)
     return found
+
+
+def best_first(scores: Floats, rows: Ints, key: Key) -> Ints:
+    """Rows from the highest score down; of those that score the same none comes first by its place in D.
+
+    Example:
+        >>> best_first(np.array([0.1, 0.9, 0.5]), np.array([0, 1, 2]), 0).tolist()
+        [1, 2, 0]
+    """
+    shuffled = generator(key, "ties").permutation(rows)
+    return shuffled[np.argsort(-scores[shuffled], kind="stable")]
+
+
+def count_above(of: Floats, values: Floats) -> Floats:
+    """How many of some scores lie above each value, ties counting half.
+
+    Example:
+        >>> count_above(np.array([1.0, 2.0, 2.0]), np.array([0.0, 2.0])).tolist()
+        [3.0, 1.0]
+    """
+    ordered = np.sort(of)
+    below, up_to = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
+    return len(of) - (below + up_to) / 2
 
 
 PAIRS: dict[str, tuple[Callable[[Floats], Floats], Callable[[Floats, Ints], Floats]]] = {
