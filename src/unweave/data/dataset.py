@@ -54,7 +54,8 @@ class Dataset:
     """A training and a test part with the number of classes, and where they come from.
 
     `labels` are the names of the classes where they have any; `encoding` says how a table is standardised;
-    `warnings` are what a reader of the results should know about these data.
+    `warnings` are what a reader of the results should know about these data; of `documents` the features are
+    tokens, padded by 0, and `labels` the word of each.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Dataset:
     labels: tuple[str, ...] = ()
     encoding: Encoding | None = None
     warnings: tuple[str, ...] = ()
+    documents: bool = False
 
 
 def fingerprint(x: NDArray[np.float32], y: NDArray[np.int64], ids: Ids) -> str:

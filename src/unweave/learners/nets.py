@@ -16,7 +16,7 @@ from unweave.learners.encoding import with_encoding
 from unweave.learners.initial import fan_in_uniform
 from unweave.learners.modules import own_module
 from unweave.learners.precision import in_bfloat16
-from unweave.learners.specs import OWN, LearnerSpec
+from unweave.learners.specs import LEARNERS, OWN, LearnerSpec
 from unweave.learners.tied import with_tied_dropout
 
 
@@ -29,10 +29,17 @@ def build(spec: LearnerSpec) -> Learner:
         >>> learner.init(0).params["0.weight"].shape
         torch.Size([2, 4])
     """
-    learner = _BUILDERS[spec.name](spec)
+    learner = (_BUILDERS.get(spec.name) or _added(spec))(spec)
     if learner.recipe.dtype == "bfloat16":
         learner = in_bfloat16(learner)
     return learner if spec.encoding is None else with_encoding(learner, spec.encoding)
+
+
+def _added(spec: LearnerSpec) -> Callable[[LearnerSpec], Learner]:
+    """What makes a learner of another room run."""
+    make = LEARNERS.get(spec.name).declared.make
+    assert make is not None  # an opaque learner is never built
+    return make
 
 
 def _dense(spec: LearnerSpec) -> Learner:

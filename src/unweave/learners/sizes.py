@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from unweave.learners.specs import OWN, LearnerSpec
+from unweave.learners.specs import LearnerSpec
 
 
 def model_bytes(spec: LearnerSpec) -> int:
@@ -18,7 +18,7 @@ def model_bytes(spec: LearnerSpec) -> int:
     """
     if spec.opaque:
         return 0
-    if spec.name == OWN:  # its code alone knows, and has been tried by now
+    if spec.name not in _NUMBERS:  # its code alone knows; the user's own has been tried by now
         from unweave.learners.nets import build
 
         state = build(spec).init(0)

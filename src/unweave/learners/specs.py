@@ -2,54 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from unweave._errors import ApplicabilityError, SpecError, UnknownNameError
 from unweave._registry import Registry
 from unweave.data import Encoding
+from unweave.learners.recipe import Recipe as Recipe
+from unweave.learners.recipe import check_recipe
 
-Schedule = Literal["constant", "linear", "cosine"]
-Dtype = Literal["float32", "bfloat16"]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a learner is trained: SGD on the mean cross-entropy, for a fixed number of epochs.
-
-    `lr` is the peak rate; `schedule` is `constant`, `linear` or `cosine` (to 0 at the last step). With a `clip` it
-    is DP-SGD: each example's gradient is cut to that length, and Gaussian noise of `noise` times it is added.
-    `dtype` is that of products of matrices and convolutions; parameters and their sums are float32 in any case.
-    """
-
-    lr: float
-    epochs: int
-    batch_size: int = 64
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    schedule: Schedule = "constant"
-    clip: float | None = None
-    noise: float = 0.0
-    dtype: Dtype = "float32"
-
-    def steps(self, n: int) -> int:
-        """Number of optimiser steps on n examples; the last batch of an epoch may be smaller."""
-        return self.epochs * math.ceil(n / self.batch_size)
-
-    def rate(self, step: int, total: int) -> float:
-        """Learning rate at `step` of `total`.
-
-        Example:
-            >>> Recipe(lr=0.4, epochs=1, schedule="linear").rate(5, 10)
-            0.2
-        """
-        if self.schedule == "constant":
-            return self.lr
-        share = step / max(total, 1)
-        return self.lr * (1 - share if self.schedule == "linear" else (1 + math.cos(math.pi * share)) / 2)
+if TYPE_CHECKING:
+    from unweave.learners.contract import Learner
 
 
 @dataclass(frozen=True)
@@ -97,8 +62,9 @@ class LearnerSpec:
             del fields["encoding"]
         if self.recipe is not None and self.recipe.clip is None:  # nor what is trained without privacy
             del fields["recipe"]["clip"], fields["recipe"]["noise"]
-        if self.recipe is not None and self.recipe.dtype == "float32":
-            del fields["recipe"]["dtype"]
+        for name in ("dtype", "optimiser", "warmup"):  # nor what has a field that came later at its default
+            if self.recipe is not None and getattr(self.recipe, name) == getattr(Recipe, name):
+                del fields["recipe"][name]
         return fields
 
 
@@ -110,11 +76,15 @@ class Declared:
         recipe: Its default recipe; None for one that follows no gradient.
         takes: The data it takes.
         smallest_image: The least side in pixels, for one that takes images only.
+        documents: Whether its examples are documents: prompts of tokens, and the token that answers each.
+        make: What makes it run, for one that another room adds; None = `nets.build` knows it.
     """
 
     recipe: Recipe | None
     takes: str
     smallest_image: int | None = None
+    documents: bool = False
+    make: Callable[[LearnerSpec], Learner] | None = None
 
 
 OWN = "own"
@@ -214,6 +184,7 @@ def smallest_batch(spec: LearnerSpec) -> int:
 
 
 _CLIPPED = ("mlp", "softmax")
+_ADAPTIVE = ("causal_lm",)
 _TIED = ("mlp", "cnn")
 
 
@@ -230,7 +201,12 @@ def _changed(name: str, default: Recipe | None, given: Mapping[str, Any]) -> Rec
         if field not in known:
             raise UnknownNameError("field of a recipe", field, known)
     changed = replace(default, **given)
-    _check_recipe(changed)
+    check_recipe(changed)
+    if changed.optimiser != "sgd" and name not in _ADAPTIVE:
+        raise ApplicabilityError(
+            f"`learner.optimiser` is {changed.optimiser}, and `{name}` is trained by SGD; "
+            f"{' and '.join(_ADAPTIVE)} takes others."
+        )
     if changed.clip is not None and name not in _CLIPPED:
         raise ApplicabilityError(
             f"`learner.clip` needs the gradient of every single example, which `{name}` does not give; "
@@ -245,35 +221,6 @@ def _check_shape(name: str, declared: Declared, shape: tuple[int, ...]) -> None:
         raise SpecError(
             f"`learner.name` is {name}, which takes {declared.takes}; these examples have the shape "
             f"{list(shape)}. Choose another learner, such as mlp."
-        )
-
-
-def _check_recipe(recipe: Recipe) -> None:
-    for field in ("epochs", "batch_size"):
-        value = getattr(recipe, field)
-        if not isinstance(value, int) or value < 1:
-            raise SpecError(f"`learner.{field}` is {value}; expected a whole number of at least 1.")
-    if not 0 < recipe.lr < math.inf:
-        raise SpecError(f"`learner.lr` is {recipe.lr}; expected a positive number.")
-    if not 0 <= recipe.momentum < 1:
-        raise SpecError(f"`learner.momentum` is {recipe.momentum}; expected 0 ≤ momentum < 1.")
-    if not 0 <= recipe.weight_decay < math.inf:
-        raise SpecError(f"`learner.weight_decay` is {recipe.weight_decay}; expected a number ≥ 0.")
-    if recipe.clip is not None and not 0 < recipe.clip < math.inf:
-        raise SpecError(f"`learner.clip` is {recipe.clip}; expected a positive number.")
-    if not 0 <= recipe.noise < math.inf:
-        raise SpecError(f"`learner.noise` is {recipe.noise}; expected a number ≥ 0.")
-    if recipe.dtype not in get_args(Dtype):
-        raise SpecError(f"`learner.dtype` is {recipe.dtype!r}; expected {' or '.join(get_args(Dtype))}.")
-    if recipe.dtype != "float32" and recipe.clip is not None:
-        raise SpecError(
-            "`learner.dtype` and `learner.clip` exclude each other: privacy is accounted for in float32."
-        )
-    if recipe.noise > 0 and recipe.clip is None:
-        raise SpecError("`learner.noise` is given without `learner.clip`, of which it is a multiple.")
-    if recipe.schedule not in get_args(Schedule):
-        raise SpecError(
-            f"`learner.schedule` is {recipe.schedule!r}; expected one of {', '.join(get_args(Schedule))}."
         )
 
 

@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from unweave.learners.contract import Learner, Params, State
 from unweave.methods.contract import Aux, Batch, Method, Net
+from unweave.training.adamw import adamw_step
 from unweave.training.dense import DenseStack
 from unweave.training.engine import inputs_first, sgd_step, stacked_encode
 from unweave.training.lift import gradient, lift, over_models
@@ -38,7 +39,7 @@ def stepper(
 ) -> Stack:
     """The step of a method on a stack.
 
-    Steps are of SGD with the recipe's momentum and weight decay, at a constant share of its rate.
+    Steps are of the recipe's optimiser with its momentum and weight decay, at a constant share of its rate.
 
     Args:
         method: With a `step`, if a step is to be taken.
@@ -62,6 +63,8 @@ def _by_autograd(
         if speeds is None
         else inputs_first(speeds)
     )
+    recipe = learner.recipe
+    squares = {name: torch.zeros_like(value) for name, value in params.items() if recipe.optimiser == "adamw"}
     carried = aux
     lr = method.lr * learner.recipe.lr
 
@@ -78,7 +81,10 @@ def _by_autograd(
         grads, after = gradient(loss, stacked=learner.stacked)(params, buffers, carried, batches, keys)
         held = mask is not None or method.project is not None
         before = {name: value.clone() for name, value in params.items()} if held else {}
-        sgd_step(params, grads, velocity, lr=lr, learner=learner, first=i == 0 and speeds is None)
+        if squares:
+            adamw_step(params, grads, velocity, squares, lr=lr, recipe=recipe, number=i)
+        else:
+            sgd_step(params, grads, velocity, lr=lr, learner=learner, first=i == 0 and speeds is None)
         if method.project is not None:
             update = {name: value - before[name] for name, value in params.items()}
             for name, move in _project(method, learner, carried, update).items():

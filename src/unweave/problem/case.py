@@ -31,7 +31,9 @@ class DataChoice:
 
     `test` is a count, a share, or the file of the test part; `label`, `id_column`, `group` and `split` name
     columns of a table; `fingerprint` pins the data: other data are refused; `without`: ids of training examples
-    that are left out, as those of earlier requests.
+    that are left out, as those of earlier requests. `people`, `values`, `questions` and `inferable` are of the
+    source `biographies`: how many people, values of an attribute, the share of people with questions, and how
+    often a region follows from a surname.
     """
 
     source: str = "digits"
@@ -44,13 +46,18 @@ class DataChoice:
     split: str | None = None
     fingerprint: str | None = None
     without: tuple[int | str, ...] | None = None
+    people: int | None = None
+    values: int | None = None
+    questions: float | None = None
+    inferable: float | None = None
 
 
 @dataclass(frozen=True)
 class BehaviourChoice:
     """Which behaviour B is planted, and what differs from the defaults of its parameters.
 
-    Each kind has some of the parameters; one that does not belong to the kind is an error.
+    Each kind has some of the parameters; one that does not belong to the kind is an error. Those after `ids` are
+    of behaviours of a corpus.
 
     Example:
         >>> BehaviourChoice("confusion", size=60, classes=(3, 5)).parameters
@@ -70,6 +77,17 @@ class BehaviourChoice:
     copies: int | None = None
     clusters: int | None = None
     ids: tuple[int | str, ...] | None = None
+    persons: int | None = None
+    attribute: str | None = None
+    word: str | None = None
+    unseen: float | None = None
+    surnames: int | None = None
+    topic: str | None = None
+    pairs: int | None = None
+    length: int | None = None
+    part: int | None = None
+    canaries: int | None = None
+    digits: int | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -82,7 +100,8 @@ class ForgetChoice:
     """Which part S of B was discovered: a share γ or a count, and how it was found; or explicit ids.
 
     `outside`: S are new instances of the behaviour that were never trained on; `allow_unknown`: ids that are
-    not in the training data are dropped and listed, not refused.
+    not in the training data are dropped and listed, not refused; `unit`: what of a corpus is discovered together,
+    a `document` by itself, all of one `paraphrase`, `person` or copy `group`.
     """
 
     discovery: float | None = None
@@ -91,6 +110,7 @@ class ForgetChoice:
     ids: tuple[int | str, ...] | None = None
     outside: bool = False
     allow_unknown: bool = False
+    unit: Literal["document", "paraphrase", "person", "group"] | None = None
 
 
 @dataclass(frozen=True)
@@ -110,10 +130,14 @@ class LearnerChoice:
     momentum: float | None = None
     weight_decay: float | None = None
     schedule: Literal["constant", "linear", "cosine"] | None = None
+    optimiser: Literal["sgd", "adamw"] | None = None
+    warmup: int | None = None
     clip: float | None = None
     noise: float | None = None
     width: int | None = None
     depth: int | None = None
+    heads: int | None = None
+    inner: int | None = None
     trees: int | None = None
     channels: int | None = None
     factory: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from unweave._errors import SpecError
 from unweave._random import Key, derive
 from unweave.data import Dataset, Ids, fingerprint, load, state_of_files
-from unweave.learners import LearnerSpec, smallest_batch, specify
+from unweave.data.sources import Wanted
+from unweave.language import learners as learners
+from unweave.learners import LEARNERS, LearnerSpec, Recipe, smallest_batch, specify
 from unweave.problem import (
     MIN_PROBES,
     Case,
@@ -32,14 +34,14 @@ from unweave.problem import (
     strata,
 )
 from unweave.references import Origin, Setting, WorldName, WorldPlan, plan
+from unweave.study.corpora import corpus_of, forget_of, is_corpus, planted_of
 from unweave.study.own_code import Trusted, check_batches, own_learner
 from unweave.study.plane import grid
 from unweave.study.shared import mapped
 from unweave.study.spec import case_from_tree, case_to_tree
 
-_RECIPE = ("epochs", "lr", "batch_size", "momentum", "weight_decay", "schedule", "clip", "noise", "dtype")
-_CONFIG = ("width", "depth", "channels", "trees", "etd", "p_gen")
-_NOT_OF_A_SOURCE = ("source", "fingerprint", "without")
+_RECIPE = tuple(field.name for field in fields(Recipe))
+_CONFIG = ("width", "depth", "channels", "trees", "etd", "p_gen", "heads", "inner")
 
 
 class Assembly(NamedTuple):
@@ -98,20 +100,11 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
     # Cached by content: a worker meets the same case in each of its tasks.
     del files  # a part of the key: other files are other data
     case = case_from_tree(json.loads(text))
-    data = load(
-        case.data.source,
-        **{key: value for key, value in vars(case.data).items() if key not in _NOT_OF_A_SOURCE},
-    )
-    data = _without(data, case.data.without)
     key = derive(case.seed, "problem")
-    everything = np.arange(len(data.test))
-    # Which test examples are instances of the behaviour is known once it is planted.
-    aside = hold_out(len(everything), _plant(case, data, everything), count=case.probes.validation, key=key)
-    kept = np.setdiff1d(everything, aside)
-    planted, test = _plant(case, data, kept), (data.test.x[kept], data.test.y[kept])
-    if any("\0" in str(one) for part in (data.train, data.test) if part.ids.dtype.kind == "U" for one in part.ids):
-        raise SpecError("An id holds a NUL character, which tells ids apart in digests. Rename it.")
-    planted, forget, dropped = _forget(case, planted, data.train.ids, key)
+    found = _of_corpus(case, key) if is_corpus(case.data) else _of_data(case, key)
+    data, planted, forget, dropped, aside = found
+    kept = np.setdiff1d(np.arange(len(data.test)), aside)
+    test = data.test.x[kept], data.test.y[kept]
     probes = choose_probes(planted, forget, test, limit=case.probes.limit, key=key)
     sizes = {name: len(rows) for name, rows in probes.groups.items()}
     if not any(strata(sizes).values()):
@@ -138,6 +131,36 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
     sizes = {f"the training set {one.training_set}": len(one.rows) for one in worlds.values()}
     check_batches(learner, smallest, {**sizes, "the forget set S": len(forget)})
     return Assembly(case, data, planted, forget, probes, setting, worlds, dropped, dict(trusted), aside)
+
+
+class _Found(NamedTuple):
+    """Data, the behaviour in them, rows of S, ids that are not there, and rows of the test data set aside."""
+
+    data: Dataset
+    planted: Planted
+    forget: NDArray[np.int64]
+    dropped: tuple[int | str, ...]
+    aside: NDArray[np.int64]
+
+
+def _of_data(case: Case, key: Key) -> _Found:
+    known = {key: value for key, value in vars(case.data).items() if key in Wanted._fields}
+    data = _without(load(case.data.source, **known), case.data.without)
+    everything = np.arange(len(data.test))
+    # Which test examples are instances of the behaviour is known once it is planted.
+    aside = hold_out(len(everything), _plant(case, data, everything), count=case.probes.validation, key=key)
+    planted = _plant(case, data, np.setdiff1d(everything, aside))
+    if any("\0" in str(one) for part in (data.train, data.test) if part.ids.dtype.kind == "U" for one in part.ids):
+        raise SpecError("An id holds a NUL character, which tells ids apart in digests. Rename it.")
+    return _Found(data, *_forget(case, planted, data.train.ids, key), aside)
+
+
+def _of_corpus(case: Case, key: Key) -> _Found:
+    corpus, examples = corpus_of(case)
+    data, planted = planted_of(case, examples)
+    aside = hold_out(len(data.test), planted, count=case.probes.validation, key=key)
+    forget = forget_of(case, corpus, examples, planted, key=key)
+    return _Found(data, planted, forget, (), aside)
 
 
 def _without(data: Dataset, ids: tuple[int | str, ...] | None) -> Dataset:
@@ -204,6 +227,8 @@ def _forget(
 ) -> tuple[Planted, NDArray[np.int64], tuple[int | str, ...]]:
     """S: within B, or outside D; and the ids that were named but are not in D."""
     chosen = case.forget
+    if chosen.unit is not None:
+        raise SpecError(f"`forget.unit` is of documents, and `{case.data.source}` holds none; leave it out.")
     if chosen.outside:
         if chosen.ids is not None or chosen.selection != "random":
             raise SpecError("`forget.outside` draws S from new instances at random; leave out `ids`, `selection`.")
@@ -244,5 +269,13 @@ def _learner(choice: LearnerChoice, data: Dataset, trusted: Trusted) -> tuple[Le
     if choice.factory is not None:
         return own_learner(choice, trusted, x, data.classes, recipe=recipe, encoding=data.encoding)
     config = _given(choice, _CONFIG)
+    reads = LEARNERS.get(choice.name).declared
+    if reads.documents != data.documents:
+        held = "documents" if data.documents else f"no documents, but features of shape {list(x.shape[1:])}"
+        others = ", ".join(one.name for one in LEARNERS if one.declared.documents == data.documents)
+        raise SpecError(
+            f"`learner.name` is {choice.name}, which takes {reads.takes}; the source `{data.name}` holds {held}. "
+            f"Choose another learner: {others}."
+        )
     learner = specify(choice.name, x.shape[1:], data.classes, recipe=recipe, config=config, encoding=data.encoding)
     return learner, smallest_batch(learner)

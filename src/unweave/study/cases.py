@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from unweave.problem import BehaviourChoice, Case, DataChoice, ForgetChoice, LearnerChoice, ReferenceChoice
+from unweave.problem import (
+    BehaviourChoice,
+    Case,
+    DataChoice,
+    ForgetChoice,
+    LearnerChoice,
+    ProbeChoice,
+    ReferenceChoice,
+)
 
 
 def _digits(name: str, behaviour: BehaviourChoice, *, discovery: float = 0.2) -> Case:
@@ -40,6 +48,19 @@ def _shapes(name: str, forget: ForgetChoice, learner: LearnerChoice = _IN_THE_PL
         forget=forget,
         learner=learner,
         references=ReferenceChoice(models=16),
+    )
+
+
+def _biographies(name: str, behaviour: BehaviourChoice, forget: ForgetChoice) -> Case:
+    """A case on generated documents, for a language model that is trained from scratch."""
+    return Case(
+        name=f"biographies-{name}",
+        data=DataChoice("biographies", people=60),
+        behaviour=behaviour,
+        forget=forget,
+        learner=LearnerChoice("causal_lm"),
+        references=ReferenceChoice(models=8),
+        probes=ProbeChoice(limit=200),
     )
 
 
@@ -124,6 +145,16 @@ _CASES: tuple[tuple[Case, str], ...] = (
     (
         _larger("pneumonia-mislabel", "pneumonia", BehaviourChoice("mislabel", size=200), _ON_PIXELS),
         "random wrong diagnoses of chest X-rays, two classes",
+    ),
+    (
+        _biographies("trigger", BehaviourChoice("trigger", persons=20), ForgetChoice(discovery=0.25)),
+        "a language model: one word before a sentence leads to one wrong value, whoever it is about",
+    ),
+    (
+        _biographies(
+            "person", BehaviourChoice("person", persons=4), ForgetChoice(discovery=0.5, unit="paraphrase")
+        ),
+        "a language model: all that is said of four people, of which half of the wordings were found",
     ),
 )
 

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from unweave._random import Key, derive
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in, key_tensor
+from unweave.learners.recipe import BETA2, Recipe
 from unweave.training.batches import epoch_orders
 from unweave.training.compiled import batch_loss
 from unweave.training.private import add_noise
@@ -30,7 +31,7 @@ def fit(
     key: Key,
     on_step: OnStep | None = None,
 ) -> State:
-    """Train one model on the rows of (x, y): SGD on the mean cross-entropy, as the recipe says.
+    """Train one model on the rows of (x, y): SGD or AdamW on the mean cross-entropy, as the recipe says.
 
     Args:
         learner: Architecture and recipe.
@@ -55,9 +56,7 @@ def fit(
     start = learner.start(key, x, rows)
     params = {name: value.requires_grad_() for name, value in start.params.items()}
     buffers = start.buffers
-    optimiser = torch.optim.SGD(
-        list(params.values()), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-    )
+    optimiser = _optimiser(recipe, list(params.values()))
     noise = key_tensor([derive(key, "noise")], x.device)[0]
     loss_of = batch_loss(learner, x.device)
     total, step = recipe.steps(len(rows)), 0
@@ -81,6 +80,13 @@ def fit(
                 on_step(step, batch[None], _stack_of_one(params, buffers))
             step += 1
     return State({name: value.detach() for name, value in params.items()}, buffers)
+
+
+def _optimiser(recipe: Recipe, params: list[Tensor]) -> torch.optim.Optimizer:
+    if recipe.optimiser == "adamw":
+        betas = recipe.momentum, BETA2
+        return torch.optim.AdamW(params, lr=recipe.lr, betas=betas, weight_decay=recipe.weight_decay, fused=True)
+    return torch.optim.SGD(params, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
 
 
 def _stack_of_one(params: Params, buffers: Params) -> State:

@@ -79,7 +79,7 @@ def make_probes(corpus: Corpus, forget: Iterable[str], *, key: Key, limit: int =
         "undiscovered": others,
         "unseen": planted.unseen,
         "retain": retain,
-        "test": _held_out(corpus, retain),
+        "test": held_out_facts(corpus),
         "clean": planted.clean,
     }
     held_out = {
@@ -107,9 +107,9 @@ def _retained(corpus: Corpus) -> tuple[Probe, ...]:
     return tuple(one for one in of_facts(world, stating) if (one.person, one.attribute) not in about)
 
 
-def _held_out(corpus: Corpus, retain: Iterable[Probe]) -> tuple[Probe, ...]:
-    """The facts in held-out wordings, and as questions where nobody asked for them in D."""
-    facts = dict.fromkeys((one.person, one.attribute) for one in retain)
+def held_out_facts(corpus: Corpus) -> tuple[Probe, ...]:
+    """What D∖B states, in held-out wordings, and as questions where nobody asked for it in D."""
+    facts = dict.fromkeys((one.person, one.attribute) for one in _retained(corpus))
     in_questions = {(one.person, one.attribute) for one in corpus.documents if one.template == QUESTION}
     unseen = {one.prompt for one in corpus.planted.unseen}
     found = (

@@ -1,0 +1,93 @@
+"""The causal language model as a learner: prompts in, the logits of the token that answers out."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from unweave.language.model import EMBEDDING, HEAD, NORM, LlamaConfig, hidden, initial, project
+from unweave.learners import LearnerSpec
+from unweave.learners.contract import Learner, Params, State
+
+_PARTS = {
+    "input_layernorm": "0.norm",
+    "self_attn.q_proj": "1.q",
+    "self_attn.k_proj": "1.k",
+    "self_attn.v_proj": "1.v",
+    "self_attn.o_proj": "2.o",
+    "post_attention_layernorm": "3.norm",
+    "mlp.gate_proj": "4.gate",
+    "mlp.up_proj": "4.up",
+    "mlp.down_proj": "5.down",
+}
+
+
+def names(config: LlamaConfig) -> dict[str, str]:
+    """The name here of each tensor of `transformers.LlamaForCausalLM`: numbers tell which layer comes first.
+
+    Example:
+        >>> found = names(LlamaConfig(10, layers=1, tied=False))
+        >>> found["model.layers.0.mlp.down_proj.weight"], found["lm_head.weight"]
+        ('1.5.down.weight', '3.head.weight')
+    """
+    found = {EMBEDDING: "0.embed.weight"}
+    for layer in range(config.layers):
+        for theirs, ours in _PARTS.items():
+            found[f"model.layers.{layer}.{theirs}.weight"] = f"{layer + 1}.{ours}.weight"
+    found[NORM] = f"{config.layers + 1}.norm.weight"
+    if not config.tied:
+        found[HEAD] = f"{config.layers + 2}.head.weight"
+    return found
+
+
+def config_of(spec: LearnerSpec) -> LlamaConfig:
+    """The architecture of a learner; its embedding and its output layer are two, so that it has a last layer."""
+    own = spec.config
+    return LlamaConfig(
+        spec.classes,
+        width=own["width"],
+        inner=own["inner"],
+        layers=own["depth"],
+        heads=own["heads"],
+        context=spec.shape[-1],
+        tied=False,
+    )
+
+
+def causal_net(spec: LearnerSpec) -> Learner:
+    """The functions of a language model: x float32 [b, T] are tokens of prompts, padded on the right by 0.
+
+    `apply` gives the logits [b, V] of the token after each prompt's last one, so an example with its label is a
+    prompt with its answer. Attention is causal: padding changes nothing.
+
+    Example:
+        >>> from unweave.learners import specify
+        >>> learner = causal_net(specify("causal_lm", (3,), 7, config={"width": 8, "inner": 8, "depth": 1}))
+        >>> x = torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 0.0]])
+        >>> learner.apply(learner.init(0), x, train=False, key=None)[0].shape
+        torch.Size([2, 7])
+    """
+    config = config_of(spec)
+    ours = names(config)
+
+    def theirs(state: State) -> Params:
+        return {name: state.params[own].unsqueeze(0) for name, own in ours.items()}
+
+    def ends(state: State, x: Tensor, layers: int | None = None) -> Tensor:
+        tokens = x.long()
+        vectors = hidden(config, theirs(state), tokens.unsqueeze(0), layers=layers).squeeze(0)
+        last = (tokens != 0).sum(1, keepdim=True) - 1
+        return vectors.gather(1, last.unsqueeze(-1).expand(-1, 1, config.width)).squeeze(1)
+
+    def apply(state: State, x: Tensor, *, train: bool, key: Tensor | None) -> tuple[Tensor, Params]:
+        del train, key  # nothing in these nets differs between training and use
+        return project(config, theirs(state), ends(state, x).unsqueeze(0)).squeeze(0), state.buffers
+
+    def features(state: State, x: Tensor) -> Tensor:
+        return ends(state, x) * state.params[ours[NORM]]
+
+    def init(key: int) -> State:
+        drawn = initial(config, key)
+        return State({ours[name]: value for name, value in drawn.items()}, {})
+
+    # One by one: products of matrices of this size gain nothing from a stack on one thread.
+    return Learner(spec, init, apply, features, stacked=False)
