@@ -51,6 +51,7 @@ def run_compare(
     spec: Path | None,
     cases: list[str],
     settings: list[str],
+    quick: bool,
     methods: str | None,
     equal_cost: float | None,
     equal_rise: float | None,
@@ -77,7 +78,7 @@ def run_compare(
         settings = [*settings, f"seed={seed}"]
     if workers is not None:
         settings = [*settings, f"workers={workers}"]
-    wanted = read_spec(spec, cases=cases, settings=settings, methods=names)
+    wanted = read_spec(spec, cases=cases, settings=settings, methods=names, quick=quick)
     wanted = replace(wanted, out=out or wanted.out, store=store or wanted.store, trust_code=tuple(trust_code))
     fair = Fair(*(new or old for new, old in ((equal_cost, wanted.fair.cost), (equal_rise, wanted.fair.rise))))
     wanted = replace(wanted, fair=fair, device=device or wanted.device, engine=engine or wanted.engine)

@@ -32,6 +32,7 @@ Plugin = Annotated[
 Setting = Annotated[
     list[str] | None, typer.Option("--set", help="Change a key, as in compare.", metavar="KEY=VALUE")
 ]
+Quick = Annotated[bool, typer.Option("--quick", help="With --case: the small form of a biographies case.")]
 Out = Annotated[Path | None, typer.Option(help="Folder for results; default: runs/<time>.", metavar="DIR")]
 ModelStore = Annotated[
     Path | None, typer.Option(help="Folder of trained models; default: .unweave/store.", metavar="DIR")

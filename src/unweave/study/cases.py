@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from unweave._errors import SpecError
 from unweave.problem import (
     BehaviourChoice,
     Case,
@@ -164,3 +167,24 @@ CASE_NOTES: dict[str, str] = {case.name: note for case, note in _CASES}
 
 DEFAULT_CASES = ("digits-trigger", "digits-mislabel")
 """Side by side, since one method can untrain the one and unlearn the other."""
+
+_SMALL = {"data": {"people": 30}, "learner": {"epochs": 10, "batch_size": 64}, "references": {"models": 5}}
+_SMALL_FORMS: dict[str, dict[str, Any]] = {
+    "biographies-trigger": {**_SMALL, "behaviour": {"persons": 10}},
+    "biographies-person": _SMALL,
+}
+
+
+def small_form(name: str) -> dict[str, Any]:
+    """What is smaller in the small form of a case, for a first look and for tests.
+
+    Raises:
+        SpecError: for a case that has none.
+
+    Example:
+        >>> small_form("biographies-trigger")["references"]
+        {'models': 5}
+    """
+    if name not in _SMALL_FORMS:
+        raise SpecError(f"--quick: the case {name} has no small form; {' and '.join(_SMALL_FORMS)} have one.")
+    return _SMALL_FORMS[name]

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave._types import Estimate, Measured
-from unweave.data import Examples
+from unweave.data import Dataset, Examples
 from unweave.records import Aim, Example, Furthest, Row
 from unweave.records.diagnosis import Shown
 from unweave.report import png_address
 from unweave.study.assemble import Assembly
+from unweave.study.corpora import text_of
 from unweave.study.frame import Frame
 from unweave.study.samples import Sample
 
@@ -106,9 +107,16 @@ def of_probe(assembly: Assembly, place: int) -> tuple[str, Shown]:
         return group, of_data(assembly, row)
     if group == "unseen":
         if unseen is None or unseen.rows is None:  # made for the purpose: neither an id nor a row of a table
-            return group, _shown(None, row, f"instance {row}", label, probes.x[place])
+            return group, _made(data, f"instance {row}", label, probes.x[place])
         row = int(unseen.rows[row])
     return group, _shown(data.test, row, str(data.test.ids[row]), label, probes.x[place])
+
+
+def _made(data: Dataset, name: str, label: str, x: NDArray[np.float32]) -> Shown:
+    """An instance that stands in no data."""
+    if data.documents:
+        return Shown(name, label, "", {"prompt": text_of(x, data.labels)})
+    return _shown(None, 0, name, label, x)
 
 
 def _shown(part: Examples | None, row: int, name: str, label: str, x: NDArray[np.float32]) -> Shown:

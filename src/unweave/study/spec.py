@@ -19,7 +19,7 @@ from unweave._errors import SpecError, UnknownNameError
 from unweave.problem import Case
 from unweave.records import Json
 from unweave.study.asked import MeasureChoice, read_measures
-from unweave.study.cases import CASES, DEFAULT_CASES
+from unweave.study.cases import CASES, DEFAULT_CASES, small_form
 from unweave.study.choices import Fair, read_fair, read_methods
 from unweave.study.choices import MethodChoice as MethodChoice
 from unweave.study.choices import shown as shown
@@ -68,6 +68,7 @@ def read_spec(
     settings: Sequence[str] = (),
     methods: Sequence[str] | None = None,
     forget_ids: Sequence[int | str] | None = None,
+    quick: bool = False,
 ) -> Spec:
     """Build a spec from a TOML file or registered cases, then apply `--set` and `--methods`.
 
@@ -79,6 +80,7 @@ def read_spec(
         settings: `a.b=c`, applied to every case; paths are relative to the working directory.
         methods: Names of methods.
         forget_ids: Ids of S, in place of what the cases say of it.
+        quick: Take the small form of registered cases.
 
     Raises:
         SpecError: for a file, key or value that is wrong; near names of keys are offered.
@@ -90,6 +92,9 @@ def read_spec(
         trees, run = _from_file(file)
     else:
         trees, run = [case_to_tree(CASES[_known(name)]) for name in (cases or DEFAULT_CASES)], {}
+    if quick:
+        for tree in trees:
+            _merge(tree, small_form(tree["name"]) if file is None else _no_small_form(file))
     changes = [_parse(setting) for setting in settings]
     for keys, value in changes:
         _make_room(keys, value, trees)
@@ -297,6 +302,20 @@ def _parse(setting: str) -> tuple[list[str], Any]:
         return keys, float(text) if _HALF_A_FLOAT.fullmatch(text.strip()) else text.strip()
     # More than one key comes of a line break, and is no value of this one.
     return keys, tree["value"] if len(tree) == 1 else text.strip()
+
+
+def _no_small_form(file: Path) -> dict[str, Any]:
+    raise SpecError(
+        f"--quick is the small form of registered cases, and {file} is a file; set what is to be small."
+    )
+
+
+def _merge(tree: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, Mapping):
+            _merge(tree.setdefault(key, {}), value)
+        else:
+            tree[key] = value
 
 
 def _make_room(keys: Sequence[str], value: Any, trees: Sequence[dict[str, Any]]) -> None:
