@@ -7,9 +7,7 @@ import pytest
 import torch
 
 from unweave import UserError
-from unweave.language.learner import LanguageSpec, build
 from unweave.language.model import LlamaConfig, hidden, initial, logits, shapes
-from unweave.language.training import TokenRecipe
 
 CONFIGS = [
     LlamaConfig(30, width=32),
@@ -132,25 +130,6 @@ def test_later_tokens_and_padding_on_the_right_change_nothing(tiny):
     padded = torch.cat([tokens[:, :, :5], torch.zeros_like(tokens[:, :, 5:])], 2)
     for longer in (tokens, padded):
         torch.testing.assert_close(logits(tiny, params, longer)[:, :, :5], short)
-
-
-def test_the_learner_is_the_stack_of_one_and_works_under_vmap(tiny):
-    learner = build(LanguageSpec(tiny, TokenRecipe()))
-    states = [learner.init(key) for key in (1, 2)]
-    tokens = torch.randint(1, tiny.vocabulary, (3, 6), generator=torch.Generator().manual_seed(2))
-    one, buffers = learner.apply(states[1], tokens, train=True, key=None)
-    params = stacked(*(state.params for state in states))
-    assert buffers == {}
-    torch.testing.assert_close(one, logits(tiny, params, tokens.expand(2, -1, -1))[1])
-    lifted = torch.func.vmap(
-        lambda params: learner.apply(states[0]._replace(params=params), tokens, train=False, key=None)[0]
-    )(params)
-    torch.testing.assert_close(lifted[1], one)
-    assert learner.features(states[0], tokens).shape == (3, 6, tiny.width)
-    assert all(
-        torch.equal(a, b) for a, b in zip(states[0].params.values(), learner.init(1).params.values(), strict=True)
-    )
-    assert learner.spec.identity()["config"]["vocabulary"] == tiny.vocabulary
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def check_recipe(recipe: Recipe) -> None:
         value = getattr(recipe, field)
         if not isinstance(value, int) or value < 1:
             raise SpecError(f"`learner.{field}` is {value}; expected a whole number of at least 1.")
-    if not isinstance(recipe.warmup, int) or recipe.warmup < 0:
+    if recipe.warmup < 0:
         raise SpecError(f"`learner.warmup` is {recipe.warmup}; expected a whole number of steps, 0 for none.")
     if recipe.optimiser not in get_args(Optimiser):
         raise SpecError(

@@ -130,14 +130,10 @@ class LearnerChoice:
     momentum: float | None = None
     weight_decay: float | None = None
     schedule: Literal["constant", "linear", "cosine"] | None = None
-    optimiser: Literal["sgd", "adamw"] | None = None
-    warmup: int | None = None
     clip: float | None = None
     noise: float | None = None
     width: int | None = None
     depth: int | None = None
-    heads: int | None = None
-    inner: int | None = None
     trees: int | None = None
     channels: int | None = None
     factory: str | None = None
@@ -145,6 +141,10 @@ class LearnerChoice:
     etd: float | None = None
     p_gen: float | None = None
     checkpoint: str | None = None
+    optimiser: Literal["sgd", "adamw"] | None = None
+    warmup: int | None = None
+    heads: int | None = None
+    inner: int | None = None
 
     @property
     def recipe_known(self) -> bool:
