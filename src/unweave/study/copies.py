@@ -13,6 +13,7 @@ from unweave.problem.copies import NEAR, copies_left, copy_groups
 from unweave.problem.ids import Ids, known_ids, rows_of_ids
 from unweave.records.copies import Copies, CopyLeft
 from unweave.study.assemble import Assembly
+from unweave.study.corpora import counts_of
 
 Ints = NDArray[np.int64]
 
@@ -152,6 +153,8 @@ def _sets(group: Ints) -> list[list[int]]:
 def _features(assembly: Assembly) -> tuple[NDArray[np.float32], float]:
     """Features by which copies are told, and how near they must be: numbers of a table are standardised."""
     encoding, x = assembly.setting.learner.encoding, assembly.setting.x
+    if assembly.data.documents:
+        return counts_of(x, assembly.data.classes), NEAR
     if encoding is None:
         return x, NEAR
     from unweave.learners.encoding import standardised, world_scales

@@ -13,6 +13,7 @@ from unweave._random import derive
 from unweave.references import Entry, Objects, about, digest, key_of, model_fields, read_verified
 from unweave.study.assemble import Assembly
 from unweave.study.code import influence_code
+from unweave.study.corpora import counts_of
 from unweave.study.samples import probabilities
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ def evidence_of(store: Objects, assembly: Assembly, *, halves: int, described: S
     made = read_halves(store, setting, assembly.case.seed, halves // 2)
     means = out_of_fold(probabilities(made.logits), made.inside, setting.y)
     more = {one: described_by(store, assembly, one) for one in described}
-    inputs = setting.x.reshape(len(setting.y), -1).astype(np.float64)
+    x = counts_of(setting.x, assembly.data.classes) if assembly.data.documents else setting.x
+    inputs = x.reshape(len(setting.y), -1).astype(np.float64)
     return Evidence(
         labels=setting.y,
         outside=means.outside,

@@ -43,7 +43,8 @@ class Examples(NamedTuple):
     Attributes:
         train: Every answer of every document of D.
         members: Rows of `train` that are of documents of B, sorted.
-        unseen: Prompts that never carried the behaviour, with the value that would show it; or None.
+        unseen: Prompts that never carried the behaviour, with the value that would show it: of others, or, where
+            nobody else carries it, of the members in wordings that were held out; or None.
         why_no_unseen: The reason where there are none, else "".
         test: What D states, in wordings that were held out, and prompts like those of the carriers that carry
             nothing; none of them is a prompt of D.
@@ -86,7 +87,9 @@ def examples_of(corpus: Corpus) -> Examples:
     train = list(_answers(corpus))
     known = {one.words for one in train}
     test = [_of_probe(one) for one in _once((*held_out_facts(corpus), *corpus.planted.clean), known)]
-    unseen = [_of_probe(one) for one in _once(corpus.planted.unseen, known)]
+    # Nobody else carries what is known by heart; new of it is what was said, in words that nobody was taught.
+    new = corpus.planted.unseen or corpus.planted.held_out
+    unseen = [_of_probe(one) for one in _once(new, known)]
     length = 1 + max(len(one.words) for one in (*train, *test, *unseen))
     found = _encode(train, vocabulary, length)
     members = np.flatnonzero(np.isin(found.document, np.array(corpus.members, dtype=np.str_)))
@@ -94,7 +97,7 @@ def examples_of(corpus: Corpus) -> Examples:
         found,
         members,
         _encode(unseen, vocabulary, length) if unseen else None,
-        corpus.planted.reason,
+        "" if unseen else corpus.planted.reason,
         _encode(test, vocabulary, length),
         vocabulary.words,
     )
