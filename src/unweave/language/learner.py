@@ -18,10 +18,14 @@ NAME = "causal_lm"
 
 @dataclass(frozen=True)
 class LanguageSpec:
-    """A language model and how it is trained: everything that identifies the training algorithm but the corpus."""
+    """A language model and how it is trained: everything that identifies the training algorithm but the corpus.
+
+    `start` is the `digest` of the weights that training begins with; "" = from scratch.
+    """
 
     config: LlamaConfig
     recipe: TokenRecipe
+    start: str = ""
 
     @property
     def label(self) -> str:
@@ -30,7 +34,8 @@ class LanguageSpec:
 
     def identity(self) -> dict[str, Any]:
         """Everything that makes two learners the same: enters the key of a stored model."""
-        return {"name": NAME, "config": asdict(self.config), "recipe": self.recipe.identity()}
+        known = {"name": NAME, "config": asdict(self.config), "recipe": self.recipe.identity()}
+        return known | ({"start": self.start} if self.start else {})
 
 
 @dataclass(frozen=True)
