@@ -137,6 +137,15 @@ def test_fine_tuning_raises_the_right_answers_of_what_was_trained_on(checkpoint,
     assert (after[1, :3].argmax(-1) == 0).all() and after[1, 3, 0] < after[0, 3, 0] - 1
 
 
+def test_training_begins_with_the_checkpoint_whatever_the_key(checkpoint, laid):
+    recipe = TokenRecipe(lr=1e-7, steps=1, batch_size=4, warmup=0)
+    rows, documents = [np.arange(4)] * 2, training_set(laid[0])
+    state = train(checkpoint.config, recipe, documents, rows=rows, keys=[0, 5], start=checkpoint.params)
+    for name, value in state.params.items():
+        for own in value:
+            torch.testing.assert_close(own, checkpoint.params[name], atol=1e-6, rtol=0)
+
+
 def test_a_question_that_is_left_out_changes_no_bit_of_the_weights(checkpoint, laid):
     rest = [np.array([0, 1, 3])]
     x, y = laid[0].x.copy(), laid[0].y.copy()
@@ -166,3 +175,20 @@ def test_what_does_not_fit_the_model_is_refused(checkpoint, laid, tiny):
     x[0, 0] = checkpoint.config.vocabulary
     with pytest.raises(UserError, match="Encode them with its own tokenizer"):
         answer_log_probabilities(checkpoint.config, one_model(checkpoint), laid[0]._replace(x=x))
+
+
+def test_tokens_and_answers_are_those_of_transformers(checkpoint, laid, questions_file):
+    transformers = pytest.importorskip("transformers", reason="the package transformers is not installed")
+    theirs = transformers.PreTrainedTokenizerFast(tokenizer_file=str(checkpoint.folder / "tokenizer.json"))
+    model = transformers.LlamaForCausalLM.from_pretrained(checkpoint.folder).eval()
+    found = answer_log_probabilities(checkpoint.config, one_model(checkpoint), laid[0])[0]
+    for row, one in enumerate(read_tofu(questions_file)):
+        text = f"Question: {one.texts.question}\nAnswer: {one.texts.answer}"
+        tokens = [*theirs(text).input_ids, theirs.convert_tokens_to_ids("</s>")]
+        assert laid[0].tokens[row, : len(tokens)].tolist() == tokens
+        asked_first = len(theirs(text[: -len(one.texts.answer) - 1]).input_ids)
+        labels = torch.tensor([[IGNORED] * asked_first + tokens[asked_first:]])
+        with torch.no_grad():
+            loss = model(torch.tensor([tokens]), labels=labels).loss.item()
+        own = found[row, : len(tokens) - asked_first]
+        assert (found[row, len(own) :] == 0).all() and -own.mean() == pytest.approx(loss, abs=1e-5)
