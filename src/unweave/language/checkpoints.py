@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -86,6 +87,22 @@ def read(folder: Path, *, vocabulary: int | None = None) -> LlamaCheckpoint:
             raise SpecError(f"{folder}: `{name}` holds numbers that are not finite; the model is broken.")
     params = {name: tensors[name].float() for name in expected}
     return LlamaCheckpoint(folder, config, params, files, {name: value.dtype for name, value in tensors.items()})
+
+
+def digest(params: Params) -> str:
+    """SHA-256 of the weights of one model, by name: two folders with one digest hold one model.
+
+    Example:
+        >>> one = {"a": torch.ones(2), "b": torch.zeros(1)}
+        >>> digest(one) == digest(dict(reversed(one.items()))), digest(one) == digest({**one, "b": torch.ones(1)})
+        (True, False)
+    """
+    found = hashlib.sha256()
+    for name in sorted(params):
+        value = params[name].detach().cpu().contiguous()
+        found.update(f"{name} {value.dtype} {list(value.shape)} ".encode())
+        found.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def write(folder: Path, like: LlamaCheckpoint, params: Params) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from unweave._errors import SpecError
-from unweave.learners import LEARNERS, LearnerSpec, Recipe
+from unweave.learners import LEARNERS, LearnerSpec, Recipe, specify
 from unweave.learners.specs import Declared
 
 if TYPE_CHECKING:
@@ -32,6 +35,30 @@ def _make(spec: LearnerSpec) -> Learner:
 
 RECIPE = Recipe(lr=0.01, epochs=17, batch_size=128, schedule="cosine", optimiser="adamw", warmup=20)
 """17 passes over 3 000 documents, the 400 steps of 128 documents of docs/language-models.md."""
+
+CONTINUED = Recipe(lr=1e-5, epochs=5, batch_size=32, schedule="linear", optimiser="adamw", weight_decay=0.01)
+"""That of TOFU: Maini et al. (2024), arXiv 2401.06121, section 2.3 and official code."""
+
+
+def from_checkpoint(
+    folder: Path, start: str, *, length: int, answers: int, candidates: int, recipe: Mapping[str, Any]
+) -> LearnerSpec:
+    """The learner that goes on training a checkpoint on questions and answers of several tokens.
+
+    Args:
+        folder: Of the checkpoint.
+        start: Digest of its weights: they are a part of what the learner is.
+        length: T, tokens of a document.
+        answers: A, tokens of an answer.
+        candidates: How many answers a probe has.
+        recipe: What differs from `CONTINUED`.
+
+    Raises:
+        UnknownNameError, SpecError: for the recipe, as in `specify`.
+    """
+    found = specify(NAME, (length + answers,), candidates, recipe={**vars(CONTINUED), **recipe})
+    return replace(found, config={"start": start, "answers": answers}, file=str(folder))
+
 
 LEARNERS.add(
     NAME,

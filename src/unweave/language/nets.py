@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import math
+from functools import lru_cache
+from pathlib import Path
 
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+from unweave._errors import SpecError
+from unweave.language.answering import answer_logits, answer_vectors
+from unweave.language.checkpoints import digest, read
 from unweave.language.model import EMBEDDING, HEAD, NORM, LlamaConfig, hidden, initial, project
 from unweave.learners import LearnerSpec
-from unweave.learners.contract import Learner, Params, State
+from unweave.learners.contract import Apply, Learner, Params, State
 
 _PARTS = {
     "input_layernorm": "0.norm",
@@ -57,7 +66,8 @@ def causal_net(spec: LearnerSpec) -> Learner:
     """The functions of a language model: x float32 [b, T] are tokens of prompts, padded on the right by 0.
 
     `apply` gives the logits [b, V] of the token after each prompt's last one, so an example with its label is a
-    prompt with its answer. Attention is causal: padding changes nothing.
+    prompt with its answer. Attention is causal: padding changes nothing. A learner that goes on from a checkpoint
+    answers with several tokens, see `learners.from_checkpoint`.
 
     Example:
         >>> from unweave.learners import specify
@@ -66,6 +76,8 @@ def causal_net(spec: LearnerSpec) -> Learner:
         >>> learner.apply(learner.init(0), x, train=False, key=None)[0].shape
         torch.Size([2, 7])
     """
+    if "start" in spec.config:
+        return _continued(spec)
     config = config_of(spec)
     ours = names(config)
 
@@ -85,9 +97,71 @@ def causal_net(spec: LearnerSpec) -> Learner:
     def features(state: State, x: Tensor) -> Tensor:
         return ends(state, x) * state.params[ours[NORM]]
 
+    def middle(state: State, x: Tensor) -> Tensor:
+        return ends(state, x, layers=math.ceil(config.layers / 2))
+
     def init(key: int) -> State:
         drawn = initial(config, key)
         return State({ours[name]: value for name, value in drawn.items()}, {})
 
     # One by one: products of matrices of this size gain nothing from a stack on one thread.
-    return Learner(spec, init, apply, features, stacked=False)
+    return Learner(spec, init, apply, features, stacked=False, middle=middle)
+
+
+_PER_PASS = 32
+"""Candidates whose logits of the whole vocabulary are held at once."""
+
+
+def _continued(spec: LearnerSpec) -> Learner:
+    """Training that goes on from a checkpoint: x [b, T + A] are documents and the places of their answers.
+
+    `apply` gives logits [b, V, A], with labels [b, A] what `torch.nn.functional.cross_entropy` takes; `score`
+    gives the mean log-probability per token of candidates that are documents of their own.
+    """
+    assert spec.file is not None
+    config, start = _checkpoint(Path(spec.file), spec.config["start"])
+    ours, answers = names(config), spec.config["answers"]
+
+    def theirs(state: State) -> Params:
+        return {name: state.params[own].unsqueeze(0) for name, own in ours.items()}
+
+    def apply(state: State, x: Tensor, *, train: bool, key: Tensor | None) -> tuple[Tensor, Params]:
+        del train, key
+        return answer_logits(config, theirs(state), x.unsqueeze(0), answers).squeeze(0), state.buffers
+
+    def features(state: State, x: Tensor) -> Tensor:
+        vectors = answer_vectors(config, theirs(state), x.unsqueeze(0), answers).squeeze(0)
+        return vectors * state.params[ours[NORM]]
+
+    def middle(state: State, x: Tensor) -> Tensor:
+        half = math.ceil(config.layers / 2)
+        return answer_vectors(config, theirs(state), x.unsqueeze(0), answers, layers=half).squeeze(0)
+
+    def score(state: State, x: Tensor) -> Tensor:
+        of_each = [_mean_log_probability(apply, state, part, answers) for part in x.flatten(0, 1).split(_PER_PASS)]
+        return torch.cat(of_each).view(x.shape[:2])
+
+    def init(key: int) -> State:
+        del key  # training begins where the checkpoint ended; keys differ by the order of the documents
+        return State({own: start[name].clone() for name, own in ours.items()}, {})
+
+    return Learner(spec, init, apply, features, stacked=False, middle=middle, score=score)
+
+
+def _mean_log_probability(apply: Apply, state: State, x: Tensor, answers: int) -> Tensor:
+    """(1/T)·Σ log p of the answer tokens of documents x [b, T + A]: [b]."""
+    places = x[:, -answers:].long()
+    labels = x.long().gather(1, places + 1)
+    # The places of an answer follow each other; what is filled up by 0 does not.
+    told = places == places[:, :1] + torch.arange(answers, device=x.device)
+    logits, _ = apply(state, x, train=False, key=None)
+    each = log_softmax(logits.float(), 1).gather(1, labels.unsqueeze(1)).squeeze(1)
+    return torch.where(told, each, torch.zeros_like(each)).sum(1) / told.sum(1)
+
+
+@lru_cache(maxsize=2)
+def _checkpoint(folder: Path, start: str) -> tuple[LlamaConfig, Params]:
+    found = read(folder)
+    if digest(found.params) != start:
+        raise SpecError(f"{folder} changed while the run was at work. Run again; what was made before is stored.")
+    return found.config, found.params

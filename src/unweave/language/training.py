@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from unweave._errors import DivergedError, SpecError, UserError
 from unweave._random import Key, generator
-from unweave.language.model import LlamaConfig, hidden, initial, project
+from unweave.language.model import LlamaConfig, hidden, initial, project, shapes
 from unweave.learners.contract import Params, State
 
 OPTIMISERS, SCHEDULES = ("adamw", "sgd"), ("constant", "linear", "cosine")
@@ -172,6 +172,7 @@ def train(
     rows: Sequence[NDArray[np.int64]],
     keys: Sequence[Key],
     stack: int = 1,
+    start: Params | None = None,
 ) -> State:
     """Train K models, each on its own documents from its own key.
 
@@ -183,12 +184,14 @@ def train(
         keys: Per model, what determines its initial weights and its order.
         stack: Models trained at once. On one CPU thread single models are fastest (docs/language-models.md); what
             a model becomes hangs on this by rounding alone.
+        start: Weights of one model to begin with, such as a checkpoint's; None = initial weights of each key.
 
     Returns:
         The trained models as a stack [K, …].
 
     Raises:
-        UserError: for no models, unequal numbers of sets and keys, or an empty set.
+        UserError: for no models, unequal numbers of sets and keys, an empty set, or weights to begin with
+            that are of another architecture.
         DivergedError: if weights are no longer finite.
 
     Example:
@@ -203,8 +206,10 @@ def train(
         raise UserError(
             f"Expected one training set per key and stack ≥ 1; got {len(rows)}, {len(keys)} and {stack}."
         )
+    if start is not None:
+        check_start(config, start)
     parts = [
-        _train_stack(config, recipe, documents, rows[at : at + stack], keys[at : at + stack])
+        _train_stack(config, recipe, documents, rows[at : at + stack], keys[at : at + stack], start)
         for at in range(0, len(keys), stack)
     ]
     params = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
@@ -215,6 +220,21 @@ def train(
             f"Choose a smaller `learner.lr` than {recipe.lr}."
         )
     return State(params, {})
+
+
+def check_start(config: LlamaConfig, start: Params) -> None:
+    """Refuse weights to begin with that are not of this architecture.
+
+    Raises:
+        UserError: naming the first tensor that does not fit.
+    """
+    for name, shape in shapes(config).items():
+        found = tuple(start[name].shape) if name in start else "not there"
+        if found != shape:
+            raise UserError(
+                f"The weights to begin with are of another architecture: `{name}` is {found}, expected "
+                f"{shape}. Give the configuration that was read with them."
+            )
 
 
 def batch_loss(config: LlamaConfig, params: Params, documents: Documents, index: Tensor) -> Tensor:
@@ -237,12 +257,13 @@ def _train_stack(
     documents: Documents,
     rows: Sequence[NDArray[np.int64]],
     keys: Sequence[Key],
+    start: Params | None,
 ) -> Params:
     n, device = len(documents.tokens), documents.tokens.device
     table = torch.from_numpy(
         np.stack([batches(n, own, recipe, key) for own, key in zip(rows, keys, strict=True)])
     ).to(device)
-    starts = [initial(config, key) for key in keys]
+    starts = [initial(config, key) if start is None else start for key in keys]
     params = {
         name: torch.stack([start[name] for start in starts]).to(device).requires_grad_() for name in starts[0]
     }

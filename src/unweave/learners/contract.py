@@ -64,7 +64,8 @@ class Learner:
     Where `stacked` is False there is no stack: models are trained, asked and edited one by one.
     `standardise` computes buffers from the features of a model's training set [n, ...] before it is trained,
     and `encode` is what `apply` does to features with them, before anything else.
-    `tied` is there where hidden units belong to examples.
+    `tied` is there where hidden units belong to examples. `score` says what the model answers where that is
+    not `apply`, as of candidates that are whole texts: `(state, probes [b, ...]) → logits [b, classes]`.
     """
 
     spec: LearnerSpec
@@ -76,6 +77,7 @@ class Learner:
     standardise: Callable[[Tensor], Params] | None = None
     encode: Callable[[Params, Tensor], Tensor] | None = None
     tied: Tied | None = None
+    score: Callable[[State, Tensor], Tensor] | None = None
 
     def start(self, key: Key, x: Tensor, rows: NDArray[np.int64]) -> State:
         """The model of a key before training on these rows of x [n, ...], on the device of x."""

@@ -44,6 +44,8 @@ def logits(learner: Learner, stacked: State, x: Tensor, *, chunk: int = 512) -> 
     """
 
     def forward(state: State, batch: Tensor) -> Tensor:
+        if learner.score is not None:
+            return learner.score(state, batch)
         return learner.apply(state, batch, train=False, key=None)[0]
 
     with torch.no_grad():

@@ -17,6 +17,7 @@ from unweave.language.corpora.texts import read_lines as read_lines
 from unweave.language.corpora.texts import read_messages as read_messages
 from unweave.language.corpora.texts import read_text as read_text
 from unweave.language.corpora.tofu import Answered as Answered
+from unweave.language.corpora.tofu import Texts as Texts
 from unweave.language.corpora.tofu import read_tofu as read_tofu
 from unweave.language.corpora.tofu import training_documents as training_documents
 from unweave.language.corpora.world import World as World

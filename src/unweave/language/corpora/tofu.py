@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from unweave._errors import UnknownNameError, UserError
 from unweave.language.corpora.documents import QUESTION, Document, Fact, content_id, words_of
@@ -17,12 +17,23 @@ _OPTIONS = ("option1", "option2", "option3", "option4")
 _FIELDS = ("question", "answer", "paraphrased_question", "paraphrased_answer", "perturbed_answer", *_OPTIONS)
 
 
+class Texts(NamedTuple):
+    """A question and its answers letter for letter; None and () for what the file does not have."""
+
+    question: str
+    answer: str
+    paraphrased_question: str | None = None
+    paraphrased_answer: str | None = None
+    perturbed: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Answered:
     """A question with its answers, each as a document that learns the answer alone.
 
     Attributes:
         document: The question and its right answer: what is trained on.
+        texts: The same and all below as they stand in the file.
         paraphrased: The same question and the right answer in other words; None where the file has none.
         reworded: The question in other words and the right answer; None where the file has none.
         perturbed: The question and wrong answers of the same form; the options that are wrong where the
@@ -30,6 +41,7 @@ class Answered:
     """
 
     document: Document
+    texts: Texts
     paraphrased: Document | None = None
     reworded: Document | None = None
     perturbed: tuple[Document, ...] = ()
@@ -122,6 +134,7 @@ def _answered(line: str, where: str, *, paraphrases: bool, longest: int) -> Answ
             )
     return Answered(
         document(QUESTION, question, answer),
+        Texts(question, answer, asked, told, wrong),
         None if told is None else document("paraphrased", question, told),
         None if asked is None else document("reworded", asked, answer),
         tuple(document(f"perturbed{i}", question, one) for i, one in enumerate(wrong)),

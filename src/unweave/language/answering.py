@@ -1,0 +1,89 @@
+"""Answers of several tokens: the logits at their places, and how likely each token is.
+
+Documents come as `questions.arrays` lays them out: their tokens, then the places whose logits are wanted.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from unweave._errors import UserError
+from unweave.language.model import LlamaConfig, hidden, project
+from unweave.language.questions import Questions
+from unweave.language.training import IGNORED
+from unweave.learners.contract import Params, State
+
+
+def answer_logits(config: LlamaConfig, params: Params, x: Tensor, answers: int) -> Tensor:
+    """Logits of the answer tokens of documents, of each model of a stack.
+
+    Args:
+        config: The architecture.
+        params: A stack of K models.
+        x: [K, n, T + A], of any type that holds token numbers exactly: float32 does up to 2²⁴, bfloat16 up to 256.
+        answers: A.
+
+    Returns:
+        [K, n, V, A]; where an answer has fewer than A tokens, what stands there means nothing.
+    """
+    vectors = answer_vectors(config, params, x, answers)
+    count, n = vectors.shape[:2]
+    found = project(config, params, vectors.flatten(1, 2))
+    return found.view(count, n, answers, config.vocabulary).transpose(2, 3)
+
+
+def answer_log_probabilities(
+    config: LlamaConfig, stacked: State, questions: Questions, *, chunk: int = 32
+) -> NDArray[np.float32]:
+    """Log-probability of each answer token after all that stands before it, of every model of a stack.
+
+    The one forward pass of a set of questions: logits of whole vocabularies are never kept.
+
+    Args:
+        config: The architecture.
+        stacked: K models.
+        questions: From `questions.arrays`.
+        chunk: Documents per pass.
+
+    Returns:
+        [K, n, A], in nats, ≤ 0; 0 where an answer has fewer tokens.
+
+    Raises:
+        UserError: for tokens outside the vocabulary, or documents longer than the context.
+    """
+    tokens = questions.tokens
+    if tokens.min() < 0 or tokens.max() >= config.vocabulary or tokens.shape[1] > config.context:
+        raise UserError(
+            f"Documents have tokens {tokens.min()}…{tokens.max()} and up to {tokens.shape[1]} of them; the model "
+            f"knows 0…{config.vocabulary - 1} and reads {config.context}. Encode them with its own tokenizer."
+        )
+    params = stacked.params
+    first = next(iter(params.values()))
+    found: list[Tensor] = []
+    with torch.no_grad():
+        for at in range(0, len(tokens), chunk):
+            x, y = (
+                torch.from_numpy(part[at : at + chunk]).to(first.device) for part in (questions.x, questions.y)
+            )
+            logits = answer_logits(config, params, x.expand(len(first), -1, -1), questions.answers)
+            each = -cross_entropy(
+                logits.flatten(0, 1).float(),
+                y.repeat(len(first), 1),
+                ignore_index=IGNORED,
+                reduction="none",
+            )
+            found.append(each.view(len(first), *y.shape).cpu())
+    return torch.cat(found, 1).numpy()
+
+
+def answer_vectors(
+    config: LlamaConfig, params: Params, x: Tensor, answers: int, *, layers: int | None = None
+) -> Tensor:
+    """[K, n, A, width] after all blocks or some, at the places of the answers."""
+    tokens, places = x[..., :-answers].long(), x[..., -answers:].long()
+    vectors = hidden(config, params, tokens, layers=layers)
+    return vectors.gather(2, places.unsqueeze(-1).expand(*places.shape, config.width))
