@@ -65,6 +65,8 @@ class Learner:
     `standardise` computes buffers from the features of a model's training set [n, ...] before it is trained,
     and `encode` is what `apply` does to features with them, before anything else.
     `tied` is there where hidden units belong to examples.
+    `middle` gives vectors half-way through the net, [b, width], or [b, A, width] where an example has A labels;
+    None = those of `features`.
     """
 
     spec: LearnerSpec
@@ -76,6 +78,7 @@ class Learner:
     standardise: Callable[[Tensor], Params] | None = None
     encode: Callable[[Params, Tensor], Tensor] | None = None
     tied: Tied | None = None
+    middle: Callable[[State, Tensor], Tensor] | None = None
 
     def start(self, key: Key, x: Tensor, rows: NDArray[np.int64]) -> State:
         """The model of a key before training on these rows of x [n, ...], on the device of x."""
