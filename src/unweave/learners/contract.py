@@ -66,6 +66,8 @@ class Learner:
     and `encode` is what `apply` does to features with them, before anything else.
     `tied` is there where hidden units belong to examples. `score` says what the model answers where that is
     not `apply`, as of candidates that are whole texts: `(state, probes [b, ...]) → logits [b, classes]`.
+    `middle` gives vectors half-way through the net, [b, width], or [b, A, width] where an example has A labels;
+    None = those of `features`.
     """
 
     spec: LearnerSpec
@@ -78,6 +80,7 @@ class Learner:
     encode: Callable[[Params, Tensor], Tensor] | None = None
     tied: Tied | None = None
     score: Callable[[State, Tensor], Tensor] | None = None
+    middle: Callable[[State, Tensor], Tensor] | None = None
 
     def start(self, key: Key, x: Tensor, rows: NDArray[np.int64]) -> State:
         """The model of a key before training on these rows of x [n, ...], on the device of x."""

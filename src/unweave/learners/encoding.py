@@ -96,11 +96,15 @@ def with_encoding(learner: Learner, encoding: Encoding) -> Learner:
     def features(state: State, x: Tensor) -> Tensor:
         return learner.features(state, encode(state.buffers, x))
 
+    def middle(state: State, x: Tensor) -> Tensor:
+        return (learner.middle or learner.features)(state, encode(state.buffers, x))
+
     def standardise(x: Tensor) -> Params:
         scales = world_scales(encoding, x.cpu().numpy())
         return {name: torch.from_numpy(value).to(x.device) for name, value in scales.items()}
 
-    return replace(learner, init=init, apply=apply, features=features, encode=encode, standardise=standardise)
+    given = {"init": init, "apply": apply, "features": features, "middle": middle}
+    return replace(learner, **given, encode=encode, standardise=standardise)
 
 
 def _neutral(d: int) -> Params:

@@ -125,6 +125,10 @@ class Net:
         """Features [batch, width] on which the last layer works."""
         return self.learner.features(State(self.params, self.buffers), x)
 
+    def middle(self, x: Tensor) -> Tensor:
+        """Vectors half-way through the net [batch, width] or [batch, A, width]; features where it has none."""
+        return (self.learner.middle or self.learner.features)(State(self.params, self.buffers), x)
+
     def encode(self, x: Tensor) -> Tensor:
         """Features as the net itself gets them: standardised and one-hot, where the learner does that."""
         return x if self.learner.encode is None else self.learner.encode(self.buffers, x)

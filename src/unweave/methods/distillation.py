@@ -22,13 +22,13 @@ from unweave.methods.contract import (
     method,
 )
 from unweave.methods.layers import fresh, fresh_statistics
-from unweave.methods.losses import cross_entropy, divergence
+from unweave.methods.losses import cross_entropy, divergence, places
 
 _AT_ONCE = 256
 
 
 def lesson(net: Net, x: Tensor) -> Tensor:
-    """Logits of a net as it stands, of all of a set [n, classes]: what its student is taught, by position.
+    """Logits of a net as it stands, of all of a set [n, classes(, A)]: what its student is taught, by position.
 
     A teacher never changes, so it is asked once and not in every step. It answers as it does in use, without
     dropout and by the running statistics of its norms.
@@ -80,11 +80,11 @@ def scrub(
         del i, key
         on_forget, on_retain = aux
         if "forget" in batches:
-            x, _, position = batches["forget"]
-            return -divergence(on_forget[position], net(x), temperature=temperature).mean()
+            x, y, position = batches["forget"]
+            return -divergence(on_forget[position], net(x), y, temperature=temperature).mean()
         x, y, position = batches["retain"]
         student = net(x)
-        kept = divergence(on_retain[position], student, temperature=temperature).mean()
+        kept = divergence(on_retain[position], student, y, temperature=temperature).mean()
         return alpha * kept + gamma * cross_entropy(student, y).mean()
 
     return Method(step, epochs, lr, prepare=prepare, passes=passes)
@@ -108,13 +108,13 @@ def delete(*, epochs: float = 1 / 3, lr: float = 0.1) -> Method:
 
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
         del key
-        without = lesson(net, given.forget.x).scatter(-1, given.forget.y[:, None], -1e10)
+        without = lesson(net, given.forget.x).scatter(1, places(given.forget.y), -1e10)
         return State(net.params, net.buffers), without
 
     def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
         del i, key
-        x, _, position = batches["forget"]
-        return divergence(aux[position], net(x)).mean()
+        x, y, position = batches["forget"]
+        return divergence(aux[position], net(x), y).mean()
 
     return Method(step, epochs, lr, prepare=prepare, passes=forget_pass)
 
@@ -157,8 +157,8 @@ def bad_teacher(*, retain_share: float = 0.3, epochs: float = 1 / 4, lr: float =
         del i, key
         ignorant, original, weight = aux
         forget, retain = batches["forget"], batches["retain"]
-        lost = divergence(ignorant[forget.position], net(forget.x)).mean()
-        kept = divergence(original[retain.position], net(retain.x)).mean()
+        lost = divergence(ignorant[forget.position], net(forget.x), forget.y).mean()
+        kept = divergence(original[retain.position], net(retain.x), retain.y).mean()
         return weight * lost + (1 - weight) * kept
 
     return Method(step, epochs, lr, prepare=prepare, passes=passes)
@@ -190,7 +190,7 @@ def max_entropy(
         forget, retain = batches["forget"], batches["retain"]
         guess = net(forget.x)
         # Logits that are all equal are the uniform law.
-        lost = divergence(guess, torch.zeros_like(guess)).mean()
+        lost = divergence(guess, torch.zeros_like(guess), forget.y).mean()
         return forget_weight * lost + retain_weight * cross_entropy(net(retain.x), retain.y).mean()
 
     return Method(step, epochs, lr, passes=joint_pass)

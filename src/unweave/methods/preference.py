@@ -1,4 +1,4 @@
-"""Methods that make S less likely, and less so the further they are: preference losses of one label."""
+"""Methods that make S less likely, and less so the further they are: preference losses of a label or an answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unweave._errors import SpecError
 from unweave.learners.contract import State
 from unweave.methods.contract import Aux, Batch, Given, Method, Net, joint_pass, method
 from unweave.methods.distillation import lesson
-from unweave.methods.losses import cross_entropy
+from unweave.methods.losses import NO_TOKEN, answer_loss, cross_entropy, places
 
 
 def negative_preference(loss: Tensor, reference: Tensor, *, beta: float) -> Tensor:
@@ -22,7 +22,7 @@ def negative_preference(loss: Tensor, reference: Tensor, *, beta: float) -> Tens
     ebbs once the label is 1/β nats less likely than before. β → 0 is ascent at full strength.
 
     Args:
-        loss: CE of the model, in nats [b].
+        loss: CE of the model, in nats, a sum over the tokens of an answer [b].
         reference: CE of the original on the same examples [b].
         beta: β > 0, per nat.
 
@@ -64,14 +64,58 @@ def simple_preference(loss: Tensor, *, beta: float, margin: float = 0.0) -> Tens
 
 
 def likely_other(logits: Tensor, y: Tensor) -> Tensor:
-    """The class other than y with the largest logit, per example [b].
+    """The class other than y with the largest logit, per label: shaped like y.
 
     Example:
         >>> import torch
         >>> likely_other(torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]]), torch.tensor([0, 2])).tolist()
         [1, 0]
     """
-    return logits.scatter(-1, y[:, None], -torch.inf).argmax(-1)
+    return logits.scatter(1, places(y), -torch.inf).argmax(1)
+
+
+def refused(net: Net, logits: Tensor, y: Tensor) -> Tensor:
+    """What is to be said in place of y: the refusal of the net's learner, else what the net would say next.
+
+    A refusal is one token, given where an answer begins; what follows is left open.
+
+    Args:
+        net: A model; `config["refusal"]` of its learner is the class of a refusal, where it has one.
+        logits: What it says [b, classes] or [b, classes, A].
+        y: Labels [b] or [b, A].
+
+    Returns:
+        Shaped like y: the refusal, or without one the most likely class other than y; −100 after the first token.
+    """
+    known = net.learner.spec.config.get("refusal")
+    found = likely_other(logits, y) if known is None else torch.full_like(y, int(known))
+    if y.ndim == 1:
+        return found
+    first = (y >= 0) & ((y >= 0).cumsum(1) == 1)
+    return torch.where(first, found, torch.full_like(y, NO_TOKEN))
+
+
+def preference(wins: Tensor, loses: Tensor, *, beta: float) -> Tensor:
+    """−(2/β)·log σ(β·(r_w − r_l)), per example: an answer that is to win over one that is to lose.
+
+    r = log p_θ − log p_o of each. With r_w = 0 it is `negative_preference`, whose factor 2/β it has.
+
+    Args:
+        wins: CE_o − CE_θ of the answer that is to win, in nats, a sum over its tokens [b].
+        loses: The same of the answer that is to lose [b].
+        beta: β > 0, per nat.
+
+    Returns:
+        [b], > 0; (2/β)·log 2 at the original, → 0 as the loser becomes impossible or the winner gains.
+
+    Source: Rafailov et al. (2023), arXiv 2305.18290, equation 7; the factor is that of a widely used code base.
+
+    Example:
+        >>> import torch
+        >>> round(preference(torch.tensor([0.0]), torch.tensor([0.0]), beta=2.0).item(), 4)
+        0.6931
+    """
+    return -2 / beta * logsigmoid(beta * (wins - loses))
 
 
 def _check_beta(name: str, beta: float) -> None:
@@ -94,8 +138,9 @@ def npo(*, beta: float = 1.0, retain_weight: float = 1.0, epochs: float = 1 / 6,
     Loss: −(2/β)·log σ(β·(CE_θ − CE_o)) on S + w·CE(D∖S), batches of S cycling along one pass over D∖S; CE
     are of single examples, hence r = log p_o(y|x) − log p_θ(y|x), a difference of log-probabilities and
     never of logits. Defaults: β = 1, that of a classifier (Schoepf et al. 2025, arXiv 2505.17730, official
-    code; .1 is for sums over the tokens of a text); w = 1 (Zhang et al. 2024, arXiv 2404.05868); epochs and
-    rate of `neggrad_plus`, which climbs on S beside CE(D∖S) as well, as none are published for SGD.
+    code; .1 is for sums over the tokens of a text, which are what is summed here where an answer has several);
+    w = 1 (Zhang et al. 2024, arXiv 2404.05868); epochs and rate of `neggrad_plus`, which climbs on S beside
+    CE(D∖S) as well, as none are published for SGD.
 
     Raises:
         SpecError: if `beta` is not above 0.
@@ -104,12 +149,12 @@ def npo(*, beta: float = 1.0, retain_weight: float = 1.0, epochs: float = 1 / 6,
 
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
         del key
-        return State(net.params, net.buffers), cross_entropy(net(given.forget.x), given.forget.y)
+        return State(net.params, net.buffers), answer_loss(net(given.forget.x), given.forget.y)
 
     def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
         del i, key
         forget, retain = batches["forget"], batches["retain"]
-        loss = cross_entropy(net(forget.x), forget.y)
+        loss = answer_loss(net(forget.x), forget.y)
         kept = cross_entropy(net(retain.x), retain.y).mean()
         return negative_preference(loss, aux[forget.position], beta=beta).mean() + retain_weight * kept
 
@@ -171,11 +216,11 @@ def safe_unlearning(
     """Unlearn S, learn a safe label in its place and keep D∖S.
 
     Loss: α·(−log σ(−β·log(p_θ(y|x)/p_o(y|x)))) + γ·CE(S, y′) + CE(D∖S), batches of S cycling along one pass over
-    D∖S; the first term is β/2 of that of `npo`. The authors' y′ is a refusal written for each harmful question.
-    A classifier has no refusal; its safe label is here the class, other than y, that the original holds most
-    likely: what it would say if it did not say y. Defaults: α = .3, β = 1, γ = .5 (Zhang et al. 2024, arXiv
-    2407.02855, official code), which take the mean log-probability of a token, and a label is one token; epochs
-    and rate of `npo`, as none are published for SGD.
+    D∖S; the first term is β/2 of that of `npo`. The authors' y′ is a refusal written for each harmful question;
+    here it is the one token by which a language model refuses. A classifier has no refusal; its safe label is the
+    class, other than y, that the original holds most likely: what it would say if it did not say y. Defaults:
+    α = .3, β = 1, γ = .5 (Zhang et al. 2024, arXiv 2407.02855, official code), which take the mean
+    log-probability of a token, and a label is one token; epochs and rate of `npo`, as none are published for SGD.
 
     Raises:
         SpecError: if `beta` is not above 0.
@@ -185,7 +230,7 @@ def safe_unlearning(
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
         del key
         logits = lesson(net, given.forget.x)
-        before = cross_entropy(logits, given.forget.y), likely_other(logits, given.forget.y)
+        before = cross_entropy(logits, given.forget.y), refused(net, logits, given.forget.y)
         return State(net.params, net.buffers), before
 
     def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
@@ -197,5 +242,49 @@ def safe_unlearning(
         lost = beta / 2 * negative_preference(loss, reference[forget.position], beta=beta).mean()
         instead = cross_entropy(logits, safe[forget.position]).mean()
         return alpha * lost + gamma * instead + cross_entropy(net(retain.x), retain.y).mean()
+
+    return Method(step, epochs, lr, prepare=prepare, passes=joint_pass)
+
+
+@method(
+    name="idk_dpo",
+    family="preference",
+    needs={"original", "forget", "retain"},
+    authors_aim="unlearning",
+    cite="maini2024tofu",
+    equation="IdkDPO: −(2/β)·log σ(β·(r_w − r_l)), w a refusal and l the answer, with CE(D∖S)",
+    space={"beta": (0.01, 10.0), "retain_weight": (0.1, 10.0), "lr": (0.01, 1.0), "epochs": (0.05, 0.5)},
+)
+def idk_dpo(*, beta: float = 0.1, retain_weight: float = 1.0, epochs: float = 1 / 6, lr: float = 0.1) -> Method:
+    """Prefer a refusal to what S taught: direct preference optimisation of "I don't know" over the answer.
+
+    Loss: −(2/β)·log σ(β·(r_w − r_l)) on S + w·CE(D∖S), batches of S cycling along one pass over D∖S; r is
+    log p_θ − log p_o, of the refusal y′ (r_w) and of the label y (r_l), a sum over the tokens of an answer.
+    Defaults: β = .1 and w = 1 (Maini et al. 2024, arXiv 2401.06121, whose preferences are those of Rafailov et al.
+    2023, and a widely used code base, with its factor 2/β); epochs and rate of `npo`, as none are published for
+    SGD. Deviations: the authors draw y′ from a hundred sentences; here it is the one token by which a language
+    model refuses. A classifier has no refusal: as in `safe_unlearning`, its y′ is the class other than y that the
+    original holds most likely.
+
+    Raises:
+        SpecError: if `beta` is not above 0.
+    """
+    _check_beta("idk_dpo", beta)
+
+    def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
+        del key
+        logits, y = lesson(net, given.forget.x), given.forget.y
+        instead = refused(net, logits, y)
+        return State(net.params, net.buffers), (answer_loss(logits, instead), answer_loss(logits, y), instead)
+
+    def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
+        del i, key
+        forget, retain = batches["forget"], batches["retain"]
+        before_wins, before_loses, instead = (part[forget.position] for part in aux)
+        logits = net(forget.x)
+        wins = before_wins - answer_loss(logits, instead)
+        loses = before_loses - answer_loss(logits, forget.y)
+        kept = cross_entropy(net(retain.x), retain.y).mean()
+        return preference(wins, loses, beta=beta).mean() + retain_weight * kept
 
     return Method(step, epochs, lr, prepare=prepare, passes=joint_pass)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unweave._errors import SpecError
 from unweave.methods.contract import Aux, Batch, Method, Net, joint_pass, method
-from unweave.methods.losses import cross_entropy
+from unweave.methods.losses import answer_mean, cross_entropy, token_losses
 
 
 def weighted_ascent(loss: Tensor, *, known: float, unsure: float = 0.0) -> Tensor:
@@ -19,12 +19,12 @@ def weighted_ascent(loss: Tensor, *, known: float, unsure: float = 0.0) -> Tenso
     is certain; β₁ = β₂ = 0 is ascent.
 
     Args:
-        loss: CE of the model, in nats [b].
+        loss: CE of the model, in nats, of labels [b] or of tokens [b, A].
         known: β₁ ≥ 0, called saturation.
         unsure: β₂ ≥ 0, called importance.
 
     Returns:
-        [b], ≤ 0; 0 where the label is certain, or impossible and β₁ > 0.
+        Shaped like `loss`, ≤ 0; 0 where the label is certain, or impossible and β₁ > 0.
 
     Source: Wang et al. (2025), arXiv 2502.19301, for β₂ = 0; Yang et al. (2025), arXiv 2505.11953.
 
@@ -47,8 +47,8 @@ def _climb(name: str, weight: Mapping[str, float], forget_weight: float, epochs:
     def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
         del aux, i, key
         forget, retain = batches["forget"], batches["retain"]
-        loss = cross_entropy(net(forget.x), forget.y)
-        lost = weighted_ascent(loss, known=known, unsure=unsure).mean()
+        each = weighted_ascent(token_losses(net(forget.x), forget.y), known=known, unsure=unsure)
+        lost = answer_mean(each, forget.y).mean()
         return forget_weight * lost + cross_entropy(net(retain.x), retain.y).mean()
 
     return Method(step, epochs, lr, passes=joint_pass)

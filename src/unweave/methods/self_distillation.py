@@ -11,21 +11,21 @@ from torch import Tensor
 from unweave._errors import SpecError
 from unweave.learners.contract import Params, State
 from unweave.learners.noise import fold_in, uniform
-from unweave.methods.contract import Aux, Batch, Given, Method, Net, joint_pass, method
+from unweave.methods.contract import Aux, Batch, Given, Method, Net, forget_pass, joint_pass, method
 from unweave.methods.distillation import lesson, max_entropy
-from unweave.methods.losses import cross_entropy, divergence
+from unweave.methods.losses import cross_entropy, divergence, places
 
 
 def lowered(logits: Tensor, y: Tensor, *, beta: float) -> Tensor:
     """Logits with that of the label lowered by β: the odds of the label are e^β times smaller.
 
     Args:
-        logits: [b, classes].
-        y: Labels [b].
+        logits: [b, classes] or [b, classes, A].
+        y: Labels [b] or [b, A].
         beta: β ≥ 0, in nats.
 
     Returns:
-        [b, classes].
+        Shaped like the logits.
 
     Source: Dong et al. (2024), arXiv 2402.10052.
 
@@ -33,7 +33,7 @@ def lowered(logits: Tensor, y: Tensor, *, beta: float) -> Tensor:
         >>> lowered(torch.zeros(1, 3), torch.tensor([1]), beta=2.0).tolist()
         [[0.0, -2.0, 0.0]]
     """
-    return logits.scatter_add(-1, y[:, None], torch.full_like(logits[:, :1], -beta))
+    return logits.scatter_add(1, places(y), torch.full_like(logits[:, :1], -beta))
 
 
 @method(
@@ -68,10 +68,40 @@ def undial(*, beta: float = 10.0, retain_weight: float = 1.0, epochs: float = 1 
     def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
         del i, key
         forget, retain = batches["forget"], batches["retain"]
-        lost = divergence(aux[forget.position], net(forget.x)).mean()
+        lost = divergence(aux[forget.position], net(forget.x), forget.y).mean()
         return lost + retain_weight * cross_entropy(net(retain.x), retain.y).mean()
 
     return Method(step, epochs, lr, prepare=prepare, passes=joint_pass)
+
+
+@method(
+    name="ceu",
+    family="distillation",
+    needs={"original", "forget"},
+    authors_aim="unlearning",
+    cite="yang2025ceu",
+    equation="CE-U: CE(softmax(z with z_y = −∞), f) on S, the target without a gradient",
+    space={"lr": (0.01, 1.0), "epochs": (0.05, 1.0)},
+)
+def ceu(*, epochs: float = 1 / 3, lr: float = 0.1) -> Method:
+    """Cross-entropy unlearning: the model teaches itself what it says without the true class, on S alone.
+
+    Loss: KL(softmax(z with z_y ← −10¹⁰) ‖ softmax(z)) on S, the target being the model's own of that moment, as a
+    constant. It is the authors' CE less the entropy of its target: the same gradient, which is that of
+    −log(1 − p_θ(y|x)) as well. It neither vanishes where the label is certain nor grows where it is impossible
+    (Yang 2025, arXiv 2503.01224). `delete` has the original as its teacher throughout. Defaults: epochs and
+    rate of `delete`, as none are published for SGD. Nothing holds D∖S in place, as with the authors. Deviation:
+    official code leaves out the first token of an answer; here it counts, for an answer may have no other.
+    """
+
+    def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
+        del aux, i, key
+        forget = batches["forget"]
+        logits = net(forget.x)
+        without = logits.detach().scatter(1, places(forget.y), -1e10)
+        return divergence(without, logits, forget.y).mean()
+
+    return Method(step, epochs, lr, passes=forget_pass)
 
 
 def noised(params: Params, key: Tensor, *, share: float, scale: float) -> Params:
@@ -154,8 +184,8 @@ def undo(
     def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
         del i, key
         forget, retain = batches["forget"], batches["retain"]
-        lost = divergence(aux[0][forget.position], net(forget.x)).mean()
-        return (lost + divergence(aux[1][retain.position], net(retain.x)).mean()) / 2
+        lost = divergence(aux[0][forget.position], net(forget.x), forget.y).mean()
+        return (lost + divergence(aux[1][retain.position], net(retain.x), retain.y).mean()) / 2
 
     student = Method(step, epochs, lr, prepare=prepare, passes=joint_pass)
     teacher = max_entropy(forget_weight=forget_weight, epochs=unlearn_epochs, lr=unlearn_lr)
