@@ -39,6 +39,7 @@ from unweave.study.own_code import Trusted, check_batches, own_learner
 from unweave.study.plane import grid
 from unweave.study.shared import mapped
 from unweave.study.spec import case_from_tree, case_to_tree
+from unweave.study.tofu import of_tofu
 
 _RECIPE = tuple(field.name for field in fields(Recipe))
 _CONFIG = ("width", "depth", "channels", "trees", "etd", "p_gen", "heads", "inner")
@@ -101,21 +102,18 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
     del files  # a part of the key: other files are other data
     case = case_from_tree(json.loads(text))
     key = derive(case.seed, "problem")
-    found = _of_corpus(case, key) if is_corpus(case.data) else _of_data(case, key)
-    data, planted, forget, dropped, aside = found
-    kept = np.setdiff1d(np.arange(len(data.test)), aside)
-    test = data.test.x[kept], data.test.y[kept]
-    probes = choose_probes(planted, forget, test, limit=case.probes.limit, key=key)
+    way = _of_data if not is_corpus(case.data) else _of_tofu if case.data.source == "tofu" else _of_corpus
+    data, planted, forget, dropped, aside, probes, continued = way(case, key)
     sizes = {name: len(rows) for name, rows in probes.groups.items()}
     if not any(strata(sizes).values()):
         raise SpecError(
             f"No probe group has {MIN_PROBES} examples ({', '.join(f'{k} {v}' for k, v in sizes.items())}), so "
             "nothing could be judged. Raise `data.limit`, `data.test` or `behaviour.size`."
         )
-    planted, probes = _in_all_test_data(planted, probes, kept)
-    learner, smallest = _learner(case.learner, data, dict(trusted))
+    learner, smallest = (continued, 1) if continued else _learner(case.learner, data, dict(trusted))
     n, ids = len(data.train), _with_ids_outside(data, len(planted.y) - len(data.train))
-    asked = np.concatenate([probes.x, grid(data, planted.x)])
+    plane = grid(data, planted.x)
+    asked = np.concatenate([probes.x, plane]) if len(plane) else probes.x
     origin = Origin(case.data.path or case.data.source, data_fingerprint(data), data.test.ids)
     own = fingerprint(planted.x, planted.y, ids)
     setting = Setting(learner, planted.x, planted.y, ids, own, asked, origin=origin)
@@ -134,13 +132,18 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
 
 
 class _Found(NamedTuple):
-    """Data, the behaviour in them, rows of S, ids that are not there, and rows of the test data set aside."""
+    """Data, the behaviour in them, rows of S, ids that are not there, rows of the test data set aside, probes.
+
+    `learner` is the one that goes on training a checkpoint; None where the case names one to train from scratch.
+    """
 
     data: Dataset
     planted: Planted
     forget: NDArray[np.int64]
     dropped: tuple[int | str, ...]
     aside: NDArray[np.int64]
+    probes: Probes
+    learner: LearnerSpec | None = None
 
 
 def _of_data(case: Case, key: Key) -> _Found:
@@ -149,10 +152,13 @@ def _of_data(case: Case, key: Key) -> _Found:
     everything = np.arange(len(data.test))
     # Which test examples are instances of the behaviour is known once it is planted.
     aside = hold_out(len(everything), _plant(case, data, everything), count=case.probes.validation, key=key)
-    planted = _plant(case, data, np.setdiff1d(everything, aside))
+    kept = np.setdiff1d(everything, aside)
+    planted = _plant(case, data, kept)
     if any("\0" in str(one) for part in (data.train, data.test) if part.ids.dtype.kind == "U" for one in part.ids):
         raise SpecError("An id holds a NUL character, which tells ids apart in digests. Rename it.")
-    return _Found(data, *_forget(case, planted, data.train.ids, key), aside)
+    planted, forget, dropped = _forget(case, planted, data.train.ids, key)
+    planted, probes = _in_all_test_data(planted, _probes(case, data, planted, forget, kept, key), kept)
+    return _Found(data, planted, forget, dropped, aside, probes)
 
 
 def _of_corpus(case: Case, key: Key) -> _Found:
@@ -160,7 +166,21 @@ def _of_corpus(case: Case, key: Key) -> _Found:
     data, planted = planted_of(case, examples)
     aside = hold_out(len(data.test), planted, count=case.probes.validation, key=key)
     forget = forget_of(case, corpus, examples, planted, key=key)
-    return _Found(data, planted, forget, (), aside)
+    kept = np.setdiff1d(np.arange(len(data.test)), aside)
+    planted, probes = _in_all_test_data(planted, _probes(case, data, planted, forget, kept, key), kept)
+    return _Found(data, planted, forget, (), aside, probes)
+
+
+def _of_tofu(case: Case, key: Key) -> _Found:
+    found = of_tofu(case, _given(case.learner, _RECIPE), key)
+    return _Found(found.data, found.planted, found.forget, (), found.aside, found.probes, found.learner)
+
+
+def _probes(
+    case: Case, data: Dataset, planted: Planted, forget: NDArray[np.int64], kept: NDArray[np.int64], key: Key
+) -> Probes:
+    test = data.test.x[kept], data.test.y[kept]
+    return choose_probes(planted, forget, test, limit=case.probes.limit, key=key)
 
 
 def _without(data: Dataset, ids: tuple[int | str, ...] | None) -> Dataset:

@@ -159,6 +159,18 @@ _CASES: tuple[tuple[Case, str], ...] = (
         ),
         "a language model: all that is said of four people, of which half of the wordings were found",
     ),
+    (
+        Case(
+            name="tofu",
+            data=DataChoice("tofu"),
+            behaviour=BehaviourChoice("forget10"),
+            forget=ForgetChoice(discovery=0.5),
+            learner=LearnerChoice("causal_lm"),
+            references=ReferenceChoice(models=8),
+            probes=ProbeChoice(limit=200),
+        ),
+        "a pretrained language model (`learner.checkpoint`): 20 of 200 invented authors, half of it found",
+    ),
 )
 
 CASES: dict[str, Case] = {case.name: case for case, _ in _CASES}

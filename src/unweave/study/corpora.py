@@ -20,12 +20,13 @@ from unweave.problem import Case, DataChoice, Planted, Unseen, select
 Ints = NDArray[np.int64]
 
 CORPORA = {
-    "biographies": "invented people with six attributes each, in eight wordings and as questions; made by the "
-    "seed of the case",
+    "biographies": "invented people with six attributes each, in eight wordings and as questions, by the seed",
+    "tofu": "4 000 questions about 200 invented authors (Maini et al. 2024), for a checkpoint that reads texts",
 }
 """Sources of data that are documents, and what they hold."""
 
-_OF_A_CORPUS = ("people", "values", "questions", "inferable")
+_OF_A_WORLD = ("people", "values", "questions", "inferable")
+_TAKES = {"biographies": _OF_A_WORLD, "tofu": ("path", "limit")}
 _SAID = ("source", "without", "fingerprint")
 
 
@@ -38,19 +39,21 @@ def is_corpus(choice: DataChoice) -> bool:
     given = [name for name, value in vars(choice).items() if value is not None and name not in _SAID]
     corpus = choice.source in CORPORA
     for name in given:
-        if (name in _OF_A_CORPUS) != corpus:
-            takes = f"reads {', '.join(f'`data.{one}`' for one in _OF_A_CORPUS)}" if corpus else "is no corpus"
-            raise SpecError(f"`data.{name}` has no meaning for the source `{choice.source}`, which {takes}.")
+        if corpus and name not in _TAKES[choice.source]:
+            takes = f"reads {', '.join(f'`data.{one}`' for one in _TAKES[choice.source])}"
+        elif not corpus and name in _OF_A_WORLD:
+            takes = "is no corpus"
+        else:
+            continue
+        raise SpecError(f"`data.{name}` has no meaning for the source `{choice.source}`, which {takes}.")
     if corpus and choice.without is not None:
-        raise SpecError(
-            f"`data.without` leaves out examples of data that are read; `{choice.source}` is generated."
-        )
+        raise SpecError(f"`data.without` has no meaning for the source `{choice.source}`; name S by ids.")
     return corpus
 
 
 def corpus_of(case: Case) -> tuple[Corpus, Examples]:
     """The corpus of a case, and its examples."""
-    chosen = {name: getattr(case.data, name) for name in _OF_A_CORPUS if getattr(case.data, name) is not None}
+    chosen = {name: getattr(case.data, name) for name in _OF_A_WORLD if getattr(case.data, name) is not None}
     kind, parameters = case.behaviour.kind, case.behaviour.parameters
     corpus = make_corpus(seed=case.seed, behaviour=kind, **chosen, **parameters)
     return corpus, examples_of(corpus)

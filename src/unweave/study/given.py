@@ -66,13 +66,18 @@ def given_model(assembly: Assembly, file: Path | None = None) -> GivenModel:
     return GivenModel(learner, read_checkpoint(file or Path(str(named)), learner, like))
 
 
+def starts_there(case: Case) -> bool:
+    """Whether `learner.checkpoint` is where training begins: a pretrained model, and not the one to be edited."""
+    return case.data.source == "tofu"
+
+
 def no_checkpoint(cases: Sequence[Case], command: str) -> None:
     """Refuse a checkpoint where models are trained anew.
 
     Raises:
         ApplicabilityError: naming the commands that take one.
     """
-    if any(case.learner.checkpoint is not None for case in cases):
+    if any(case.learner.checkpoint is not None and not starts_there(case) for case in cases):
         raise ApplicabilityError(
             f"`learner.checkpoint` is one model, and `{command}` asks what a method does to models that are "
             "trained anew: leave it out. `unweave erase`, `audit` and `diagnose` take one."

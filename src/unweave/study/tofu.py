@@ -1,0 +1,249 @@
+"""From a case on TOFU to arrays: a checkpoint that goes on being trained, and candidates to judge it by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unweave._errors import SpecError, UnknownNameError
+from unweave._random import Key, generator
+from unweave.data import Dataset, Examples
+from unweave.data.sources import limited
+from unweave.language.corpora.tofu import Answered, read_tofu
+from unweave.language.learners import from_checkpoint
+from unweave.language.questions import Asked, Questions, arrays, asked, candidates, tokenize
+from unweave.learners import LearnerSpec
+from unweave.problem import GROUPS, Case, Planted, Probes, Unseen, hold_out, select
+
+Ints = NDArray[np.int64]
+
+BEHAVIOURS = ("forget01", "forget05", "forget10")
+"""Parts of TOFU that are B: all questions about 2, 10 and 20 of its 200 authors."""
+
+_WRONG = 3
+CANDIDATES = ("the answer", "its paraphrase", *(f"wrong answer {number + 1}" for number in range(_WRONG)))
+"""What a model chooses among; questions without a paraphrase have the answer twice."""
+
+
+class Tofu(NamedTuple):
+    """A case on TOFU, as arrays.
+
+    Attributes:
+        data: All questions, and what was never trained on: questions of B in other words, and general knowledge.
+        planted: The questions of B.
+        forget: Rows of S.
+        aside: Rows of the test data that are no probes.
+        probes: Candidates of each question.
+        learner: What goes on training the checkpoint.
+    """
+
+    data: Dataset
+    planted: Planted
+    forget: Ints
+    aside: Ints
+    probes: Probes
+    learner: LearnerSpec
+
+
+class _Read(NamedTuple):
+    full: tuple[Answered, ...]
+    members: tuple[Answered, ...]
+    retain: tuple[Answered, ...]
+    general: tuple[Answered, ...]
+
+
+def of_tofu(case: Case, recipe: dict[str, Any], key: Key) -> Tofu:
+    """Read TOFU and a checkpoint, and lay both out.
+
+    Raises:
+        SpecError: for a missing path, checkpoint or file, or one that does not fit.
+        UnknownNameError: for a behaviour that is no part of TOFU.
+        UserError: for questions that the tokenizer or the context of the model cannot take.
+    """
+    from unweave.language.checkpoints import digest, read
+    from unweave.language.tokenizers import read_tokenizer
+
+    told, checkpoint = _read(case), case.learner.checkpoint
+    if checkpoint is None:
+        raise SpecError(
+            "`learner.checkpoint` is missing: the folder of a pretrained model of the Llama type, with "
+            "config.json, model.safetensors and tokenizer.json. TOFU is asked of a model that can read."
+        )
+    model = read(Path(checkpoint))
+    tokenizer = read_tokenizer(Path(checkpoint), model.config)
+    reworded = [replace_question(one) for one in told.members]
+    others = (*reworded, *told.general)
+    judged = (*told.members, *told.retain, *others)
+    parts = [
+        tokenize(documents, tokenizer, context=model.config.context)
+        for documents in (asked(told.full), asked(others), _candidates(judged))
+    ]
+    length, answers = max(one.length for one in parts), max(one.answers for one in parts)
+    full, test, choices = (arrays(one, length=length, answers=answers) for one in parts)
+    learner = from_checkpoint(
+        Path(checkpoint),
+        digest(model.params),
+        length=length,
+        answers=answers,
+        candidates=len(CANDIDATES),
+        recipe=recipe,
+    )
+    data = Dataset(
+        "tofu",
+        _examples(full, told.full),
+        _examples(test, others),
+        len(CANDIDATES),
+        CANDIDATES,
+        documents=True,
+    )
+    planted = _planted(data, told.members)
+    forget = select(
+        planted,
+        data.train.ids,
+        key=key,
+        discovery=case.forget.discovery,
+        count=case.forget.count,
+        forget_ids=case.forget.ids,
+        selection=case.forget.selection,
+    )
+    aside = hold_out(len(data.test), planted, count=case.probes.validation, key=key)
+    each = dict(zip((one.document.id for one in judged), _by_question(choices), strict=True))
+    probes = _probes(data, planted, forget, aside, each, limit=case.probes.limit, key=key)
+    return Tofu(data, planted, forget, aside, probes, learner)
+
+
+def replace_question(one: Answered) -> Answered:
+    """A fact of B asked in other words: a new instance of it, with the same candidates."""
+    assert one.texts.paraphrased_question is not None  # the files whose names end in `_perturbed` have them
+    texts = one.texts._replace(question=one.texts.paraphrased_question)
+    return replace(one, document=replace(one.document, id=f"{one.document.id}/reworded"), texts=texts)
+
+
+def _read(case: Case) -> _Read:
+    kind = case.behaviour.kind
+    if kind not in BEHAVIOURS:
+        raise UnknownNameError("part of TOFU, in `behaviour.kind`,", kind, BEHAVIOURS)
+    for name in case.behaviour.parameters:
+        raise SpecError(
+            f"`behaviour.{name}` has no meaning for {kind}: its members are the questions of that file."
+        )
+    if case.data.path is None:
+        raise SpecError(
+            "`data.path` is missing: the folder of TOFU with full.json, forget10_perturbed.json and so on."
+        )
+    folder = Path(case.data.path)
+    full = read_tofu(folder / "full.json")
+    members = read_tofu(folder / f"{kind}_perturbed.json", paraphrases=True)
+    named = {one.document.id for one in members}
+    rest = np.array([row for row, one in enumerate(full) if one.document.id not in named])
+    limit = None if case.data.limit is None else case.data.limit - len(members)
+    if limit is not None and limit < 1:
+        raise SpecError(f"`data.limit` is {case.data.limit}; B alone has {len(members)} questions, take more.")
+    kept = set(limited(rest, limit).tolist())
+    full = tuple(one for row, one in enumerate(full) if one.document.id in named or row in kept)
+    known = {one.document.id for one in full}
+    if missing := sorted(named - known):
+        raise SpecError(
+            f"{len(missing)} of {len(named)} questions of {kind}_perturbed.json are not in full.json (first: "
+            f"{missing[0]}); the files are not of one version of TOFU."
+        )
+    retain = [
+        one for one in read_tofu(folder / "retain_perturbed.json", paraphrases=True) if one.document.id in known
+    ]
+    general = [
+        *read_tofu(folder / "real_authors_perturbed.json"),
+        *read_tofu(folder / "world_facts_perturbed.json"),
+    ]
+    return _Read(full, members, tuple(retain), tuple(general))
+
+
+def _candidates(questions: Sequence[Answered]) -> tuple[Asked, ...]:
+    """The candidates of each question beside each other: always as many."""
+    level: list[Answered] = []
+    for one in questions:
+        texts = one.texts
+        paraphrase = texts.answer if texts.paraphrased_answer is None else texts.paraphrased_answer
+        level.append(
+            replace(one, texts=texts._replace(paraphrased_answer=paraphrase, perturbed=texts.perturbed[:_WRONG]))
+        )
+    return candidates(level).documents
+
+
+def _by_question(found: Questions) -> NDArray[np.float32]:
+    return found.x.astype(np.float32).reshape(-1, len(CANDIDATES), found.x.shape[1])
+
+
+def _examples(found: Questions, questions: Sequence[Answered]) -> Examples:
+    texts = {
+        "question": np.array([one.texts.question for one in questions]),
+        "answer": np.array([one.texts.answer for one in questions]),
+    }
+    return Examples(found.x.astype(np.float32), found.y, found.ids, texts)
+
+
+def _planted(data: Dataset, members: Sequence[Answered]) -> Planted:
+    rows = np.flatnonzero(np.isin(data.train.ids, np.array([one.document.id for one in members])))
+    reworded = np.arange(len(members))
+    right = np.zeros(len(members), dtype=np.int64)
+    unseen = Unseen(data.test.x[reworded], right, right, rows=reworded)
+    return Planted(data.train.x, data.train.y, data.train.y, rows, unseen, "")
+
+
+def _probes(
+    data: Dataset,
+    planted: Planted,
+    forget: Ints,
+    aside: Ints,
+    candidates_of: dict[str, NDArray[np.float32]],
+    *,
+    limit: int,
+    key: Key,
+) -> Probes:
+    """At most so many questions of each group; candidate 0 is right, and of B it shows the behaviour."""
+    judged = np.flatnonzero(np.isin(data.train.ids, np.array(list(candidates_of))))
+    assert planted.unseen is not None and planted.unseen.rows is not None
+    reworded = planted.unseen.rows
+    rows = {
+        "forget": forget,
+        "undiscovered": np.setdiff1d(planted.members, forget),
+        "unseen": np.setdiff1d(reworded, aside),
+        "retain": np.setdiff1d(judged, planted.members),
+        "test": np.setdiff1d(np.arange(len(data.test)), np.union1d(reworded, aside)),
+    }
+    absent = {name: _ABSENT[name] for name in GROUPS if not len(rows[name])}
+    chosen = {name: _some(rows[name], limit, key, name) for name in GROUPS if len(rows[name])}
+    ids = [(data.test if name in ("unseen", "test") else data.train).ids[at] for name, at in chosen.items()]
+    sizes = [len(at) for at in chosen.values()]
+    ends = np.cumsum(sizes)
+    right = np.zeros(int(ends[-1]), dtype=np.int64)
+    shows = np.concatenate([np.full(len(at), -int(name in ("retain", "test"))) for name, at in chosen.items()])
+    return Probes(
+        x=np.stack([candidates_of[str(one)] for one in np.concatenate(ids)]),
+        clean=right,
+        planted=shows.astype(np.int64),
+        trained=right,
+        rows=np.concatenate(list(chosen.values())),
+        groups={name: np.arange(end - size, end) for name, size, end in zip(chosen, sizes, ends, strict=True)},
+        absent=absent,
+        population={"forget": len(forget), "undiscovered": len(rows["undiscovered"])},
+    )
+
+
+_ABSENT = {
+    "forget": "no examples",
+    "undiscovered": "S = B: nothing is undiscovered",
+    "unseen": "no examples",
+    "retain": "no question of D∖B has wrong answers in retain_perturbed.json",
+    "test": "no examples",
+}
+
+
+def _some(rows: Ints, limit: int, key: Key, name: str) -> Ints:
+    if len(rows) <= limit:
+        return rows
+    return np.sort(generator(key, "probes", name).choice(rows, limit, replace=False))
