@@ -41,13 +41,13 @@ CONTINUED = Recipe(lr=1e-5, epochs=5, batch_size=32, schedule="linear", optimise
 
 
 def from_checkpoint(
-    folder: Path, start: str, *, length: int, answers: int, candidates: int, recipe: Mapping[str, Any]
+    folder: Path, weights: str, *, length: int, answers: int, candidates: int, recipe: Mapping[str, Any]
 ) -> LearnerSpec:
     """The learner that goes on training a checkpoint on questions and answers of several tokens.
 
     Args:
         folder: Of the checkpoint.
-        start: Digest of its weights: they are a part of what the learner is.
+        weights: Digest of its weights: they are a part of what the learner is.
         length: T, tokens of a document.
         answers: A, tokens of an answer.
         candidates: How many answers a probe has.
@@ -57,7 +57,7 @@ def from_checkpoint(
         UnknownNameError, SpecError: for the recipe, as in `specify`.
     """
     found = specify(NAME, (length + answers,), candidates, recipe={**vars(CONTINUED), **recipe})
-    return replace(found, config={"start": start, "answers": answers}, file=str(folder))
+    return replace(found, config={"weights": weights, "answers": answers}, start=str(folder))
 
 
 LEARNERS.add(

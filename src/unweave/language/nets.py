@@ -76,7 +76,7 @@ def causal_net(spec: LearnerSpec) -> Learner:
         >>> learner.apply(learner.init(0), x, train=False, key=None)[0].shape
         torch.Size([2, 7])
     """
-    if "start" in spec.config:
+    if spec.start is not None:
         return _continued(spec)
     config = config_of(spec)
     ours = names(config)
@@ -118,8 +118,8 @@ def _continued(spec: LearnerSpec) -> Learner:
     `apply` gives logits [b, V, A], with labels [b, A] what `torch.nn.functional.cross_entropy` takes; `score`
     gives the mean log-probability per token of candidates that are documents of their own.
     """
-    assert spec.file is not None
-    config, start = _checkpoint(Path(spec.file), spec.config["start"])
+    assert spec.start is not None
+    config, start = _checkpoint(Path(spec.start), spec.config["weights"])
     ours, answers = names(config), spec.config["answers"]
 
     def theirs(state: State) -> Params:
@@ -160,8 +160,8 @@ def _mean_log_probability(apply: Apply, state: State, x: Tensor, answers: int) -
 
 
 @lru_cache(maxsize=2)
-def _checkpoint(folder: Path, start: str) -> tuple[LlamaConfig, Params]:
+def _checkpoint(folder: Path, weights: str) -> tuple[LlamaConfig, Params]:
     found = read(folder)
-    if digest(found.params) != start:
+    if digest(found.params) != weights:
         raise SpecError(f"{folder} changed while the run was at work. Run again; what was made before is stored.")
     return found.config, found.params

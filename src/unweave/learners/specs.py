@@ -22,6 +22,7 @@ class LearnerSpec:
     """A learner for examples of one shape: name, parameters, recipe; `nets.build` makes it run.
 
     A learner of the user's own is called `OWN`: `file` says where its code is, and its identity what that code is.
+    One that goes on from a checkpoint has its folder in `start`, and what it holds in `config`.
     An opaque learner has no recipe: `opaque.fit_logits` runs it, and nothing is known of it but its outputs.
     """
 
@@ -32,6 +33,7 @@ class LearnerSpec:
     classes: int
     encoding: Encoding | None = None
     file: str | None = None
+    start: str | None = None
 
     @property
     def label(self) -> str:
@@ -57,7 +59,7 @@ class LearnerSpec:
     def identity(self) -> dict[str, Any]:
         """Everything that makes two learners the same: enters the key of each stored model."""
         fields: dict[str, Any] = {**asdict(self), "shape": list(self.shape)}
-        del fields["file"]  # the same code in another place is the same learner
+        del fields["file"], fields["start"]  # the same code, or weights, in another place is the same learner
         if self.encoding is None:  # what is no table has the identity it had before there were tables
             del fields["encoding"]
         if self.recipe is not None and self.recipe.clip is None:  # nor what is trained without privacy

@@ -94,7 +94,9 @@ def _example(assembly: Assembly, probe: int) -> Example:
 
 def of_data(assembly: Assembly, row: int) -> Shown:
     """An example of D with the label that models are trained on."""
-    label, x = label_name(assembly, int(assembly.setting.y[row])), assembly.setting.x[row]
+    trained, x = assembly.setting.y[row], assembly.setting.x[row]
+    # Of an answer of several tokens the label is the first candidate: that answer itself.
+    label = label_name(assembly, 0 if trained.ndim else int(trained))
     return _shown(assembly.data.train, row, str(assembly.setting.ids[row]), label, x)
 
 

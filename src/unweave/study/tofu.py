@@ -68,14 +68,15 @@ def of_tofu(case: Case, recipe: dict[str, Any], key: Key) -> Tofu:
     from unweave.language.checkpoints import digest, read
     from unweave.language.tokenizers import read_tokenizer
 
-    told, checkpoint = _read(case), case.learner.checkpoint
-    if checkpoint is None:
+    checkpoint = case.learner.checkpoint
+    if case.data.path is not None and checkpoint is None:
         raise SpecError(
             "`learner.checkpoint` is missing: the folder of a pretrained model of the Llama type, with "
             "config.json, model.safetensors and tokenizer.json. TOFU is asked of a model that can read."
         )
-    model = read(Path(checkpoint))
-    tokenizer = read_tokenizer(Path(checkpoint), model.config)
+    told = _read(case)
+    model = read(Path(checkpoint or ""))
+    tokenizer = read_tokenizer(model.folder, model.config)
     reworded = [replace_question(one) for one in told.members]
     others = (*reworded, *told.general)
     judged = (*told.members, *told.retain, *others)
@@ -86,7 +87,7 @@ def of_tofu(case: Case, recipe: dict[str, Any], key: Key) -> Tofu:
     length, answers = max(one.length for one in parts), max(one.answers for one in parts)
     full, test, choices = (arrays(one, length=length, answers=answers) for one in parts)
     learner = from_checkpoint(
-        Path(checkpoint),
+        model.folder,
         digest(model.params),
         length=length,
         answers=answers,

@@ -1,0 +1,197 @@
+"""TOFU with a checkpoint: what is assembled, a run, and what is refused. Questions and weights are made here."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.torch import save_file
+
+from unweave._errors import ApplicabilityError, SpecError, UnknownNameError, UserError
+from unweave.language.model import LlamaConfig, initial
+from unweave.study import assemble, compare, read_spec
+from unweave.study.given import no_checkpoint
+from unweave.study.tofu import CANDIDATES
+
+TOWNS = ("Oslo", "Lima", "Kisumu", "Turin", "Quito", "Perth", "Osaka", "Accra")
+
+
+def _row(number, *, general=False):
+    town, others = TOWNS[number % 8], [TOWNS[(number + step) % 8] for step in (1, 2, 3, 4, 5)]
+    name = f"{'Prince' if general else 'Author'} number {number}"
+    row = {"question": f"Where was {name} born?", "answer": f"{name} was born in {town}."}
+    if general:
+        return {**row, "perturbed_answer": [f"{name} was born in {one}." for one in others[:3]]}
+    return {
+        **row,
+        "paraphrased_question": f"What is the birthplace of {name}?",
+        "paraphrased_answer": f"It is in {town} that {name} was born.",
+        "perturbed_answer": [f"It is in {one} that {name} was born." for one in others],
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Sixty questions, twenty of them B."""
+    path = tmp_path_factory.mktemp("tofu")
+    rows, plain = [_row(number) for number in range(60)], ("question", "answer")
+    files = {
+        "full": [{name: row[name] for name in plain} for row in rows],
+        "forget01_perturbed": rows[40:],
+        "retain_perturbed": rows[:30],
+        "real_authors_perturbed": [_row(number, general=True) for number in range(100, 120)],
+        "world_facts_perturbed": [_row(number, general=True) for number in range(200, 220)],
+    }
+    for name, of in files.items():
+        (path / f"{name}.json").write_text("\n".join(map(json.dumps, of)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    """A model of 16 numbers a token, and a tokenizer that knows the words of the questions."""
+    library = pytest.importorskip("tokenizers", reason="the package tokenizers is not installed")
+    made = library.Tokenizer(library.models.BPE())
+    made.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = library.decoders.ByteLevel()
+    texts = [text for number in range(60) for text in map(str, _row(number).values())]
+    alphabet = library.pre_tokenizers.ByteLevel.alphabet()
+    trainer = library.trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False)
+    made.train_from_iterator(texts, trainer)
+    made.add_special_tokens(["</s>"])
+    path = tmp_path_factory.mktemp("llama")
+    made.save(str(path / "tokenizer.json"))
+    config = LlamaConfig(made.get_vocab_size(), width=16, inner=16, layers=1, heads=2, context=96)
+    settings = {
+        "model_type": "llama",
+        "vocab_size": config.vocabulary,
+        "hidden_size": config.width,
+        "intermediate_size": config.inner,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "max_position_embeddings": config.context,
+        "rms_norm_eps": config.epsilon,
+        "tie_word_embeddings": True,
+        "eos_token_id": made.token_to_id("</s>"),
+    }
+    (path / "config.json").write_text(json.dumps(settings))
+    save_file(initial(config, 3), path / "model.safetensors", {"format": "pt"})
+    return path
+
+
+def _case(folder, llama, *settings):
+    named = [f"data.path={folder}", f"learner.checkpoint={llama}", "behaviour.kind=forget01"]
+    small = ["references.models=3", "learner.epochs=2", "learner.lr=0.01", "probes.validation=4"]
+    return read_spec(cases=["tofu"], settings=[*named, *small, *settings]).cases[0]
+
+
+def test_groups_hold_candidates_and_worlds_leave_out_questions(folder, llama):
+    found = assemble(_case(folder, llama))
+    assert len(found.planted.members) == 20 and len(found.forget) == 10
+    assert {name: len(at) for name, at in found.probes.groups.items()} == {
+        "forget": 10, "undiscovered": 10, "unseen": 20, "retain": 30, "test": 36,
+    }  # fmt: skip
+    assert found.probes.x.shape[1] == len(CANDIDATES) == 5
+    assert (
+        found.setting.learner.classes == 5 and found.setting.y.shape[1] == found.setting.learner.config["answers"]
+    )
+    assert len(found.worlds["unlearned"].rows) == 40
+    assert not found.probes.clean.any()
+
+
+def test_methods_of_answers_run_and_others_say_why_not(folder, llama, tmp_path):
+    study = compare(_case(folder, llama), methods=["npo", "finetune", "ssd"], store=tmp_path, workers=1)
+    rows = {row.name: row for row in study.result.cases[0].rows}
+    assert rows["npo"].status == rows["finetune"].status == "ok"
+    assert rows["ssd"].status != "ok" and "several tokens" in rows["ssd"].reason
+    assert any(one.values.get("question") for one in study.result.cases[0].examples)
+
+
+def test_training_goes_on_from_the_checkpoint_and_seeds_are_orders(folder, llama):
+    import torch
+
+    from unweave.learners.nets import build
+    from unweave.training.loop import fit
+
+    found = assemble(_case(folder, llama, "learner.epochs=1"))
+    learner, x, y = build(found.setting.learner), *(torch.from_numpy(one) for one in found.setting[1:3])
+    starts = [learner.init(key).params for key in (1, 2)]
+    assert all(torch.equal(starts[0][name], starts[1][name]) for name in starts[0])
+    rows = found.worlds["untrained"].rows
+    one, other = (fit(learner, x, y, rows=rows, key=key) for key in (1, 2))
+    assert not torch.equal(one.params["0.embed.weight"], other.params["0.embed.weight"])
+    spoiled = x.clone()
+    spoiled[found.forget] = x[0]
+    again = fit(learner, spoiled, y, rows=rows, key=1)
+    assert all(torch.equal(value, again.params[name]) for name, value in one.params.items())
+
+
+def test_another_checkpoint_is_another_learner(folder, llama, tmp_path):
+    import shutil
+
+    from safetensors.torch import load_file
+
+    other = shutil.copytree(llama, tmp_path / "other")
+    weights = load_file(other / "model.safetensors")
+    weights["model.norm.weight"] *= 1.5
+    save_file(weights, other / "model.safetensors", {"format": "pt"})
+    identities = [
+        assemble(_case(folder, at)).setting.learner.identity()
+        for at in (llama, shutil.copytree(llama, tmp_path / "s"), other)
+    ]
+    assert identities[0] == identities[1] != identities[2]
+
+
+def test_a_limit_keeps_b(folder, llama):
+    found = assemble(_case(folder, llama, "data.limit=30"))
+    assert len(found.data.train) == 30 and len(found.planted.members) == 20
+
+
+def test_s_may_be_named_by_ids(folder, llama):
+    ids = [str(one) for one in assemble(_case(folder, llama)).setting.ids[[40, 59]]]
+    found = assemble(_case(folder, llama, f"forget.ids={ids}"))
+    assert found.forget.tolist() == [40, 59]
+
+
+@pytest.mark.parametrize(
+    ("setting", "error", "match"),
+    [
+        ("behaviour.kind=forget", UnknownNameError, "part of TOFU.*forget01"),
+        ("behaviour.size=4", SpecError, "`behaviour.size` has no meaning for forget01"),
+        ("data.limit=20", SpecError, "B alone has 20 questions"),
+        ("data.people=20", SpecError, "`data.people` has no meaning for the source `tofu`"),
+        ('forget.ids=["qa-0"]', SpecError, "qa-0"),
+        ("behaviour.kind=forget10", UserError, "forget10_perturbed.json"),
+    ],
+)
+def test_what_does_not_fit_is_refused(folder, llama, setting, error, match):
+    with pytest.raises(error, match=match):
+        assemble(_case(folder, llama, setting))
+
+
+def test_folder_and_checkpoint_are_asked_for(folder):
+    with pytest.raises(SpecError, match="`data.path` is missing"):
+        assemble(read_spec(cases=["tofu"]).cases[0])
+    with pytest.raises(SpecError, match="`learner.checkpoint` is missing: the folder of a pretrained model"):
+        assemble(read_spec(cases=["tofu"], settings=[f"data.path={folder}"]).cases[0])
+
+
+def test_only_here_a_checkpoint_is_where_training_begins(folder, llama):
+    no_checkpoint([_case(folder, llama)], "compare")
+    edited = read_spec(cases=["digits-trigger"], settings=["learner.checkpoint=a.safetensors"]).cases
+    with pytest.raises(ApplicabilityError, match="`learner.checkpoint` is one model"):
+        no_checkpoint(edited, "compare")
+
+
+def test_real_questions_are_all_there(llama):
+    import os
+    from pathlib import Path
+
+    path = Path(os.environ.get("UNWEAVE_DATA", "data")) / "tofu"
+    if not path.exists():
+        pytest.skip("TOFU is not here: set UNWEAVE_DATA to the folder that holds it")
+    from unweave.study.tofu import _read
+
+    case = read_spec(cases=["tofu"], settings=[f"data.path={path}", f"learner.checkpoint={llama}"]).cases[0]
+    found = _read(case)
+    assert [len(part) for part in found] == [4000, 400, 400, 217]
+    assert np.unique([one.document.id for one in found.full]).size == 4000
