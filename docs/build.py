@@ -25,15 +25,21 @@ def methods_page() -> str:
         "and what is found of the rest of its behaviour, `expand(scrub)`: [expansion.md](expansion.md). Methods",
         "of your own: [plugins.md](plugins.md). What they did: [results.md](results.md).",
         "",
-        "| name | family | authors' aim | needs | source |",
-        "|---|---|---|---|---|",
+        "Answers: where documents have answers of several tokens (y [n, A], −100 where one has fewer), methods",
+        "with `several` take the loss of a document as a mean over its own answer tokens, or as a sum where they",
+        "say so; all others are refused on such data. Every method takes answers of one token, which are labels.",
+        "",
+        "| name | family | authors' aim | needs | answers | source |",
+        "|---|---|---|---|---|---|",
     ]
     for entry in METHODS:
         declared = entry.declared
         needs = ", ".join([*sorted(declared.needs), *([f"A′: {declared.trains}"] if declared.trains else [])])
         source = f"{declared.cite}, {declared.equation}" if declared.cite else declared.equation
         aim, escaped = declared.authors_aim or "–", source.replace("|", "\\|")
-        lines.append(f"| [{entry.name}](#{entry.name}) | {declared.family} | {aim} | {needs} | {escaped} |")
+        answers = "several" if declared.several else "one token"
+        cells = [f"[{entry.name}](#{entry.name})", declared.family, aim, needs, answers, escaped]
+        lines.append(f"| {' | '.join(cells)} |")
     for entry in METHODS:
         lines += ["", f"## {entry.name}", "", inspect.getdoc(entry.factory) or "", ""]
         defaults = ", ".join(f"`{name}` {value:.4g}" for name, value in entry.defaults().items())

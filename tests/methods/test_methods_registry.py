@@ -91,6 +91,12 @@ def test_needs_are_what_is_read(name, known, contract, toy):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_answers_of_several_tokens_are_known_as_declared_or_refused(name, known, contract, toy):
+    several = METHODS.get(name).declared.several
+    contract.check_several(lambda: METHODS.get(name).build(**known[name].strong), toy, several=several)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_empty_sets_are_refused(name, contract, toy):
     contract.check_empty_sets_refused(METHODS.get(name).build, toy)
 

@@ -23,7 +23,7 @@ _spec.loader.exec_module(wrong)
 
 def entry(factory, name: str = "finetune", **declared):
     """A planted factory that declares what the method declares that it spoils."""
-    of = replace(METHODS.get(name).declared, **{"space": {}, **declared})
+    of = replace(METHODS.get(name).declared, **{"space": {}, "several": False, **declared})
 
     def made(*, epochs: float = 1.0) -> Method:
         method = factory()

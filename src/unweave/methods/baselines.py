@@ -18,6 +18,7 @@ from unweave.methods.losses import cross_entropy
     cite="",
     equation="θ = θ_o",
     identity={},
+    several=True,
 )
 def noop() -> Method:
     """Leave the model as it is: the point from which every residual is measured (r = 1)."""
@@ -38,6 +39,7 @@ def fit_retain(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Te
     cite="golatkar2020eternal",
     equation="min CE(D∖S)",
     space={"lr": (0.01, 1.0), "epochs": (0.05, 0.5)},
+    several=True,
 )
 def finetune(*, epochs: float = 1 / 3, lr: float = 0.1) -> Method:
     """Fine-tune on D∖S and count on catastrophic forgetting of S.
@@ -56,6 +58,7 @@ def finetune(*, epochs: float = 1 / 3, lr: float = 0.1) -> Method:
     cite="cao2015towards",
     equation="θ = A(D∖S)",
     identity={},
+    several=True,
 )
 def retrain() -> Method:
     """Train anew without S: exact untraining, at the full price.

@@ -10,10 +10,10 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from torch import Tensor
 
 from unweave._errors import UserError
-from unweave._registry import Registry
+from unweave._registry import Entry, Registry
 from unweave.learners.contract import Learner, Params, State
-from unweave.learners.noise import fold_in
 from unweave.learners.specs import Recipe
+from unweave.methods.net import Net as Net
 
 Aim = Literal["untraining", "unlearning"]
 Training = Literal["etd"]
@@ -27,13 +27,18 @@ SETS: dict[Pass, tuple[str, ...]] = {
     "all": ("forget", "retain", "validation"),
 }
 """Of which sets the batches of a step are."""
+ONE_TOKEN = "it is for answers of one token, and here some have several"
+"""Why a method that does not know answers of several tokens is refused on such data."""
 NO_VALIDATION = "The method needs examples that no model was trained on: give `validation`."
 Aux = Any
 """What a method carries from `prepare` to its steps: any tree of tensors about one model."""
 
 
 class Examples(NamedTuple):
-    """A set of examples with its labels as trained on: x [n, ...], y [n]."""
+    """A set of examples with its labels as trained on: x [n, ...], y [n].
+
+    Answers of several tokens are y [n, A], −100 where one has fewer than A; logits are [n, classes, A] then.
+    """
 
     x: Tensor
     y: Tensor
@@ -70,68 +75,11 @@ class Given(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A mini-batch: x [b, ...], y [b], and the position of each example in its set [b]."""
+    """A mini-batch: x [b, ...], y [b] or [b, A], and the position of each example in its set [b]."""
 
     x: Tensor
     y: Tensor
     position: Tensor
-
-
-class Net:
-    """One model to be called: `net(x)` gives logits, with the buffers it leaves in `net.buffers`.
-
-    Logits that are `known`, as pairs of x and logits, are given where `net` is called with that very x and has the
-    parameters it was made with.
-    """
-
-    def __init__(
-        self,
-        learner: Learner,
-        state: State,
-        *,
-        train: bool = True,
-        key: Tensor | None = None,
-        known: Sequence[tuple[Tensor, Tensor]] = (),
-    ) -> None:
-        self.learner = learner
-        self.params: Params = state.params
-        self.buffers: Params = state.buffers
-        self._train = train
-        self._key = key
-        self._known = known
-        self._given = dict(state.params)
-        self._calls = 0
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Logits [batch, classes]."""
-        for asked, logits in self._known:
-            if x is asked and all(value is self._given.get(name) for name, value in self.params.items()):
-                return logits
-        state = State(self.params, self.buffers)
-        # Each call has noise of its own: two batches of one step must not share a dropout mask.
-        # Plain relu nets draw nothing.
-        key = None if self._key is None or self.learner.dense is not None else fold_in(self._key, self._calls)
-        self._calls += 1
-        logits, self.buffers = self.learner.apply(state, x, train=self._train, key=key)
-        return logits
-
-    def in_use(self, x: Tensor) -> Tensor:
-        """Logits as the model gives them in use, in a step too: running statistics, no dropout; buffers stay."""
-        if self.learner.dense is not None:  # nothing in these nets differs between training and use
-            return self(x)
-        return self.learner.apply(State(self.params, self.buffers), x, train=False, key=None)[0]
-
-    def features(self, x: Tensor) -> Tensor:
-        """Features [batch, width] on which the last layer works."""
-        return self.learner.features(State(self.params, self.buffers), x)
-
-    def middle(self, x: Tensor) -> Tensor:
-        """Vectors half-way through the net [batch, width] or [batch, A, width]; features where it has none."""
-        return (self.learner.middle or self.learner.features)(State(self.params, self.buffers), x)
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Features as the net itself gets them: standardised and one-hot, where the learner does that."""
-        return x if self.learner.encode is None else self.learner.encode(self.buffers, x)
 
 
 class Plan(NamedTuple):
@@ -259,6 +207,7 @@ class Method(NamedTuple):
             nothing of the original enters.
         widening: Units that it adds for its own use; its `step` and all else that it does is about the wider net.
         carries: Whether the momentum is not its own, but goes on from what the stage before left.
+        several: Whether it knows answers of several tokens; set from what its factory declares.
     """
 
     step: Step | None
@@ -278,6 +227,7 @@ class Method(NamedTuple):
     anew: bool = False
     widening: Widening | None = None
     carries: bool = False
+    several: bool = False
 
     def stages(self) -> list[Method]:
         """The method and all that follow it, in order."""
@@ -302,6 +252,7 @@ class Declared:
         trains: The training algorithm A′ that it needs: "etd" for example-tied dropout. It is compared to models
             that were trained so; None where it takes models as they are.
         widens: Whether it adds hidden units: it runs on learners that have a variant with example-tied dropout.
+        several: Whether it knows answers of several tokens, y [n, A]; if not it is refused there (`ONE_TOKEN`).
     """
 
     family: str
@@ -314,6 +265,21 @@ class Declared:
     bibtex: str = ""
     trains: Training | None = None
     widens: bool = False
+    several: bool = False
+
+
+@dataclass(frozen=True)
+class Known(Entry[Declared]):
+    """A registered method, whose stages know what it declares of answers of several tokens."""
+
+    def build(self, **given: Any) -> Any:
+        """The method with these parameters, as `Entry.build`."""
+        made = super().build(**given)
+        return _knowing(made) if self.declared.several and isinstance(made, Method) else made
+
+
+def _knowing(made: Method) -> Method:
+    return made._replace(several=True, then=None if made.then is None else _knowing(made.then))
 
 
 METHODS: Registry[Declared] = Registry("method")
@@ -333,8 +299,10 @@ def method(
     bibtex: str = "",
     trains: Training | None = None,
     widens: bool = False,
+    several: bool = False,
 ) -> Callable[[Factory], Factory]:
     """Register a factory `(*, parameters) → Method` under a name, with what it declares."""
+    still = {"epochs": 0.0} if identity is None else dict(identity)
     declared = Declared(
         family,
         frozenset(needs),
@@ -342,14 +310,15 @@ def method(
         cite,
         equation,
         dict(space or {}),
-        {"epochs": 0.0} if identity is None else dict(identity),
+        still,
         bibtex,
         trains,
         widens,
+        several,
     )
 
     def add(factory: Factory) -> Factory:
-        METHODS.add(name, factory, declared)
+        METHODS.put(Known(name, factory, declared))
         return factory
 
     return add

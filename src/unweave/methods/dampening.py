@@ -160,6 +160,7 @@ def _both(n_forget: int, n_retain: int) -> int:
     equation="equations 4 and 5",
     space={"alpha": (1.0, 100.0), "strength": (0.1, 5.0)},
     identity={"alpha": 1e30},
+    several=True,
 )
 def ssd(*, alpha: float = 10.0, strength: float = 1.0) -> Method:
     """Selective synaptic dampening: shrink the parameters that matter to S far more than to D.

@@ -80,6 +80,7 @@ def _noisy(params: Params, sigma: float, key: Tensor) -> Params:
     equation="algorithm 1: I steps of gradient descent on D∖S, then N(0, σ²)",
     space={"iterations": (1.0, 100.0), "sigma": (1e-4, 0.1), "lr": (0.1, 3.0)},
     identity={"iterations": 0.0, "sigma": 0.0},
+    several=True,
 )
 def descent_to_delete(*, iterations: float = 10.0, sigma: float = 0.01, lr: float = 1.0) -> Method:
     """A few steps of gradient descent on all of D∖S from the original, then Gaussian noise on every parameter.

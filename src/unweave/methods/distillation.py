@@ -44,6 +44,7 @@ def lesson(net: Net, x: Tensor) -> Tensor:
     cite="kurmanji2023scrub",
     equation="equation 3 and algorithm 1",
     space={"alpha": (0.001, 10.0), "gamma": (0.1, 10.0), "lr": (0.01, 1.0), "epochs": (0.05, 0.5)},
+    several=True,
 )
 def scrub(
     *,
@@ -98,6 +99,7 @@ def scrub(
     cite="zhou2025delete",
     equation="KL(softmax(z_o with z_y = −∞) ‖ f) on S",
     space={"lr": (0.01, 1.0), "epochs": (0.05, 1.0)},
+    several=True,
 )
 def delete(*, epochs: float = 1 / 3, lr: float = 0.1) -> Method:
     """Distil the original without its logit of the true class, on S alone.
@@ -127,6 +129,7 @@ def delete(*, epochs: float = 1 / 3, lr: float = 0.1) -> Method:
     cite="chundawat2023badteacher",
     equation="KL(l·T_bad + (1−l)·T_good ‖ f), l = 1 on S",
     space={"lr": (0.01, 1.0), "epochs": (0.02, 0.5)},
+    several=True,
 )
 def bad_teacher(*, retain_share: float = 0.3, epochs: float = 1 / 4, lr: float = 0.1) -> Method:
     """Learn S from a net that never learned anything, and D∖S from the original.
@@ -137,8 +140,8 @@ def bad_teacher(*, retain_share: float = 0.3, epochs: float = 1 / 4, lr: float =
     weighted |S| to `retain_share`·|D∖S|, which is the mean over shuffled batches of the union. Defaults: a
     quarter of the epochs at rate .1 (Goel et al. 2024, arXiv 2402.14015, with SGD: the recipe's rate on a KL
     divided by 10 classes as well). Deviations: SGD where the authors have one epoch of Adam at 1e-4; KL is
-    summed over classes; each epoch sees another part of D∖S; T_bad is drawn from the law of the learner's
-    own start, U(−1/√fan_in, 1/√fan_in), but not by its generator.
+    summed over classes; each epoch sees another part of D∖S; T_bad is drawn from the law by which nets of
+    unweave start, U(−1/√fan_in, 1/√fan_in), but not by their generator, and for other learners too.
     """
 
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
@@ -172,6 +175,7 @@ def bad_teacher(*, retain_share: float = 0.3, epochs: float = 1 / 4, lr: float =
     cite="yuan2024closer",
     equation="ME+GD: KL(f ‖ uniform) on S + CE(D∖S)",
     space={"forget_weight": (0.01, 10.0), "lr": (0.01, 1.0), "epochs": (0.05, 0.5)},
+    several=True,
 )
 def max_entropy(
     *, forget_weight: float = 0.1, retain_weight: float = 1.0, epochs: float = 1 / 6, lr: float = 0.1

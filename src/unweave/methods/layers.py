@@ -159,6 +159,7 @@ def _open_last(k: int, *, anew: bool) -> Prepare:
     cite="goel2022inexact",
     equation="CF-k: min CE(D∖S) over the last k layers",
     space={"lr": (0.01, 1.0), "epochs": (0.05, 0.5)},
+    several=True,
 )
 def cf_k(*, k: float = 1.0, epochs: float = 1 / 3, lr: float = 1.0) -> Method:
     """Fine-tune the last k layers on D∖S and freeze the rest: catastrophic forgetting.
@@ -184,6 +185,7 @@ def cf_k(*, k: float = 1.0, epochs: float = 1 / 3, lr: float = 1.0) -> Method:
     equation="EU-k: min CE(D∖S) over the last k layers, drawn anew",
     space={"lr": (0.01, 1.0), "epochs": (0.05, 1.0)},
     identity={"k": 0.0},
+    several=True,
 )
 def eu_k(*, k: float = 1.0, epochs: float = 1 / 3, lr: float = 1.0) -> Method:
     """Draw the last k layers anew, train them on D∖S and freeze the rest: exact in the last k layers.

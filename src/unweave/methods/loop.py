@@ -11,12 +11,23 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from unweave._errors import DivergedError, UserError
+from unweave._errors import ApplicabilityError, DivergedError, UserError
 from unweave._random import Key, derive, generator
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.noise import fold_in, key_tensor
 from unweave.methods.budgets import Sizes, Within, fit, passes_of
-from unweave.methods.contract import NO_VALIDATION, SETS, Batch, Examples, Given, Method, Moment, Net, plan_for
+from unweave.methods.contract import (
+    NO_VALIDATION,
+    ONE_TOKEN,
+    SETS,
+    Batch,
+    Examples,
+    Given,
+    Method,
+    Moment,
+    Net,
+    plan_for,
+)
 from unweave.methods.rise import Rises, fixed_sample, looks
 from unweave.methods.sites import Site, moved
 from unweave.methods.steps import stepper
@@ -105,7 +116,8 @@ def run(
 
     Raises:
         UserError: if S or D∖S is empty, or what the method needs is missing.
-        ApplicabilityError: if a budget does not pay for a single epoch.
+        ApplicabilityError: if a budget does not pay for a single epoch, or the method does not know answers of
+            several tokens, and these are such.
         DivergedError: if a model is no longer finite.
     """
     if len(forget.y) == 0 or len(retain.y) == 0:
@@ -117,6 +129,8 @@ def run(
         sizes = Sizes(len(forget.y), len(retain.y), 0 if validation is None else len(validation.y))
         rise, fitted = method.rise, fit(method, learner.recipe, sizes)
         method = fitted.method
+    if forget.y.ndim > 1 and not all(stage.several for stage in method.stages()):
+        raise ApplicabilityError(f"The method cannot be run: {ONE_TOKEN}.")
     if training is None and any(stage.history is not None for stage in method.stages()):
         raise UserError(
             "The method needs the history of training, and it is not known how this model was trained."

@@ -92,6 +92,7 @@ def declared_of(parts: Sequence[tuple[str, Entry[Declared]]], *, cite: str = "",
         identity={f"{part}.{key}": value for part, one in each for key, value in one.identity.items()},
         trains=next((one.trains for _, one in each if one.trains), None),
         widens=any(one.widens for _, one in each),
+        several=all(one.several for _, one in each),
     )
 
 

@@ -62,6 +62,7 @@ def _reached(net: Net, x: Tensor, direction: Tensor) -> Params:
     cite="li2024wmdp",
     equation="RMU: ‖h_θ − c·u‖² on S + α·‖h_θ − h_o‖² on D∖S",
     space={"coefficient": (0.5, 20.0), "retain_weight": (0.1, 100.0), "lr": (0.01, 1.0), "epochs": (0.05, 0.5)},
+    several=True,
 )
 def rmu(*, coefficient: float = 5.0, retain_weight: float = 1.0, epochs: float = 1 / 6, lr: float = 0.1) -> Method:
     """Representation misdirection: half-way through the net all of S becomes one random vector.

@@ -42,6 +42,7 @@ def _undone(back: float, epochs: int) -> int:
     equation="algorithm 2 of Rewind-to-Delete, without its noise",
     space={"back": (0.05, 1.0)},
     identity={"back": 0.0},
+    several=True,
 )
 def rewind(*, back: float = 0.5, lr: float = 1.0) -> Method:
     """Go back to a checkpoint of training and train on from there without S.
@@ -106,6 +107,7 @@ def rewind(*, back: float = 0.5, lr: float = 1.0) -> Method:
     equation="θ ← λ·θ_o + σ·noise",
     space={"shrink": (0.0, 1.0), "perturb": (0.0, 1.0), "lr": (0.01, 1.0), "epochs": (0.05, 1.0)},
     identity={"shrink": 1.0, "perturb": 0.0, "epochs": 0.0},
+    several=True,
 )
 def shrink_perturb(*, shrink: float = 0.4, perturb: float = 0.1, epochs: float = 1 / 3, lr: float = 1.0) -> Method:
     """Shrink all parameters, add noise and train on D∖S: a start between the original and a new net.
@@ -151,6 +153,7 @@ def fit_forget(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Te
     cite="ilharco2023task",
     equation="section 3: θ_o − a·τ, τ = θ_FT(S) − θ_o",
     space={"scale": (0.05, 10.0), "lr": (0.01, 1.0), "epochs": (0.05, 1.0)},
+    several=True,
 )
 def task_vector(*, scale: float = 1.0, epochs: float = 1 / 3, lr: float = 1.0) -> Method:
     """Fine-tune on S and go as far the other way.

@@ -131,6 +131,7 @@ def _check_beta(name: str, beta: float) -> None:
     cite="zhang2024npo",
     equation="equation 3, with CE(D∖S)",
     space={"beta": (0.01, 10.0), "retain_weight": (0.1, 10.0), "lr": (0.01, 1.0), "epochs": (0.05, 0.5)},
+    several=True,
 )
 def npo(*, beta: float = 1.0, retain_weight: float = 1.0, epochs: float = 1 / 6, lr: float = 0.1) -> Method:
     """Negative preference optimisation: climb on S, ever less as its labels become less likely.
@@ -169,6 +170,7 @@ def npo(*, beta: float = 1.0, retain_weight: float = 1.0, epochs: float = 1 / 6,
     cite="fan2024simnpo",
     equation="section 5, SimNPO, with CE(D∖S)",
     space={"beta": (0.1, 10.0), "forget_weight": (0.01, 10.0), "lr": (0.01, 1.0), "epochs": (0.05, 0.5)},
+    several=True,
 )
 def simnpo(
     *,
@@ -182,10 +184,10 @@ def simnpo(
     """Negative preference optimisation without the original: climb on S until its labels are unlikely.
 
     Loss: −a·(2/β)·log σ(β·CE_θ − δ) on S + w·CE(D∖S), batches of S cycling along one pass over D∖S. The
-    authors divide the CE of a text by its number of tokens; a label is one token, so that their β, which is per
-    nat of one token, holds as it is. Defaults: β = 2.5, δ = 0, a = .1375 and w = 1 of the official code for a
-    twentieth of a data set (Fan et al. 2024, arXiv 2410.07163; 4.5 and .125 for a tenth). Epochs and rate of
-    `npo`, as none are published for SGD.
+    authors divide the CE of a text by its number of tokens, as is done here where an answer has several; a
+    label is one token, so that their β, which is per nat of one token, holds as it is. Defaults: β = 2.5, δ =
+    0, a = .1375 and w = 1 of the official code for a twentieth of a data set (Fan et al. 2024, arXiv
+    2410.07163; 4.5 and .125 for a tenth). Epochs and rate of `npo`, as none are published for SGD.
 
     Raises:
         SpecError: if `beta` is not above 0.
@@ -209,6 +211,7 @@ def simnpo(
     cite="zhang2024safe",
     equation="L = α·L_h + γ·L_r + L_g",
     space={"alpha": (0.01, 10.0), "gamma": (0.01, 10.0), "lr": (0.01, 1.0), "epochs": (0.05, 0.5)},
+    several=True,
 )
 def safe_unlearning(
     *, alpha: float = 0.3, beta: float = 1.0, gamma: float = 0.5, epochs: float = 1 / 6, lr: float = 0.1
@@ -254,6 +257,7 @@ def safe_unlearning(
     cite="maini2024tofu",
     equation="IdkDPO: −(2/β)·log σ(β·(r_w − r_l)), w a refusal and l the answer, with CE(D∖S)",
     space={"beta": (0.01, 10.0), "retain_weight": (0.1, 10.0), "lr": (0.01, 1.0), "epochs": (0.05, 0.5)},
+    several=True,
 )
 def idk_dpo(*, beta: float = 0.1, retain_weight: float = 1.0, epochs: float = 1 / 6, lr: float = 0.1) -> Method:
     """Prefer a refusal to what S taught: direct preference optimisation of "I don't know" over the answer.

@@ -62,15 +62,16 @@ def _climb(name: str, weight: Mapping[str, float], forget_weight: float, epochs:
     cite="wang2025rethinking",
     equation="WGA: −p^β·CE(S), with CE(D∖S)",
     space={"beta": (0.1, 10.0), "forget_weight": (0.01, 10.0), "lr": (0.01, 1.0), "epochs": (0.05, 0.5)},
+    several=True,
 )
 def wga(*, beta: float = 1.0, forget_weight: float = 1.0, epochs: float = 1 / 6, lr: float = 0.1) -> Method:
     """Weighted gradient ascent: climb on S, on each example as its label is likely.
 
     Loss: −a·p^β·CE on S + CE(D∖S), p = p_θ(y|x) as a constant, batches of S cycling along one pass over D∖S.
     The gradient of CE with respect to the logits grows with 1 − p as a label is unlearned; p^β takes it to 0.
-    Defaults: β = 1 and equal weights (Wang et al. 2025, arXiv 2502.19301, and a widely used code base); β is an
-    exponent of the probability of one token, and a label is one token. Epochs and rate of `npo`, as none are
-    published for SGD.
+    Defaults: β = 1 and equal weights (Wang et al. 2025, arXiv 2502.19301, and a widely used code base); β is
+    an exponent of the probability of one token: a label is one, and of an answer each has a weight of its own.
+    Epochs and rate of `npo`, as none are published for SGD.
 
     Raises:
         SpecError: if `beta` is below 0.
@@ -86,6 +87,7 @@ def wga(*, beta: float = 1.0, forget_weight: float = 1.0, epochs: float = 1 / 6,
     cite="yang2025exploring",
     equation="SatImp: −p^β₁·(1−p)^β₂·CE(S), with CE(D∖S)",
     space={"beta1": (0.1, 10.0), "beta2": (0.01, 2.0), "forget_weight": (0.01, 100.0), "lr": (0.01, 1.0)},
+    several=True,
 )
 def satimp(
     *,
@@ -97,12 +99,13 @@ def satimp(
 ) -> Method:
     """Climb on S where its labels are likely but not certain.
 
-    Loss: −a·p^β₁·(1−p)^β₂·CE on S + CE(D∖S), p = p_θ(y|x) as a constant, batches of S cycling along one pass over
-    D∖S. Defaults: β₁ = 5, β₂ = 1 and a = .1 (Yang et al. 2025, arXiv 2505.11953, official code and a widely used
-    code base); they are exponents of the probability of one token, and a label is one token. Epochs and rate of
-    `npo`, as none are published for SGD. With these the method hardly moves a classifier: the weight is at most
-    .067, at p = 5/6, and vanishes on labels known by heart, of which a text has few and a training set many. Adam,
-    which the authors use, makes up for a small gradient, SGD does not; so `forget_weight` is what to tune.
+    Loss: −a·p^β₁·(1−p)^β₂·CE on S + CE(D∖S), p = p_θ(y|x) as a constant, batches of S cycling along one pass
+    over D∖S. Defaults: β₁ = 5, β₂ = 1 and a = .1 (Yang et al. 2025, arXiv 2505.11953, official code and a
+    widely used code base); they are exponents of the probability of one token: a label is one, and of an
+    answer each has a weight of its own. Epochs and rate of `npo`, as none are published for SGD. With these
+    the method hardly moves a classifier: the weight is at most .067, at p = 5/6, and vanishes on labels known
+    by heart, of which a text has few and a training set many. Adam, which the authors use, makes up for a
+    small gradient, SGD does not; so `forget_weight` is what to tune.
 
     Raises:
         SpecError: if `beta1` or `beta2` is below 0.

@@ -44,6 +44,7 @@ def lowered(logits: Tensor, y: Tensor, *, beta: float) -> Tensor:
     cite="dong2024undial",
     equation="CE(softmax(z_o − β·onehot(y)), f) on S, with CE(D∖S)",
     space={"beta": (1.0, 30.0), "retain_weight": (0.1, 10.0), "lr": (0.01, 1.0), "epochs": (0.05, 1.0)},
+    several=True,
 )
 def undial(*, beta: float = 10.0, retain_weight: float = 1.0, epochs: float = 1 / 3, lr: float = 0.1) -> Method:
     """Distil the original with a lowered logit of the true class.
@@ -82,6 +83,7 @@ def undial(*, beta: float = 10.0, retain_weight: float = 1.0, epochs: float = 1 
     cite="yang2025ceu",
     equation="CE-U: CE(softmax(z with z_y = −∞), f) on S, the target without a gradient",
     space={"lr": (0.01, 1.0), "epochs": (0.05, 1.0)},
+    several=True,
 )
 def ceu(*, epochs: float = 1 / 3, lr: float = 0.1) -> Method:
     """Cross-entropy unlearning: the model teaches itself what it says without the true class, on S alone.
@@ -148,6 +150,7 @@ def noised(params: Params, key: Tensor, *, share: float, scale: float) -> Params
     equation="unlearn; θ ← (1 − α)·θ + α·β·ε; min KL(teacher ‖ f)",
     space={"alpha": (0.1, 0.9), "beta": (0.01, 1.0), "lr": (0.1, 1.0), "epochs": (0.1, 1.0)},
     identity={"epochs": 0.0, "unlearn_epochs": 0.0, "alpha": 0.0},
+    several=True,
 )
 def undo(
     *,

@@ -20,6 +20,7 @@ from unweave.methods.losses import cross_entropy
     cite="jia2023sparse",
     equation="equation 2, decayed over the epochs",
     space={"gamma": (1e-6, 1e-3), "lr": (0.01, 1.0), "epochs": (0.05, 0.5)},
+    several=True,
 )
 def l1_sparse(*, gamma: float = 1e-4, epochs: float = 1 / 3, lr: float = 0.1) -> Method:
     """Fine-tune on D∖S while an l₁ penalty shrinks every parameter.

@@ -15,6 +15,7 @@ from unweave.testing.checks import check_one_by_one as check_one_by_one
 from unweave.testing.checks import check_order_of_tensors as check_order_of_tensors
 from unweave.testing.checks import check_parameters as check_parameters
 from unweave.testing.checks import check_reproducible as check_reproducible
+from unweave.testing.checks import check_several as check_several
 from unweave.testing.checks import check_stacking as check_stacking
 from unweave.testing.checks import copied as copied
 from unweave.testing.checks import gap as gap

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unweave._errors import UserError
+from unweave._errors import ApplicabilityError, UserError
 from unweave._registry import Entry
-from unweave.learners.contract import State
+from unweave.learners.contract import Params, State
 from unweave.methods import Batch, Declared, Examples, Method, Net
+from unweave.methods.contract import ONE_TOKEN
+from unweave.methods.losses import NO_TOKEN
 from unweave.testing.toys import Build, Toy
 from unweave.training.engine import stack, unstack
 
@@ -176,6 +178,39 @@ def check_needs(build: Build, toy: Toy, needs: frozenset[str]) -> None:
         other = toy._replace(**{part: Examples(3 - x.flip(0), (y + 1) % 3)}).edit(build).state
         kept = gap(first, other) <= ROUNDING if part in needs else same_bits(first, other)
         hold(kept == (part not in needs), f"{part}: not as declared in {sorted(needs)}")
+
+
+def check_several(build: Build, toy: Toy, *, several: bool) -> None:
+    """Answers of several tokens: where they have one and padding it is the label; or such data are refused."""
+    padded = _as_answers(toy)
+    if several:
+        plain = toy._replace(learner=replace(toy.learner, dense=None))
+        apart = gap(plain.edit(build).state, padded.edit(build).state)
+        hold(apart <= 1e-5, f"an answer of one token is no label, or its padding counts (by {apart:.2g})")
+        return
+    try:
+        padded.edit(build)
+    except ApplicabilityError as error:
+        hold(ONE_TOKEN in str(error), f"answers of several tokens were refused without saying so: {error}")
+    else:
+        raise AssertionError("answers of several tokens were not refused")
+
+
+def _as_answers(toy: Toy) -> Toy:
+    """The same data as answers of one token, y [n, 2] with −100, and logits of no meaning beside them."""
+
+    def apply(state: State, x: Tensor, *, train: bool, key: Tensor | None) -> tuple[Tensor, Params]:
+        logits, buffers = toy.learner.apply(state, x, train=train, key=key)
+        return torch.stack([logits, 3 + 7 * logits.flip(1)], 2), buffers
+
+    def padded(y: Tensor) -> Tensor:
+        return torch.stack([y, torch.full_like(y, NO_TOKEN)], 1)
+
+    forget, retain = (part._replace(y=padded(part.y)) for part in (toy.forget, toy.retain))
+    held_out = None if toy.validation is None else toy.validation._replace(y=padded(toy.validation.y))
+    training = None if toy.training is None else toy.training._replace(y=padded(toy.training.y))
+    learner = replace(toy.learner, apply=apply, dense=None)
+    return toy._replace(learner=learner, forget=forget, retain=retain, validation=held_out, training=training)
 
 
 def check_empty_sets_refused(build: Build, toy: Toy) -> None:

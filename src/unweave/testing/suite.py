@@ -73,6 +73,10 @@ def _needs(subject: Subject) -> None:
     checks.check_needs(subject.build, small_toy(), subject.entry.declared.needs)
 
 
+def _several(subject: Subject) -> None:
+    checks.check_several(subject.build, small_toy(), several=subject.entry.declared.several)
+
+
 def _keys(subject: Subject) -> None:
     checks.check_keys(subject.build, small_toy(), matter=subject.chance)
 
@@ -153,6 +157,12 @@ CONTRACTS = (
         _needs,
         "write into `needs` exactly what the result depends on; if it names a set that changes nothing, the term "
         "of the loss that should read it has no gradient",
+    ),
+    Contract(
+        "answers of several tokens are known as declared, or refused",
+        _several,
+        "with `several=True` in @method(...), take losses from `unweave.methods.losses` and give them y, by which "
+        "they know where an answer has no token; without it, leave the refusal to the loop",
     ),
     Contract(
         "empty sets are refused",
