@@ -12,12 +12,14 @@ import unweave.influence
 import unweave.study
 from unweave._errors import UnknownNameError
 from unweave.attacks import ATTACKS
+from unweave.language.measures import MEASURES
 from unweave.methods.sources import parse_bibtex, sources
 from unweave.metrics import METRICS
 from unweave.study import bibtex
 from unweave.study.citing import INFLUENCE
 
-DECLARED = {entry.name: entry.declared.cite for registry in (METRICS, ATTACKS) for entry in registry}
+REGISTRIES = (METRICS, ATTACKS, MEASURES)
+DECLARED = {entry.name: entry.declared.cite for registry in REGISTRIES for entry in registry}
 FILE = Path(unweave.study.__file__).with_name("sources.bib")
 OWN = parse_bibtex(FILE.read_text(encoding="utf-8"), "sources.bib")
 
@@ -50,7 +52,7 @@ def test_an_entry_says_who_what_when_and_where(key):
 
 
 def test_an_arxiv_number_is_in_the_docstring_of_what_cites_it():
-    for registry in (METRICS, ATTACKS):
+    for registry in REGISTRIES:
         for entry in registry:
             eprint = (OWN | sources())[entry.declared.cite].fields.get("eprint") if entry.declared.cite else None
             if eprint and "arXiv" in (entry.factory.__doc__ or ""):
@@ -67,7 +69,13 @@ def test_estimates_of_influence_are_functions_whose_docstring_names_the_source()
 
 
 def test_an_unknown_name_is_offered_near_ones_of_all_kinds():
-    for wrong, near in (("lira_ofline", "lira_offline"), ("trac_in", "tracin"), ("finetun", "finetune")):
+    mistyped = {
+        "lira_ofline": "lira_offline",
+        "trac_in": "tracin",
+        "finetun": "finetune",
+        "truth_rati": "truth_ratio",
+    }
+    for wrong, near in mistyped.items():
         with pytest.raises(UnknownNameError, match=f"Did you mean.*`{near}`"):
             bibtex([wrong])
 

@@ -346,7 +346,9 @@ def cite(
     names: Annotated[
         list[str],
         typer.Argument(
-            help="Names of methods, metrics, attacks or estimates of influence, or all methods.", metavar="NAME..."
+            help="Names of methods, metrics, attacks, measures of language models or estimates of influence, or "
+            "all methods.",
+            metavar="NAME...",
         ),
     ],
     plugin: Plugin = None,

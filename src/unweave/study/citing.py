@@ -1,4 +1,4 @@
-"""Sources of methods, metrics, attacks and estimates of influence as BibTeX."""
+"""Sources of methods, metrics, attacks, measures of language models and estimates of influence as BibTeX."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def bibtex(names: Sequence[str], *, plugins: Sequence[Path] = ()) -> str:
     """The BibTeX entries of what has these names and of unweave, each once, after a line that says whose it is.
 
     Args:
-        names: Of methods, metrics, attacks and estimates of influence; `all` of the methods.
+        names: Of methods, metrics, attacks, measures of language models and estimates of influence; `all` of
+            the methods.
         plugins: Files of the user's own that register methods.
 
     Raises:
@@ -89,11 +90,12 @@ def bibtex(names: Sequence[str], *, plugins: Sequence[Path] = ()) -> str:
 def _cited(name: str) -> tuple[str, str]:
     """Keys of the sources of what has a name, and entries of its own where it is a method that brings them."""
     from unweave.attacks import ATTACKS
+    from unweave.language.measures import MEASURES
     from unweave.methods import METHODS
     from unweave.methods.plugins import method_entry
     from unweave.metrics import METRICS
 
-    for registry in (METRICS, ATTACKS):
+    for registry in (METRICS, ATTACKS, MEASURES):
         if name in registry:
             return registry.get(name).declared.cite, ""
     if name in INFLUENCE:
@@ -103,6 +105,6 @@ def _cited(name: str) -> tuple[str, str]:
     except UnknownNameError:
         if " " in name:  # it names several methods, and the message says which part is wrong
             raise
-        known = [*METHODS.names(), *METRICS.names(), *ATTACKS.names(), *INFLUENCE]
-        raise UnknownNameError("method, metric, attack or estimate of influence", name, known) from None
+        known = [*METHODS.names(), *METRICS.names(), *ATTACKS.names(), *MEASURES.names(), *INFLUENCE]
+        raise UnknownNameError("method, metric, attack, measure or estimate of influence", name, known) from None
     return declared.cite, declared.bibtex
