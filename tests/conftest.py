@@ -50,6 +50,7 @@ _FILES = {
     "german": "tabular/german.csv",
     "text": "text/sms_spam.tsv",
     "tofu": "tofu/full.json",
+    "tofu_eval_logs": "tofu_eval_logs/expected.json",
 }
 
 
