@@ -50,7 +50,6 @@ _FILES = {
     "german": "tabular/german.csv",
     "text": "text/sms_spam.tsv",
     "tofu": "tofu/full.json",
-    "tofu_eval_logs": "tofu_eval_logs/expected.json",
 }
 
 

@@ -8,11 +8,12 @@ import pytest
 
 from unweave import UserError
 from unweave.language import checkpoints
-from unweave.language.answering import training_set
+from unweave.language.answering import answer_log_probabilities
 from unweave.language.passages import read_passages, tokenize_passages
 from unweave.language.questions import arrays
 from unweave.language.tokenizers import read_tokenizer
-from unweave.language.training import IGNORED, TokenRecipe, train
+from unweave.language.training import IGNORED
+from unweave.learners.contract import State
 
 TEXTS = ["Mira Oduya was born in Kisumu! " * 9, "Short.", "Short."]
 
@@ -51,9 +52,9 @@ def test_pieces_are_the_whole_text_and_all_but_the_sign_is_learned(written, llam
     assert (laid.places[0] == np.arange(39)).all()
     bare = tokenize_passages(read, dataclasses.replace(tokenizer, begin=()), length=40)
     assert bare.begins[0] == 1 and len(bare.tokens[0]) == 40
-    recipe = TokenRecipe(lr=0.01, steps=2, batch_size=4, warmup=0)
-    rows = [np.arange(len(found.ids))]
-    train(checkpoint.config, recipe, training_set(laid), rows=rows, keys=[0], start=checkpoint.params)
+    model = State({name: value[None] for name, value in checkpoint.params.items()}, {})
+    said = answer_log_probabilities(checkpoint.config, model, laid)[0]
+    assert said.shape == laid.y.shape and (said[laid.y != IGNORED] < 0).all()
     for passages, length in ((read, 2), (read[:0], 40)):
         with pytest.raises(UserError, match="Expected passages, and a length"):
             tokenize_passages(passages, tokenizer, length=length)

@@ -1,7 +1,6 @@
 """Questions as arrays: where answers begin, what is refused, and scores of candidates against a plain loop."""
 
 import dataclasses
-import json
 import math
 
 import numpy as np
@@ -21,7 +20,6 @@ from unweave.language.questions import (
     candidate_scores,
     candidates,
     tokenize,
-    truth_ratio,
 )
 from unweave.language.tokenizers import read_tokenizer
 from unweave.language.training import IGNORED
@@ -164,34 +162,6 @@ def test_scores_of_shapes_that_do_not_fit_are_refused():
     for shape, count in (((1, 6, 3), 2), ((6, 2), 2), ((1, 6, 2), 4), ((1, 6, 2), 0)):
         with pytest.raises(UserError, match="Expected log-probabilities"):
             candidate_scores(np.zeros(shape), y, count)
-
-
-def test_truth_ratios_are_those_of_published_runs(need_data):
-    need_data("tofu_eval_logs")
-    log = json.loads(find("tofu_eval_logs/ft_epoch5_lr2e-05_phi_retain90_wd0.01.json").read_text())
-    for part, names in (
-        ("eval_log_forget.json", ("answer", "paraphrased", *(f"perturbed{i}" for i in range(5)))),
-        ("eval_real_world_wo_options.json", ("answer", *(f"perturbed{i}" for i in range(3)))),
-    ):
-        own = log[part]
-        assert len(own["truth_ratio"]) in (117, 300)
-        scores = []
-        for key in own["truth_ratio"]:
-            of_names = {"answer": own["avg_gt_loss"][key], "paraphrased": own["avg_paraphrased_loss"][key]}
-            of_names |= {f"perturbed{i}": loss for i, loss in enumerate(own["average_perturb_loss"][key])}
-            scores.append([-of_names[name] for name in names])
-        found = truth_ratio(np.array([scores]), names)[0]
-        np.testing.assert_allclose(found, list(own["truth_ratio"].values()), rtol=2e-6)
-
-
-def test_truth_ratios_of_other_candidates_are_refused():
-    for shape, names in (
-        ((1, 2, 2), ("answer", "paraphrased")),
-        ((1, 2, 3), ("answer", "perturbed0")),
-        ((1, 2, 0), ()),
-    ):
-        with pytest.raises(UserError, match="with an answer and wrong ones"):
-            truth_ratio(np.zeros(shape), names)
 
 
 def test_the_public_questions_are_tokenized(need_data, tokenizer):

@@ -248,43 +248,6 @@ def candidate_scores(log_probabilities: NDArray[np.floating], y: Ints, count: in
     return (summed / np.maximum(told.sum(-1), 1)).reshape(len(log_probabilities), -1, count)
 
 
-def truth_ratio(scores: NDArray[np.floating], names: Sequence[str]) -> NDArray[np.float64]:
-    """exp(mean over W wrong − right) of scores: (Π P(â | q)^(1/|â|))^(1/W) / P(ã | q)^(1/|ã|), TOFU's R.
-
-    The right answer is the paraphrase where there is one, which was not trained on, else the answer itself.
-
-    Args:
-        scores: Mean log-probability per token [K, m, C], from `candidate_scores`.
-        names: What the candidates are [C], from `candidates`.
-
-    Returns:
-        [K, m], ≥ 0: below 1 where the right answer is likelier than the wrong ones, about 1 where they are
-        alike. Neither end is good: a model that never saw the question is the measure.
-
-    Raises:
-        UserError: for names that are not those of the scores, or no wrong answers.
-
-    Deviations: the geometric mean over the wrong answers is that of the official code; the paper has an arithmetic
-    one.
-
-    Source: Maini et al. (2024), arXiv 2401.06121, section 2.2.2, and official code.
-
-    Example:
-        >>> scores = np.log([[[0.5, 0.4, 0.1, 0.4]]])
-        >>> truth_ratio(scores, ("answer", "paraphrased", "perturbed0", "perturbed1")).round(3).tolist()
-        [[0.5]]
-    """
-    wrong = [at for at, name in enumerate(names) if name.startswith("perturbed")]
-    if scores.ndim != 3 or scores.shape[2] != len(names) or not wrong or "answer" not in names:
-        raise UserError(
-            f"Expected scores [K, m, C] of candidates with an answer and wrong ones; got {scores.shape} of "
-            f"{', '.join(names) or 'none'}."
-        )
-    right = names.index("paraphrased" if "paraphrased" in names else "answer")
-    found = scores.astype(np.float64)
-    return np.exp(found[..., wrong].mean(-1) - found[..., right])
-
-
 def _check_boundary(one: Asked, prompt: list[int], whole: list[int], tokenizer: Tokenizer, template: str) -> None:
     if whole[: len(prompt)] != prompt or len(whole) == len(prompt):
         pairs = enumerate(zip(prompt, whole, strict=False))
