@@ -7,12 +7,14 @@ from torch.nn.functional import cross_entropy
 
 from unweave import UserError
 from unweave.language import checkpoints
-from unweave.language.answering import answer_log_probabilities, fine_tuned, training_set
+from unweave.language.answering import answer_log_probabilities
 from unweave.language.corpora import read_tofu
+from unweave.language.learners import from_checkpoint
 from unweave.language.model import logits
+from unweave.language.nets import causal_net, names
 from unweave.language.questions import arrays, asked, candidate_scores, candidates, tokenize
 from unweave.language.tokenizers import read_tokenizer
-from unweave.language.training import IGNORED, TokenRecipe, train
+from unweave.language.training import IGNORED, Documents, TokenRecipe, train
 from unweave.learners.contract import State
 
 RECIPE = TokenRecipe(lr=0.01, steps=25, batch_size=4, warmup=3)
@@ -38,6 +40,20 @@ def laid(llama_folder, checkpoint, questions_file):
 
 def one_model(checkpoint):
     return State({name: value[None] for name, value in checkpoint.params.items()}, {})
+
+
+def training_set(questions):
+    parts = (questions.tokens, questions.places, questions.y)
+    return Documents(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
+
+
+def learner_of(checkpoint, questions):
+    length = questions.tokens.shape[1]
+    start = checkpoints.digest(checkpoint.params)
+    own = from_checkpoint(
+        checkpoint.folder, start, length=length, answers=questions.answers, candidates=4, recipe={}
+    )
+    return causal_net(own)
 
 
 def by_hand(config, params, questions):
@@ -80,37 +96,27 @@ def test_what_stands_in_the_padding_changes_nothing(checkpoint, laid):
     np.testing.assert_array_equal(spoiled, answer_log_probabilities(checkpoint.config, state, laid[0]))
 
 
-def test_the_learner_says_what_the_pass_says_and_can_be_lifted_over_models(checkpoint, laid):
-    learner = fine_tuned(checkpoint, RECIPE, laid[0].answers)
+def test_the_learner_says_what_the_pass_says(checkpoint, laid):
+    learner, ours = learner_of(checkpoint, laid[0]), names(checkpoint.config)
     x, y = torch.from_numpy(laid[0].x), torch.from_numpy(laid[0].y)
     state = learner.init(3)
-    assert all(torch.equal(value, checkpoint.params[name]) for name, value in state.params.items())
+    assert all(torch.equal(state.params[own], checkpoint.params[name]) for name, own in ours.items())
     found, _ = learner.apply(state, x, train=True, key=None)
     assert found.shape == (4, checkpoint.config.vocabulary, laid[0].answers)
-    loss = cross_entropy(found, y)
     expected = answer_log_probabilities(checkpoint.config, one_model(checkpoint), laid[0])
-    assert loss.item() == pytest.approx(-expected.sum() / (laid[0].y != IGNORED).sum(), rel=1e-5)
+    told = (laid[0].y != IGNORED).sum()
+    assert cross_entropy(found, y).item() == pytest.approx(-expected.sum() / told, rel=1e-5)
     torch.testing.assert_close(learner.apply(state, x.float(), train=False, key=None)[0], found)
-    vectors = learner.features(state, x)
-    assert vectors.shape == (4, laid[0].answers, checkpoint.config.width)
-    stack = {name: torch.stack([value, value * 0.9]) for name, value in state.params.items()}
-
-    def of_one(params):
-        return cross_entropy(learner.apply(State(params, {}), x, train=True, key=None)[0], y)
-
-    lifted = torch.func.vmap(torch.func.grad(of_one))(stack)
-    alone = torch.func.grad(of_one)(state.params)
-    for name, value in alone.items():
-        torch.testing.assert_close(lifted[name][0], value, atol=1e-6, rtol=1e-4)
-    with pytest.raises(UserError, match="`answers` is 0"):
-        fine_tuned(checkpoint, RECIPE, 0)
+    assert learner.features(state, x).shape == (4, laid[0].answers, checkpoint.config.width)
 
 
-def test_another_checkpoint_is_another_learner(checkpoint):
-    other = {**checkpoint.params, "model.norm.weight": checkpoint.params["model.norm.weight"] * 1.01}
-    again = checkpoints.LlamaCheckpoint(checkpoint.folder, checkpoint.config, other, {}, {})
-    identities = [fine_tuned(one, RECIPE, 9).spec.identity() for one in (checkpoint, checkpoint, again)]
-    assert identities[0] == identities[1] != identities[2] and len(identities[0]["start"]) == 64
+def test_the_learner_scores_candidates_as_the_pass_does(checkpoint, laid):
+    learner = learner_of(checkpoint, laid[0])
+    x = torch.from_numpy(laid[1].x).view(4, 4, -1)
+    expected = answer_log_probabilities(checkpoint.config, one_model(checkpoint), laid[1])
+    expected = candidate_scores(expected, laid[1].y, 4)[0]
+    for given in (x, x.float()):
+        np.testing.assert_allclose(learner.score(learner.init(0), given).numpy(), expected, atol=1e-5)
 
 
 def tuned(checkpoint, questions, rows):

@@ -122,7 +122,7 @@ def refusal(learner: LearnerSpec, method: str, *, validation: int) -> str:
         >>> refusal(specify("forest", (4,), 2), "noop", validation=0)
         ''
     """
-    if method in DEFAULT_METHODS and not learner.opaque:  # known without torch
+    if method in DEFAULT_METHODS and not learner.opaque and learner.start is None:  # known without torch
         return ""
     if method in _WITHOUT_GRADIENTS:
         return ""
@@ -131,6 +131,8 @@ def refusal(learner: LearnerSpec, method: str, *, validation: int) -> str:
             return f"is no other than A(D∖S) here: of the learner {learner.label} only the outputs are known"
         return f"needs gradients, and of the learner {learner.label} only the outputs are known"
     declared = _declared(method)
+    if learner.start is not None and declared is not None and not declared.several:
+        return "is for answers of one token, and these have several"
     if trains(method) == "etd" and not learner.tied:
         return ": ".join(
             filter(None, ("needs models trained with example-tied dropout", without_tied_variant(learner)))
