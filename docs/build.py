@@ -20,10 +20,11 @@ def methods_page() -> str:
         "`epochs` 1/3 of a recipe of 30 is 10 passes, `lr` 0.1 of a rate of 0.3 is 0.03. A method sees what",
         "it says it needs: the original, S, D∖S; some need test examples that no model was trained on",
         "(validation) or the training of the model itself (history), which is repeated to the bit. One that",
-        "trains by an algorithm of its own (A′) is compared with models trained so. Defaults are those of the",
-        "papers where there are any; nothing is tuned. Several in a row are named `ssd then finetune`; one on S",
-        "and what is found of the rest of its behaviour, `expand(scrub)`: [expansion.md](expansion.md). Methods",
-        "of your own: [plugins.md](plugins.md). What they did: [results.md](results.md).",
+        "trains by an algorithm of its own (A′) is compared with models trained so; one that makes or moves",
+        "inputs needs numbers, and no tokens. Defaults are those of the papers where there are any; nothing is",
+        "tuned. Several in a row are named `ssd then finetune`; one on S and what is found of the rest of its",
+        "behaviour, `expand(scrub)`: [expansion.md](expansion.md). Methods of your own:",
+        "[plugins.md](plugins.md). What they did: [results.md](results.md).",
         "",
         "Answers: where documents have answers of several tokens (y [n, A], −100 where one has fewer), methods",
         "with `several` take the loss of a document as a mean over its own answer tokens, or as a sum where they",
@@ -34,7 +35,8 @@ def methods_page() -> str:
     ]
     for entry in METHODS:
         declared = entry.declared
-        needs = ", ".join([*sorted(declared.needs), *([f"A′: {declared.trains}"] if declared.trains else [])])
+        needs = [*sorted(declared.needs), *([f"A′: {declared.trains}"] if declared.trains else [])]
+        needs = ", ".join([*needs, *(["numbers"] if declared.alters else [])])
         source = f"{declared.cite}, {declared.equation}" if declared.cite else declared.equation
         aim, escaped = declared.authors_aim or "–", source.replace("|", "\\|")
         answers = "several" if declared.several else "one token"

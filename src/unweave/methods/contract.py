@@ -29,6 +29,8 @@ SETS: dict[Pass, tuple[str, ...]] = {
 """Of which sets the batches of a step are."""
 ONE_TOKEN = "it is for answers of one token, and here some have several"
 """Why a method that does not know answers of several tokens is refused on such data."""
+NO_NUMBERS = "it makes or moves inputs, and tokens are no numbers that could be moved"
+"""Why a method that declares `alters` is refused on language models."""
 NO_VALIDATION = "The method needs examples that no model was trained on: give `validation`."
 Aux = Any
 """What a method carries from `prepare` to its steps: any tree of tensors about one model."""
@@ -253,6 +255,7 @@ class Declared:
             that were trained so; None where it takes models as they are.
         widens: Whether it adds hidden units: it runs on learners that have a variant with example-tied dropout.
         several: Whether it knows answers of several tokens, y [n, A]; if not it is refused there (`ONE_TOKEN`).
+        alters: Whether it makes or moves inputs x, which must be numbers then and not tokens (`NO_NUMBERS`).
     """
 
     family: str
@@ -266,6 +269,7 @@ class Declared:
     trains: Training | None = None
     widens: bool = False
     several: bool = False
+    alters: bool = False
 
 
 @dataclass(frozen=True)
@@ -300,6 +304,7 @@ def method(
     trains: Training | None = None,
     widens: bool = False,
     several: bool = False,
+    alters: bool = False,
 ) -> Callable[[Factory], Factory]:
     """Register a factory `(*, parameters) → Method` under a name, with what it declares."""
     still = {"epochs": 0.0} if identity is None else dict(identity)
@@ -315,6 +320,7 @@ def method(
         trains,
         widens,
         several,
+        alters,
     )
 
     def add(factory: Factory) -> Factory:

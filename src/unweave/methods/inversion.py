@@ -206,6 +206,7 @@ def importance(net: Net, x: Tensor, key: Tensor) -> Params:
     cite="liu2022baeraser",
     equation="read from the abstract: recover δ; CE(D∖S) − CE(x ⊕ δ, t) + λ·Σ ω|θ − θ_o|",
     space={"memory": (0.001, 1.0), "ascent": (0.1, 10.0), "lr": (0.01, 1.0), "epochs": (0.05, 1.0)},
+    alters=True,
 )
 def baeraser(
     *,
@@ -347,6 +348,7 @@ def without(logits: Tensor, y: Tensor) -> Tensor:
     cite="yoon2024fewshot",
     equation="read from the abstract: x_p = argmin CE(f_o(x), y); KL(f_o ‖ f) on x_p, without y if x_p is like S",
     space={"share": (0.05, 1.0), "forget_weight": (0.1, 10.0), "lr": (0.01, 1.0), "epochs": (0.05, 2.0)},
+    alters=True,
 )
 def few_shot(
     *, share: float = 0.25, forget_weight: float = 1.0, prior: float = 0.1, epochs: float = 1 / 3, lr: float = 0.1

@@ -93,6 +93,7 @@ def declared_of(parts: Sequence[tuple[str, Entry[Declared]]], *, cite: str = "",
         trains=next((one.trains for _, one in each if one.trains), None),
         widens=any(one.widens for _, one in each),
         several=all(one.several for _, one in each),
+        alters=any(one.alters for _, one in each),
     )
 
 

@@ -83,6 +83,7 @@ def error_maximising_noise(
     cite="tarun2021unsir",
     equation="max CE(N, y) − w·‖N‖² over N; impair with N, repair",
     space={"noise_steps": (0.0, 100.0), "lr": (0.01, 2.0), "repair_lr": (0.01, 2.0), "epochs": (0.025, 0.25)},
+    alters=True,
 )
 def unsir(
     *,
@@ -183,6 +184,7 @@ def nearest_wrong_class(net: Net, examples: Examples, *, bound: float) -> Tensor
     cite="chen2023boundary",
     equation="CE(S, y′), y′ = argmax_{c ≠ y} f_c(x + ε·sign ∂CE/∂x)",
     space={"bound": (0.01, 1.0), "lr": (0.001, 1.0), "epochs": (0.05, 0.5)},
+    alters=True,
 )
 def boundary_shrink(*, bound: float = 0.1, epochs: float = 0.2, lr: float = 0.1) -> Method:
     """Give each example of S the label of the nearest other class.
