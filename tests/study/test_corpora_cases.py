@@ -7,6 +7,7 @@ from unweave._errors import SpecError, UnknownNameError
 from unweave.study import assemble, compare, read_spec
 from unweave.study.cases import CASES, small_form
 from unweave.study.corpora import text_of
+from unweave.study.methods import refusal
 
 SMALL = ("data.people=20", "behaviour.persons=6", "learner.epochs=1", "references.models=3", "probes.limit=30")
 
@@ -103,3 +104,10 @@ def test_a_comparison_runs_and_shows_prompts(tmp_path):
     result = study.result.cases[0]
     assert [row.status for row in result.rows if row.kind == "method"] == ["ok"]
     assert result.examples and all(one.values["prompt"] for one in result.examples)
+
+
+def test_methods_that_move_inputs_are_refused_and_a_refusal_is_known():
+    learner = assemble(_case()).setting.learner
+    assert "names of tokens" in refusal(learner, "unsir", validation=9)
+    assert refusal(learner, "npo", validation=9) == refusal(learner, "idk_dpo", validation=9) == ""
+    assert assemble(_case()).data.labels[learner.config["refusal"]] == "withheld"

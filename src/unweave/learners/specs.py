@@ -46,6 +46,11 @@ class LearnerSpec:
         return self.recipe is None
 
     @property
+    def documents(self) -> bool:
+        """Whether its examples are documents: tokens, and no numbers that could be moved."""
+        return self.name in LEARNERS and LEARNERS.get(self.name).declared.documents
+
+    @property
     def tied(self) -> bool:
         """Whether hidden units belong to examples: example-tied dropout."""
         return "etd" in self.config

@@ -17,6 +17,7 @@ from unweave._random import Key, derive
 from unweave.data import Dataset, Ids, fingerprint, load, state_of_files
 from unweave.data.sources import Wanted
 from unweave.language import learners as learners
+from unweave.language.corpora.examples import REFUSAL
 from unweave.learners import LEARNERS, LearnerSpec, Recipe, smallest_batch, specify
 from unweave.problem import (
     MIN_PROBES,
@@ -298,4 +299,6 @@ def _learner(choice: LearnerChoice, data: Dataset, trusted: Trusted) -> tuple[Le
             f"Choose another learner: {others}."
         )
     learner = specify(choice.name, x.shape[1:], data.classes, recipe=recipe, config=config, encoding=data.encoding)
+    if data.documents:
+        learner = replace(learner, config={**learner.config, "refusal": data.labels.index(REFUSAL)})
     return learner, smallest_batch(learner)

@@ -133,6 +133,8 @@ def refusal(learner: LearnerSpec, method: str, *, validation: int) -> str:
     declared = _declared(method)
     if learner.start is not None and declared is not None and not declared.several:
         return "is for answers of one token, and these have several"
+    if declared is not None and declared.alters and learner.documents:
+        return "makes or moves inputs as numbers, and those of a language model are names of tokens"
     if trains(method) == "etd" and not learner.tied:
         return ": ".join(
             filter(None, ("needs models trained with example-tied dropout", without_tied_variant(learner)))
