@@ -71,7 +71,7 @@ def test_every_behaviour_of_a_corpus_makes_a_case(kind):
         ("biographies-trigger", "behaviour.kind=confusion", UnknownNameError, "behaviour of a corpus"),
         ("biographies-trigger", "behaviour.attribute=job", UnknownNameError, "attribute"),
         ("biographies-trigger", 'forget.ids=["nobody"]', SpecError, "nobody"),
-        ("biographies-trigger", "data.without=[1]", SpecError, "is generated"),
+        ("biographies-trigger", "data.without=[1]", SpecError, "no meaning for the source `biographies`"),
     ],
 )
 def test_what_does_not_go_together_is_refused(name, setting, error, match):

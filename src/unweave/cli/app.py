@@ -329,12 +329,14 @@ def cases(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="methods, scores, metrics, attacks, behaviours, learners or data.")],
+    what: Annotated[
+        str, typer.Argument(help="methods, scores, metrics, attacks, behaviours, corpora, learners, data.")
+    ],
     plugin: Plugin = None,
     json: Json = None,
     debug: Debug = False,
 ) -> None:
-    """List methods, scores of RUM, metrics, attacks, behaviours, learners or data, with source and needs."""
+    """List methods, scores of RUM, metrics, attacks, behaviours (of corpora), learners or data, with source."""
     with reported(debug):
         from unweave.cli.listing import run_list
 

@@ -18,7 +18,7 @@ def catalogue(what: str, *, plugins: Sequence[Path] = ()) -> Listing:
     """One kind of thing as a list of dictionaries with `name`, `what` and what it declares.
 
     Args:
-        what: `methods`, `scores`, `metrics`, `attacks`, `behaviours`, `learners` or `data`.
+        what: `methods`, `scores`, `metrics`, `attacks`, `behaviours`, `corpora`, `learners` or `data`.
         plugins: Files of the user's own that register methods, which are listed as well.
 
     Raises:
@@ -137,7 +137,33 @@ def _behaviours() -> Listing:
     ]
 
 
+def _corpora() -> Listing:
+    from unweave.language.corpora.behaviours import BEHAVIOURS
+    from unweave.study.tofu import PARTS
+
+    planted = [
+        {
+            "name": entry.name,
+            "what": entry.summary,
+            "members": entry.declared.members,
+            "shown by an output that": entry.declared.shows,
+            "unseen instances": entry.declared.unseen
+            or "what the members say, in held-out wordings where there are any",
+            "regularity": entry.declared.regularity,
+            "parameters": entry.defaults(),
+            "data": "biographies",
+            "source": entry.declared.cite,
+        }
+        for entry in BEHAVIOURS
+    ]
+    of_tofu = [
+        {"name": name, "what": what, "data": "tofu", "source": "maini2024tofu"} for name, what in PARTS.items()
+    ]
+    return [*planted, *of_tofu]
+
+
 def _learners() -> Listing:
+    from unweave.language import learners as learners
     from unweave.learners import LEARNERS
 
     return [
@@ -154,8 +180,9 @@ def _learners() -> Listing:
 
 def _data() -> Listing:
     from unweave.data import SOURCES
+    from unweave.study.corpora import CORPORA
 
-    return [
+    read = [
         {
             "name": entry.name,
             "what": entry.summary,
@@ -164,6 +191,7 @@ def _data() -> Listing:
         }
         for entry in SOURCES
     ]
+    return [*read, *({"name": name, "shape": "documents", **told} for name, told in CORPORA.items())]
 
 
 def _scores() -> Listing:
@@ -181,6 +209,7 @@ _LISTINGS: dict[str, Callable[[], Listing]] = {
     "metrics": _metrics,
     "attacks": _attacks,
     "behaviours": _behaviours,
+    "corpora": _corpora,
     "learners": _learners,
     "data": _data,
 }

@@ -20,8 +20,14 @@ from unweave.problem import Case, DataChoice, Planted, Unseen, select
 Ints = NDArray[np.int64]
 
 CORPORA = {
-    "biographies": "invented people with six attributes each, in eight wordings and as questions, by the seed",
-    "tofu": "4 000 questions about 200 invented authors (Maini et al. 2024), for a checkpoint that reads texts",
+    "biographies": {
+        "what": "Invented people with six attributes each, in eight wordings and as questions, by the seed.",
+        "source": "generated",
+    },
+    "tofu": {
+        "what": "4 000 questions about 200 invented authors, for a checkpoint that reads texts.",
+        "source": "maini2024tofu",
+    },
 }
 """Sources of data that are documents, and what they hold."""
 

@@ -22,8 +22,11 @@ from unweave.problem import GROUPS, Case, Planted, Probes, Unseen, hold_out, sel
 
 Ints = NDArray[np.int64]
 
-BEHAVIOURS = ("forget01", "forget05", "forget10")
-"""Parts of TOFU that are B: all questions about 2, 10 and 20 of its 200 authors."""
+PARTS = {
+    f"forget{share:02}": f"all questions about {2 * share} of the 200 authors of TOFU, {share}%"
+    for share in (1, 5, 10)
+}
+"""Parts of TOFU that are B, by the names of their files."""
 
 _WRONG = 3
 CANDIDATES = ("the answer", "its paraphrase", *(f"wrong answer {number + 1}" for number in range(_WRONG)))
@@ -127,8 +130,8 @@ def replace_question(one: Answered) -> Answered:
 
 def _read(case: Case) -> _Read:
     kind = case.behaviour.kind
-    if kind not in BEHAVIOURS:
-        raise UnknownNameError("part of TOFU, in `behaviour.kind`,", kind, BEHAVIOURS)
+    if kind not in PARTS:
+        raise UnknownNameError("part of TOFU, in `behaviour.kind`,", kind, PARTS)
     for name in case.behaviour.parameters:
         raise SpecError(
             f"`behaviour.{name}` has no meaning for {kind}: its members are the questions of that file."
