@@ -9,20 +9,26 @@ from unweave._gate import Aim, Applicability, Group, Measurement, Need
 from unweave._gate import applicable as applicable_entry
 from unweave._registry import Entry
 
+OF_DOCUMENTS = ("truth_ratio", "forget_quality_effect")
+"""Measures of language models that a comparison has the outputs for."""
+
 
 def measurement(name: str) -> Entry[Measurement]:
-    """The entry of a metric or of an attack.
+    """The entry of a metric, of an attack, or of a measure of language models that a comparison takes.
 
     Raises:
         UnknownNameError: for a name that is neither; near ones are offered.
     """
     from unweave.attacks import ATTACKS
+    from unweave.language.measures import MEASURES
     from unweave.metrics import METRICS
 
+    if name in OF_DOCUMENTS:
+        return MEASURES.get(name)
     for registry in (METRICS, ATTACKS):
         if name in registry:
             return registry.get(name)
-    raise UnknownNameError("metric or attack", name, [*METRICS.names(), *ATTACKS.names()])
+    raise UnknownNameError("metric or attack", name, [*METRICS.names(), *ATTACKS.names(), *OF_DOCUMENTS])
 
 
 def applicable(

@@ -327,9 +327,10 @@ def measures_of(
         answers: The models behind each row, worlds included, by its id.
         asked: What is measured.
     """
+    from unweave.study.language_measures import LANGUAGE_WAYS
     from unweave.study.membership import ATTACK_WAYS, UNITS
 
-    ways = METRIC_WAYS | ATTACK_WAYS
+    ways = METRIC_WAYS | ATTACK_WAYS | LANGUAGE_WAYS
     worlds: dict[WorldName, Answers] = {name: answers[name] for name in frame.worlds}
     found: dict[str, tuple[MeasureValue, ...]] = dict.fromkeys(answers, ())
     kept: dict[object, Any] = {}
