@@ -33,8 +33,8 @@ def _make(spec: LearnerSpec) -> Learner:
     return causal_net(spec)
 
 
-RECIPE = Recipe(lr=0.01, epochs=17, batch_size=128, schedule="cosine", optimiser="adamw", warmup=20)
-"""17 passes over 3 000 documents, the 400 steps of 128 documents of docs/language-models.md."""
+RECIPE = Recipe(lr=0.01, epochs=8, batch_size=128, schedule="cosine", optimiser="adamw", warmup=20)
+"""As short as models of D, D∖S and D∖B of 3 000 documents still know every fact of their documents."""
 
 CONTINUED = Recipe(lr=1e-5, epochs=5, batch_size=32, schedule="linear", optimiser="adamw", weight_decay=0.01)
 """That of TOFU: Maini et al. (2024), arXiv 2401.06121, section 2.3 and official code."""
