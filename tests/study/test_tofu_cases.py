@@ -99,7 +99,9 @@ def test_groups_hold_candidates_and_worlds_leave_out_questions(folder, llama):
 
 
 def test_methods_of_answers_run_and_others_say_why_not(folder, llama, tmp_path):
-    study = compare(_case(folder, llama), methods=["npo", "finetune", "boundary_shrink"], store=tmp_path, workers=1)
+    study = compare(
+        _case(folder, llama), methods=["npo", "finetune", "boundary_shrink"], store=tmp_path, workers=1
+    )
     rows = {row.name: row for row in study.result.cases[0].rows}
     assert rows["npo"].status == rows["finetune"].status == "ok"
     refused = rows["boundary_shrink"]
