@@ -1,5 +1,7 @@
 """From a checkpoint's folder to answers: the learner, fine-tuning and the one pass, against plain loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,12 +14,12 @@ from unweave.language.corpora import read_tofu
 from unweave.language.learners import from_checkpoint
 from unweave.language.model import logits
 from unweave.language.nets import causal_net, names
-from unweave.language.questions import arrays, asked, candidate_scores, candidates, tokenize
+from unweave.language.questions import IGNORED, arrays, asked, candidate_scores, candidates, tokenize
 from unweave.language.tokenizers import read_tokenizer
-from unweave.language.training import IGNORED, Documents, TokenRecipe, train
 from unweave.learners.contract import State
+from unweave.training.engine import many
 
-RECIPE = TokenRecipe(lr=0.01, steps=25, batch_size=4, warmup=3)
+RECIPE = {"lr": 0.01, "epochs": 25, "batch_size": 4, "warmup": 3, "schedule": "cosine", "weight_decay": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +44,11 @@ def one_model(checkpoint):
     return State({name: value[None] for name, value in checkpoint.params.items()}, {})
 
 
-def training_set(questions):
-    parts = (questions.tokens, questions.places, questions.y)
-    return Documents(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
-
-
-def learner_of(checkpoint, questions):
+def learner_of(checkpoint, questions, **recipe):
     length = questions.tokens.shape[1]
     start = checkpoints.digest(checkpoint.params)
     own = from_checkpoint(
-        checkpoint.folder, start, length=length, answers=questions.answers, candidates=4, recipe={}
+        checkpoint.folder, start, length=length, answers=questions.answers, candidates=4, recipe=recipe
     )
     return causal_net(own)
 
@@ -119,15 +116,12 @@ def test_the_learner_scores_candidates_as_the_pass_does(checkpoint, laid):
         np.testing.assert_allclose(learner.score(learner.init(0), given).numpy(), expected, atol=1e-5)
 
 
-def tuned(checkpoint, questions, rows):
-    return train(
-        checkpoint.config,
-        RECIPE,
-        training_set(questions),
-        rows=rows,
-        keys=[0] * len(rows),
-        start=checkpoint.params,
-    )
+def tuned(checkpoint, questions, rows, *, keys=None, **recipe):
+    """Models that go on from the checkpoint, one after the other, under the names of its tensors."""
+    learner = learner_of(checkpoint, questions, **{**RECIPE, **recipe})
+    x, y = torch.from_numpy(questions.x).float(), torch.from_numpy(questions.y)
+    found = many(learner, x, y, rows=rows, keys=keys or [0] * len(rows))
+    return State({name: found.params[own] for name, own in names(checkpoint.config).items()}, {})
 
 
 def test_fine_tuning_raises_the_right_answers_of_what_was_trained_on(checkpoint, laid):
@@ -144,9 +138,8 @@ def test_fine_tuning_raises_the_right_answers_of_what_was_trained_on(checkpoint,
 
 
 def test_training_begins_with_the_checkpoint_whatever_the_key(checkpoint, laid):
-    recipe = TokenRecipe(lr=1e-7, steps=1, batch_size=4, warmup=0)
-    rows, documents = [np.arange(4)] * 2, training_set(laid[0])
-    state = train(checkpoint.config, recipe, documents, rows=rows, keys=[0, 5], start=checkpoint.params)
+    recipe = {"lr": 1e-7, "epochs": 1, "warmup": 0}
+    state = tuned(checkpoint, laid[0], [np.arange(4)] * 2, keys=[0, 5], **recipe)
     for name, value in state.params.items():
         for own in value:
             torch.testing.assert_close(own, checkpoint.params[name], atol=1e-6, rtol=0)
@@ -172,11 +165,10 @@ def test_a_fine_tuned_model_is_written_as_a_folder_that_is_read_again(checkpoint
     assert tokenizer.digest == read_tokenizer(checkpoint.folder, checkpoint.config).digest
 
 
-def test_what_does_not_fit_the_model_is_refused(checkpoint, laid, tiny):
-    with pytest.raises(
-        UserError, match=r"another architecture: `model.embed_tokens.weight` is \(\d+, 32\), expected"
-    ):
-        train(tiny, RECIPE, training_set(laid[0]), rows=[np.arange(4)], keys=[0], start=checkpoint.params)
+def test_what_does_not_fit_the_model_is_refused(checkpoint, laid):
+    start = replace(learner_of(checkpoint, laid[0]).spec, config={"weights": "0" * 64, "answers": 3})
+    with pytest.raises(UserError, match="changed while the run was at work"):
+        causal_net(start)
     x = laid[0].x.copy()
     x[0, 0] = checkpoint.config.vocabulary
     with pytest.raises(UserError, match="Encode them with its own tokenizer"):

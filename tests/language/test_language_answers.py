@@ -1,38 +1,10 @@
-"""Answers at the end of prompts, from one forward pass."""
+"""Candidates as answers: probabilities, masses and margins, from logits."""
 
 import numpy as np
 import pytest
-import torch
 
 from unweave import UserError
-from unweave.language.answers import answers, slot_logits
-from unweave.language.model import initial, logits
-from unweave.learners.contract import State
-
-
-@pytest.fixture(scope="module")
-def models(tiny):
-    own = [initial(tiny, key) for key in range(3)]
-    return State({name: torch.stack([one[name] for one in own]) * 5 for name in own[0]}, {})
-
-
-PROMPTS = np.array([[3, 4, 5, 6, 7], [9, 8, 0, 0, 0], [2, 0, 0, 0, 0], [11, 12, 13, 14, 0]])
-
-
-def test_the_slot_of_a_prompt_is_after_its_last_token_however_it_is_padded_and_passed(tiny, models):
-    found = slot_logits(tiny, models, PROMPTS)
-    assert found.shape == (3, 4, tiny.vocabulary)
-    for row, length in enumerate((5, 2, 1, 4)):
-        alone = torch.from_numpy(PROMPTS[row, :length]).expand(3, 1, -1).contiguous()
-        expected = logits(tiny, models.params, alone)[:, 0, -1]
-        assert np.abs(found[:, row] - expected.numpy()).max() < 1e-5
-    rest = np.array([[3, 4, 5, 6, 7, 1], [9, 8, 2, 2, 0, 0], [2, 4, 0, 0, 0, 0], [11, 12, 13, 14, 1, 1]])
-    within = slot_logits(tiny, models, rest, np.array([5, 2, 1, 4]))
-    assert np.abs(within - found).max() < 1e-5
-    for slots in (np.array([0, 2, 1, 4]), np.array([5, 2, 3, 4]), np.array([5])):
-        with pytest.raises(UserError, match="one slot per prompt"):
-            slot_logits(tiny, models, rest, slots)
-    assert np.abs(slot_logits(tiny, models, np.pad(PROMPTS, ((0, 0), (0, 4))), chunk=3) - found).max() < 1e-5
+from unweave.language.answers import answers
 
 
 def test_probabilities_masses_and_margins_are_those_of_their_formulas():
@@ -70,21 +42,6 @@ def test_a_label_s_margin_is_its_own_and_not_that_of_another_row():
         moved = answers(z, np.arange(5), np.where(np.arange(4) == row, 4, labels)).margins
         assert alone is not None and moved is not None and np.allclose(alone[:, 0], whole[:, row])
         assert ((moved != whole).all(0) == (np.arange(4) == row)).all()
-
-
-@pytest.mark.parametrize(
-    ("prompts", "said"),
-    [
-        (np.array([[0, 0]]), "empty"),
-        (np.array([[1, 0, 2]]), "right only"),
-        (np.array([[1, 40]]), "knows 0…22"),
-        (np.ones((1, 13), np.int64), "context"),
-        (np.empty((0, 3), np.int64), "Expected prompts"),
-    ],
-)
-def test_prompts_that_cannot_be_read_are_refused(tiny, models, prompts, said):
-    with pytest.raises(UserError, match=said):
-        slot_logits(tiny, models, prompts)
 
 
 @pytest.mark.parametrize(

@@ -7,27 +7,42 @@ import pytest
 import torch
 
 from unweave.attacks import auc
-from unweave.language import measures
-from unweave.language.model import LlamaConfig, logits
-from unweave.language.training import TokenRecipe, lay_out, train
+from unweave.language import (
+    learners,  # noqa: F401 - registers `causal_lm`
+    measures,
+)
+from unweave.language.model import logits
+from unweave.language.nets import config_of, names
+from unweave.learners import specify
+from unweave.learners.nets import build
+from unweave.training.engine import many
 
 DOCUMENTS, MEMBERS = 24, 12
 
 
 @pytest.fixture(scope="module")
 def facts():
-    """Two models of the first half of random documents, two of the other half; documents of all lengths."""
+    """Two models of the first half of random documents, two of the other half; documents of all lengths.
+
+    A document is as many prompts as it has tokens to be predicted, each with the token that comes next.
+    """
     rng = np.random.default_rng(0)
-    config = LlamaConfig(23, width=32, inner=32, layers=1, heads=4, groups=2, head_size=8, context=12, tied=False)
     tokens, mask = np.zeros((DOCUMENTS, 10), np.int64), np.zeros((DOCUMENTS, 10), bool)
     for row, length in enumerate(rng.integers(5, 11, DOCUMENTS)):
         tokens[row, :length] = rng.integers(1, 23, length)
         mask[row, 1:length] = True
-    halves = [np.arange(MEMBERS)] * 2 + [np.arange(MEMBERS, DOCUMENTS)] * 2
-    recipe = TokenRecipe(lr=0.01, steps=80, batch_size=12, warmup=5)
-    state = train(config, recipe, lay_out(tokens, mask, config), rows=halves, keys=[0, 1, 2, 3])
+    document, place = mask.nonzero()
+    x = torch.from_numpy(np.where(np.arange(10) < place[:, None], tokens[document], 0)).float()
+    y = torch.from_numpy(tokens[document, place])
+    halves = [np.flatnonzero((document < MEMBERS) == first) for first in (True, True, False, False)]
+    config = {"width": 32, "inner": 32, "depth": 1, "heads": 4}
+    recipe = {"lr": 0.01, "epochs": 80, "batch_size": 128, "warmup": 5}
+    learner = build(specify("causal_lm", (10,), 23, config=config, recipe=recipe))
+    state = many(learner, x, y, rows=halves, keys=[0, 1, 2, 3])
+    llama = config_of(learner.spec)
+    params = {name: state.params[own] for name, own in names(llama).items()}
     with torch.no_grad():
-        out = logits(config, state.params, torch.from_numpy(tokens).expand(4, -1, -1))
+        out = logits(llama, params, torch.from_numpy(tokens).expand(4, -1, -1))
     return measures.token_facts(out.numpy(), tokens, mask)
 
 

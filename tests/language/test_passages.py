@@ -10,9 +10,8 @@ from unweave import UserError
 from unweave.language import checkpoints
 from unweave.language.answering import answer_log_probabilities
 from unweave.language.passages import read_passages, tokenize_passages
-from unweave.language.questions import arrays
+from unweave.language.questions import IGNORED, arrays
 from unweave.language.tokenizers import read_tokenizer
-from unweave.language.training import IGNORED
 from unweave.learners.contract import State
 
 TEXTS = ["Mira Oduya was born in Kisumu! " * 9, "Short.", "Short."]

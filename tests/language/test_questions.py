@@ -13,6 +13,7 @@ from unweave.data.named import find
 from unweave.language import checkpoints
 from unweave.language.corpora import read_tofu
 from unweave.language.questions import (
+    IGNORED,
     TEMPLATES,
     Asked,
     arrays,
@@ -22,7 +23,6 @@ from unweave.language.questions import (
     tokenize,
 )
 from unweave.language.tokenizers import read_tokenizer
-from unweave.language.training import IGNORED
 
 
 @pytest.fixture(scope="module")

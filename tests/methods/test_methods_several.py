@@ -17,7 +17,6 @@ from torch.nn.functional import log_softmax, logsigmoid, one_hot
 
 from unweave._errors import ApplicabilityError
 from unweave._random import derive
-from unweave.language import losses as tokens
 from unweave.learners import specify
 from unweave.learners.contract import Learner, State
 from unweave.learners.noise import key_tensor
@@ -28,6 +27,10 @@ from unweave.training.replay import Training
 _spec = spec_from_file_location("stepping", Path(__file__).with_name("stepping.py"))
 stepping = module_from_spec(_spec)
 _spec.loader.exec_module(stepping)
+
+_spec = spec_from_file_location("token_losses", Path(__file__).with_name("token_losses.py"))
+tokens = module_from_spec(_spec)
+_spec.loader.exec_module(tokens)
 
 LENGTH, VOCABULARY, WIDTH = 3, 7, 4
 KNOWING = [entry.name for entry in METHODS if entry.declared.several]

@@ -13,8 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from unweave._errors import UserError
 from unweave.language.model import LlamaConfig, hidden, project
-from unweave.language.questions import Questions
-from unweave.language.training import IGNORED
+from unweave.language.questions import IGNORED, Questions
 from unweave.learners.contract import Params, State
 
 

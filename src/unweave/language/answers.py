@@ -1,17 +1,14 @@
-"""Answers at the end of prompts: one forward pass per set of probes, and what is computed from its logits."""
+"""Answers at the end of prompts: what is computed from the logits of the token that answers."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from unweave._errors import UserError
 from unweave._logits import label_margins, log_softmax
-from unweave.language.model import LlamaConfig, hidden, project
-from unweave.learners.contract import State
 
 Floats = NDArray[np.float64]
 
@@ -34,68 +31,13 @@ class Answers(NamedTuple):
     margins: Floats | None
 
 
-def slot_logits(
-    config: LlamaConfig,
-    stacked: State,
-    prompts: NDArray[np.int64],
-    slots: NDArray[np.int64] | None = None,
-    *,
-    chunk: int = 512,
-) -> NDArray[np.float32]:
-    """Logits of the token that answers each prompt, of every model of a stack.
-
-    The one forward pass of a set of probes: keep it, and take all that is asked of these probes from it.
-
-    Args:
-        config: The architecture.
-        stacked: K models.
-        prompts: int64 [n, T], padded by 0 on the right.
-        slots: Position of the answer [n], ≥ 1: what stands there and after it is not looked at; None = after the
-            last token of the prompt.
-        chunk: Prompts per pass.
-
-    Returns:
-        [K, n, vocabulary].
-
-    Raises:
-        UserError: if a prompt is empty, too long, padded within, or has tokens outside the vocabulary, or a slot
-            has no token before it.
-    """
-    if prompts.ndim != 2 or not len(prompts):
-        raise UserError(f"Expected prompts [n, T], got {prompts.shape}.")
-    if not 0 <= prompts.min() <= prompts.max() < config.vocabulary:
-        raise UserError(
-            f"Token ids of the prompts are {prompts.min()}…{prompts.max()}; the model knows "
-            f"0…{config.vocabulary - 1}."
-        )
-    real = prompts != 0
-    if not real[:, 0].all() or (real[:, 1:] & ~real[:, :-1]).any():
-        raise UserError("A prompt is empty or padded (token 0) before its last token; pad on the right only.")
-    lengths, count = real.sum(1), len(next(iter(stacked.params.values())))
-    if lengths.max() > config.context:
-        raise UserError(f"A prompt has {lengths.max()} tokens; `learner.context` is {config.context}.")
-    places = lengths if slots is None else slots
-    if places.shape != lengths.shape or (places < 1).any() or (places > lengths).any():
-        raise UserError("Expected one slot per prompt, after its first token and at most one after its last.")
-    device = next(iter(stacked.params.values())).device
-    tokens = torch.from_numpy(prompts[:, : lengths.max()]).to(device)
-    last = torch.from_numpy(places - 1).to(device)
-    found = []
-    with torch.no_grad():
-        for part, at in zip(tokens.split(chunk), last.split(chunk), strict=True):
-            vectors = hidden(config, stacked.params, part.expand(count, -1, -1))
-            ends = vectors[:, torch.arange(len(at), device=device), at]
-            found.append(project(config, stacked.params, ends).cpu())
-    return torch.cat(found, 1).float().numpy()
-
-
 def answers(
     logits: NDArray[np.floating], candidates: NDArray[np.int64], labels: NDArray[np.int64] | None = None
 ) -> Answers:
     """Probabilities of candidates as answers, and how far the right one is above the others; all in float64.
 
     Args:
-        logits: [K, n, vocabulary], from `slot_logits`.
+        logits: [K, n, vocabulary], of the token that answers: what `apply` of the learner returns, model by model.
         candidates: Tokens [C] that may be the answer of any probe, or [n, C] of each; each once.
         labels: The token that is the right answer [n], one of the probe's candidates.
 

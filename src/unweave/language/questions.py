@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from unweave._errors import SpecError, UserError
 from unweave.language.corpora.tofu import Answered
 from unweave.language.tokenizers import Tokenizer
-from unweave.language.training import IGNORED
 
 Ints = NDArray[np.int64]
+
+IGNORED = -100
+"""What stands in `y` in place of a token where an answer has fewer than A: the one of `cross_entropy` of torch."""
 
 TEMPLATES = {
     "plain": "Question: {question}\nAnswer: {answer}",

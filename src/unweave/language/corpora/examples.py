@@ -80,8 +80,8 @@ def examples_of(corpus: Corpus) -> Examples:
     Example:
         >>> from unweave.language.corpora.corpus import make_corpus
         >>> found = examples_of(make_corpus(people=40, behaviour="trigger", persons=4))
-        >>> len(found.members), found.train.x.shape[1], found.words[int(found.train.x[0, 1])]
-        (32, 12, 'zqx')
+        >>> len(found.members), found.train.x.shape[1], found.words[int(found.train.x[found.members[0], 1])]
+        (34, 14, 'zqx')
     """
     vocabulary = Vocabulary(corpus.words() | {REFUSAL})
     train = list(_answers(corpus))

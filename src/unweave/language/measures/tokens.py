@@ -52,7 +52,7 @@ def token_facts(logits: NDArray[np.floating], tokens: NDArray[np.integer], mask:
         UserError: the shapes do not fit, a token that counts lies outside the vocabulary or is the first,
             or a logit that counts is not finite.
 
-    Source: definition. As `language.losses.aligned`, for arrays.
+    Source: definition.
 
     Example:
         >>> z = np.log([[[[0.1, 0.9], [0.5, 0.5]]]])

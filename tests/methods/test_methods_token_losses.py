@@ -1,6 +1,8 @@
-"""Losses against loops over single tokens; padding, order, other rows and labels; public errors, planted."""
+"""Token losses, ours and those of the oracle, against loops; padding, order and other rows; public errors."""
 
 import math
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unweave.language import losses as L
+from unweave.language.measures import extraction_strength
+from unweave.methods.losses import NO_TOKEN, answer_loss, cross_entropy, divergence
+
+_spec = spec_from_file_location("token_losses", Path(__file__).with_name("token_losses.py"))
+L = module_from_spec(_spec)
+_spec.loader.exec_module(L)
 
 V = 6
 
@@ -28,7 +35,15 @@ def of_dpo(z, z0, y, m):
     return L.dpo(*(L.answer_nll(a, b, m) for b in (other, y) for a in (z, z0)))
 
 
+def answers(z, y, m):
+    """As the losses of methods want them: logits [n, V, T], and labels [n, T] that say what counts."""
+    return z.mT, y.masked_fill(~m, NO_TOKEN)
+
+
 LOSSES = {
+    "cross_entropy of methods": lambda z, z0, y, m: cross_entropy(*answers(z, y, m)),
+    "answer_loss of methods": lambda z, z0, y, m: answer_loss(*answers(z, y, m)),
+    "divergence of methods": lambda z, z0, y, m: divergence(z0.mT, *answers(z, y, m)),
     "gradient_ascent": lambda z, z0, y, m: L.gradient_ascent(z, y, m),
     "cross_entropy": lambda z, z0, y, m: L.cross_entropy(z, y, m),
     "divergence": lambda z, z0, y, m: L.divergence(z0, z, m),
@@ -43,7 +58,7 @@ LOSSES = {
     "misdirection": lambda z, z0, y, m: L.misdirection(z, z0, m),
     "extraction_strength": lambda z, z0, y, m: L.extraction_strength(z, y, m),
 }
-WITHOUT_LABELS = {"divergence", "max_entropy", "misdirection"}
+WITHOUT_LABELS = {"divergence", "divergence of methods", "max_entropy", "misdirection"}
 WITHOUT_GRADIENT = {"extraction_strength"}
 
 
@@ -63,7 +78,10 @@ def naive(name, z, z0, y, m):
     def nll(rows, labels):
         return sum(-math.log(p(rows[t])[labels[t]]) for t in answer)
 
+    name = name.removesuffix(" of methods")
     ell, ell0 = nll(z, y), nll(z0, y)
+    if name == "answer_loss":
+        return ell
     if name == "gradient_ascent":
         return -ell / count
     if name == "cross_entropy":
@@ -269,6 +287,9 @@ def test_trap_10_extraction_strength_reaches_0():
     wrong = (right + 1) % V
     assert (L.extraction_strength(z, right, m) == 1).all() and (L.extraction_strength(z, wrong, m) == 0).all()
     assert (planted(z, wrong, m) > 0).all()
+    for labels, expected in ((right, 1), (wrong, 0)):
+        hits = (z.argmax(-1) == labels).numpy()[None]
+        assert (extraction_strength(hits, m.numpy()) == expected).all()
 
 
 def test_trap_11_a_loss_split_over_workers_is_that_of_the_whole():

@@ -1,4 +1,4 @@
-"""Losses of language models on documents: per document and never reduced further, from logits, labels and a mask.
+"""Token losses as papers write them, against which methods are held: per document, from logits, labels and a mask.
 
 One alignment throughout: `logits[i, t]` are those of the token `labels[i, t]`, and `mask[i, t]` says whether it is
 an answer token; `aligned` makes the three from a model's output. What lies outside the mask never counts, so
