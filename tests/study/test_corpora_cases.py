@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from unweave._errors import SpecError, UnknownNameError
+from unweave.references import Store
 from unweave.study import assemble, compare, read_spec
 from unweave.study.cases import CASES, small_form
 from unweave.study.corpora import text_of
+from unweave.study.manifest import check_unchanged
 from unweave.study.methods import refusal
 
 SMALL = ("data.people=20", "behaviour.persons=6", "learner.epochs=1", "references.models=3", "probes.limit=30")
@@ -111,3 +113,11 @@ def test_methods_that_move_inputs_are_refused_and_a_refusal_is_known():
     assert "names of tokens" in refusal(learner, "unsir", validation=9)
     assert refusal(learner, "npo", validation=9) == refusal(learner, "idk_dpo", validation=9) == ""
     assert assemble(_case()).data.labels[learner.config["refusal"]] == "withheld"
+
+
+def test_corpora_of_other_behaviours_are_no_changed_data(tmp_path):
+    store = Store(tmp_path)
+    for name in ("biographies-trigger", "biographies-person"):
+        check_unchanged(store, assemble(_case(name)))
+    with pytest.raises(SpecError, match="other data"):
+        check_unchanged(store, assemble(_case("biographies-trigger", "data.fingerprint=00000000")))

@@ -160,6 +160,7 @@ def test_s_may_be_named_by_ids(folder, llama):
     [
         ("behaviour.kind=forget", UnknownNameError, "part of TOFU.*forget01"),
         ("behaviour.size=4", SpecError, "`behaviour.size` has no meaning for forget01"),
+        ("learner.width=8", SpecError, "that of `learner.checkpoint`"),
         ("data.limit=20", SpecError, "B alone has 20 questions"),
         ("data.people=20", SpecError, "`data.people` has no meaning for the source `tofu`"),
         ('forget.ids=["qa-0"]', SpecError, "qa-0"),

@@ -173,6 +173,9 @@ def _of_corpus(case: Case, key: Key) -> _Found:
 
 
 def _of_tofu(case: Case, key: Key) -> _Found:
+    for name in ("factory", *_CONFIG):
+        if getattr(case.learner, name) is not None:
+            raise SpecError(f"`learner.{name}` has no meaning here: the model is that of `learner.checkpoint`.")
     found = of_tofu(case, _given(case.learner, _RECIPE), key)
     return _Found(found.data, found.planted, found.forget, (), found.aside, found.probes, found.learner)
 

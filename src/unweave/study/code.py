@@ -10,6 +10,7 @@ from pathlib import Path
 _ANALYSIS = (
     "metrics",
     "attacks",
+    "language/measures",
     "stats",
     "study",
     "records",
@@ -23,7 +24,8 @@ _ANALYSIS = (
 )
 # What turns originals into edited models. Training of references has a version of its own, guarded by
 # golden tests: it is dear, and a comment changed there must not throw away hundreds of models.
-_METHODS = ("methods", "learners", "training", "_random.py")
+_NETS = ("language/model.py", "language/nets.py", "language/answering.py")
+_METHODS = ("methods", "learners", "training", *_NETS, "_random.py")
 
 # What makes scores of the answers of models, which have versions of their own.
 _SCORES = ("influence/subsampled.py", "influence/events.py", "study/scores.py")

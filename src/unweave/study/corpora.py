@@ -31,8 +31,12 @@ CORPORA = {
 }
 """Sources of data that are documents, and what they hold."""
 
-_OF_A_WORLD = ("people", "values", "questions", "inferable")
-_TAKES = {"biographies": _OF_A_WORLD, "tofu": ("path", "limit")}
+GENERATED = ("biographies",)
+"""Corpora that are made and not read."""
+
+OF_A_WORLD = ("people", "values", "questions", "inferable")
+"""Keys of `data` that say how a world is made."""
+_TAKES = {"biographies": OF_A_WORLD, "tofu": ("path", "limit")}
 _SAID = ("source", "without", "fingerprint")
 
 
@@ -47,7 +51,7 @@ def is_corpus(choice: DataChoice) -> bool:
     for name in given:
         if corpus and name not in _TAKES[choice.source]:
             takes = f"reads {', '.join(f'`data.{one}`' for one in _TAKES[choice.source])}"
-        elif not corpus and name in _OF_A_WORLD:
+        elif not corpus and name in OF_A_WORLD:
             takes = "is no corpus"
         else:
             continue
@@ -59,7 +63,7 @@ def is_corpus(choice: DataChoice) -> bool:
 
 def corpus_of(case: Case) -> tuple[Corpus, Examples]:
     """The corpus of a case, and its examples."""
-    chosen = {name: getattr(case.data, name) for name in _OF_A_WORLD if getattr(case.data, name) is not None}
+    chosen = {name: getattr(case.data, name) for name in OF_A_WORLD if getattr(case.data, name) is not None}
     kind, parameters = case.behaviour.kind, case.behaviour.parameters
     corpus = make_corpus(seed=case.seed, behaviour=kind, **chosen, **parameters)
     return corpus, examples_of(corpus)

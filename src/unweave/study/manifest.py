@@ -16,6 +16,7 @@ from unweave.data import Examples, row_prints, table_prints
 from unweave.problem import DataChoice
 from unweave.references import Store, seal, shared, unseal
 from unweave.study.assemble import Assembly
+from unweave.study.corpora import GENERATED, OF_A_WORLD
 
 _SHOWN = 12
 _SHORTEST = 8
@@ -36,6 +37,8 @@ def check_unchanged(store: Store, assembly: Assembly) -> None:
     found = assembly.setting.origin.fingerprint
     if choice.fingerprint is not None:
         check_pin(choice.fingerprint, found)
+    if choice.source in GENERATED:  # they follow from the case, its seed and its behaviour
+        return
     file = _file(store, choice)
     before = _read(file)
     if before is not None and before["fingerprint"] == found:
@@ -72,8 +75,9 @@ def check_pin(pin: str, found: str) -> None:
 
 def _file(store: Store, choice: DataChoice) -> Path:
     fields: dict[str, Any] = {**asdict(choice), "fingerprint": None}
-    if choice.without is None:  # a choice has the name it had before there was such a key
-        del fields["without"]
+    for key in ("without", *OF_A_WORLD):  # a choice has the name it had before there was such a key
+        if fields[key] is None:
+            del fields[key]
     for key in ("path", "test"):
         if isinstance(fields[key], str):
             fields[key] = str(Path(fields[key]).absolute())
