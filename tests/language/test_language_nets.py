@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from unweave._errors import SpecError
+from unweave._random import derive
 from unweave.language import learners  # noqa: F401 - registers `causal_lm`
 from unweave.language.model import NORM, logits
 from unweave.language.nets import config_of, names
@@ -12,6 +13,7 @@ from unweave.learners import specify
 from unweave.learners.nets import build
 from unweave.learners.sizes import model_bytes
 from unweave.methods.layers import layers
+from unweave.training import TRAINING_VERSION
 from unweave.training.engine import many
 from unweave.training.loop import fit
 
@@ -89,3 +91,19 @@ def test_the_size_of_a_model_is_known_before_there_is_one(net):
 def test_sizes_that_make_no_model_are_refused(config, match):
     with pytest.raises(SpecError, match=match):
         specify("causal_lm", (6,), 11, config=config)
+
+
+TRAINED = [0.16249, -0.01335, -0.07161, -0.10076, -0.17706, 0.14832, 0.02382, -0.05742]
+"""To four decimals, of version 5 of the training; who changes them raises `TRAINING_VERSION`, as elsewhere."""
+
+
+def test_trained_weights_are_those_of_the_present_version():
+    recipe = {"epochs": 3, "batch_size": 8, "warmup": 2, "weight_decay": 0.01}
+    net = build(specify("causal_lm", (6,), 11, config={"width": 8, "inner": 12, "depth": 2}, recipe=recipe))
+    x = (torch.arange(24)[:, None] * torch.arange(1, 7) % 10 + 1).float()
+    x[::3, 4:] = 0
+    state = fit(net, x, torch.arange(24) % 10 + 1, rows=np.arange(2, 22), key=derive(7, "report", 0))
+    head, embedding = state.params["4.head.weight"], state.params["0.embed.weight"]
+    found = torch.cat([head.flatten()[:4], embedding.flatten()[8:12]])
+    assert TRAINING_VERSION == 5
+    assert found.tolist() == pytest.approx(TRAINED, abs=1e-4)
