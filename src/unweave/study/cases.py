@@ -180,7 +180,7 @@ CASE_NOTES: dict[str, str] = {case.name: note for case, note in _CASES}
 DEFAULT_CASES = ("digits-trigger", "digits-mislabel")
 """Side by side, since one method can untrain the one and unlearn the other."""
 
-_SMALL = {"data": {"people": 30}, "learner": {"epochs": 10, "batch_size": 64}, "references": {"models": 5}}
+_SMALL = {"data": {"people": 30}, "learner": {"epochs": 8, "batch_size": 64}, "references": {"models": 5}}
 _SMALL_FORMS: dict[str, dict[str, Any]] = {
     "biographies-trigger": {**_SMALL, "behaviour": {"persons": 10}},
     "biographies-person": _SMALL,
