@@ -66,6 +66,11 @@ def test_import_is_light(statement):
     assert _loads(statement, HEAVY) == []
 
 
+def test_commands_start_without_torch():
+    """What is stored already is shown without it, and it takes longer to load than all else."""
+    assert _loads("import unweave.study", ("torch",)) == []
+
+
 def test_a_worker_starts_without_what_its_tasks_may_not_need():
     heavy = ("numpy", "pydantic", "scipy", "jinja2", "typer", *HEAVY)
     assert _loads("import unweave.execute.worker", heavy) == []

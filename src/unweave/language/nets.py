@@ -48,6 +48,11 @@ def names(config: LlamaConfig) -> dict[str, str]:
     return found
 
 
+def _stack_of_one(state: State, ours: dict[str, str]) -> Params:
+    """The parameters of one model, as a stack under the names of `transformers.LlamaForCausalLM`."""
+    return {theirs: state.params[own].unsqueeze(0) for theirs, own in ours.items()}
+
+
 def config_of(spec: LearnerSpec) -> LlamaConfig:
     """The architecture of a learner; its embedding and its output layer are two, so that it has a last layer."""
     own = spec.config
@@ -81,18 +86,15 @@ def causal_net(spec: LearnerSpec) -> Learner:
     config = config_of(spec)
     ours = names(config)
 
-    def theirs(state: State) -> Params:
-        return {name: state.params[own].unsqueeze(0) for name, own in ours.items()}
-
     def ends(state: State, x: Tensor, layers: int | None = None) -> Tensor:
         tokens = x.long()
-        vectors = hidden(config, theirs(state), tokens.unsqueeze(0), layers=layers).squeeze(0)
+        vectors = hidden(config, _stack_of_one(state, ours), tokens.unsqueeze(0), layers=layers).squeeze(0)
         last = (tokens != 0).sum(1, keepdim=True) - 1
         return vectors.gather(1, last.unsqueeze(-1).expand(-1, 1, config.width)).squeeze(1)
 
     def apply(state: State, x: Tensor, *, train: bool, key: Tensor | None) -> tuple[Tensor, Params]:
         del train, key  # nothing in these nets differs between training and use
-        return project(config, theirs(state), ends(state, x).unsqueeze(0)).squeeze(0), state.buffers
+        return project(config, _stack_of_one(state, ours), ends(state, x).unsqueeze(0)).squeeze(0), state.buffers
 
     def features(state: State, x: Tensor) -> Tensor:
         return ends(state, x) * state.params[ours[NORM]]
@@ -122,20 +124,17 @@ def _continued(spec: LearnerSpec) -> Learner:
     config, start = _checkpoint(Path(spec.start), spec.config["weights"])
     ours, answers = names(config), spec.config["answers"]
 
-    def theirs(state: State) -> Params:
-        return {name: state.params[own].unsqueeze(0) for name, own in ours.items()}
-
     def apply(state: State, x: Tensor, *, train: bool, key: Tensor | None) -> tuple[Tensor, Params]:
         del train, key
-        return answer_logits(config, theirs(state), x.unsqueeze(0), answers).squeeze(0), state.buffers
+        return answer_logits(config, _stack_of_one(state, ours), x.unsqueeze(0), answers).squeeze(0), state.buffers
 
     def features(state: State, x: Tensor) -> Tensor:
-        vectors = answer_vectors(config, theirs(state), x.unsqueeze(0), answers).squeeze(0)
+        vectors = answer_vectors(config, _stack_of_one(state, ours), x.unsqueeze(0), answers).squeeze(0)
         return vectors * state.params[ours[NORM]]
 
     def middle(state: State, x: Tensor) -> Tensor:
         half = math.ceil(config.layers / 2)
-        return answer_vectors(config, theirs(state), x.unsqueeze(0), answers, layers=half).squeeze(0)
+        return answer_vectors(config, _stack_of_one(state, ours), x.unsqueeze(0), answers, layers=half).squeeze(0)
 
     def score(state: State, x: Tensor) -> Tensor:
         of_each = [_mean_log_probability(apply, state, part, answers) for part in x.flatten(0, 1).split(_PER_PASS)]

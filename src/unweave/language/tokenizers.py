@@ -10,11 +10,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from unweave._errors import SpecError, UserError
-from unweave.language.checkpoints import check_tokenizer
-from unweave.language.model import LlamaConfig
+
+if TYPE_CHECKING:
+    from unweave.language.model import LlamaConfig
 
 _FILE, _SETTINGS, _MODEL = "tokenizer.json", "tokenizer_config.json", "config.json"
 
@@ -84,6 +85,8 @@ def read_tokenizer(folder: Path, config: LlamaConfig) -> Tokenizer:
             "Reading the tokenizer of a checkpoint needs the package tokenizers: "
             "`python -m pip install 'unweave[language]'`."
         ) from None
+    from unweave.language.checkpoints import check_tokenizer
+
     file = folder / _FILE
     if not file.is_file():
         others = [name for name in ("tokenizer.model", "vocab.json", "spiece.model") if (folder / name).is_file()]

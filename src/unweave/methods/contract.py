@@ -27,9 +27,9 @@ SETS: dict[Pass, tuple[str, ...]] = {
     "all": ("forget", "retain", "validation"),
 }
 """Of which sets the batches of a step are."""
-ONE_TOKEN = "it is for answers of one token, and here some have several"
+ONE_TOKEN = "is for answers of one token, and here some have several"
 """Why a method that does not know answers of several tokens is refused on such data."""
-NO_NUMBERS = "it makes or moves inputs, and tokens are no numbers that could be moved"
+NO_NUMBERS = "makes or moves inputs as numbers, and those of a language model are names of tokens"
 """Why a method that declares `alters` is refused on language models."""
 NO_VALIDATION = "The method needs examples that no model was trained on: give `validation`."
 Aux = Any

@@ -130,7 +130,7 @@ def run(
         rise, fitted = method.rise, fit(method, learner.recipe, sizes)
         method = fitted.method
     if forget.y.ndim > 1 and not all(stage.several for stage in method.stages()):
-        raise ApplicabilityError(f"The method cannot be run: {ONE_TOKEN}.")
+        raise ApplicabilityError(f"The method cannot be run: it {ONE_TOKEN}.")
     if training is None and any(stage.history is not None for stage in method.stages()):
         raise UserError(
             "The method needs the history of training, and it is not known how this model was trained."

@@ -23,4 +23,6 @@ from unweave.problem.probes import MIN_PROBES as MIN_PROBES
 from unweave.problem.probes import Probes as Probes
 from unweave.problem.probes import choose_probes as choose_probes
 from unweave.problem.probes import hold_out as hold_out
+from unweave.problem.probes import join_probes as join_probes
+from unweave.problem.probes import sample_rows as sample_rows
 from unweave.problem.probes import strata as strata

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +65,7 @@ def choose_probes(
     Raises:
         ApplicabilityError: where every test example is an instance of the behaviour.
     """
-    parts: dict[str, tuple[NDArray[np.float32], Ints, Ints, Ints, Ints]] = {}
+    parts: dict[str, Part] = {}
     absent: dict[str, str] = {}
     undiscovered = np.setdiff1d(planted.members, forget)
     # Where B is not known, what is ordinary is all that is not in S.
@@ -75,18 +76,27 @@ def choose_probes(
             nothing = "S = B: nothing is undiscovered" if planted.known else planted.why_no_unseen
             absent[name] = nothing if name == "undiscovered" else "no examples"
             continue
-        rows = _sample(rows, limit, key, name)
+        rows = sample_rows(rows, limit, key, name)
         shown = np.full(len(rows), none) if name == "retain" else planted.y[rows]
         parts[name] = (planted.x[rows], planted.clean[rows], shown, planted.y[rows], rows)
     if planted.unseen is None:
         absent["unseen"] = planted.why_no_unseen
     else:
-        rows = _sample(np.arange(len(planted.unseen.planted)), limit, key, "unseen")
+        rows = sample_rows(np.arange(len(planted.unseen.planted)), limit, key, "unseen")
         unseen = planted.unseen
         parts["unseen"] = (unseen.x[rows], unseen.clean[rows], unseen.planted[rows], unseen.clean[rows], rows)
-    rows = _sample(_ordinary(planted, len(test[1])), limit, key, "test")
+    rows = sample_rows(_ordinary(planted, len(test[1])), limit, key, "test")
     parts["test"] = (test[0][rows], test[1][rows], np.full(len(rows), none), test[1][rows], rows)
 
+    return join_probes(parts, absent, {"forget": len(forget), "undiscovered": len(undiscovered)})
+
+
+Part = tuple[NDArray[np.float32], Ints, Ints, Ints, Ints]
+"""Of the probes of one group: x, clean, planted, trained and rows, as `Probes` has them."""
+
+
+def join_probes(parts: Mapping[str, Part], absent: dict[str, str], population: dict[str, int]) -> Probes:
+    """The probes of all groups, in the order of `GROUPS`, in one array; groups without a part are `absent`."""
     groups: dict[str, Ints] = {}
     ordered = [name for name in GROUPS if name in parts]
     begin = 0
@@ -101,7 +111,7 @@ def choose_probes(
         rows=np.concatenate([parts[name][4] for name in ordered]),
         groups=groups,
         absent=absent,
-        population={"forget": len(forget), "undiscovered": len(undiscovered)},
+        population=population,
     )
 
 
@@ -145,7 +155,8 @@ def _ordinary(planted: Planted, n_test: int) -> Ints:
     return rows
 
 
-def _sample(rows: Ints, limit: int, key: Key, name: str) -> Ints:
+def sample_rows(rows: Ints, limit: int, key: Key, name: str) -> Ints:
+    """At most `limit` of the rows of a group, at random by `key`, in their order."""
     if len(rows) <= limit:
         return rows
     return np.sort(generator(key, "probes", name).choice(rows, limit, replace=False))

@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave._errors import SpecError, UnknownNameError
-from unweave._random import Key, generator
+from unweave._random import Key
 from unweave.data import Dataset, Examples
 from unweave.data.sources import limited
 from unweave.language.corpora.tofu import Answered, read_tofu
 from unweave.language.learners import from_checkpoint
 from unweave.language.questions import Asked, Questions, arrays, asked, candidates, tokenize
 from unweave.learners import LearnerSpec
-from unweave.problem import GROUPS, Case, Planted, Probes, Unseen, hold_out, select
+from unweave.problem import Case, Planted, Probes, Unseen, hold_out, join_probes, sample_rows, select
+from unweave.problem.probes import Part
 
 Ints = NDArray[np.int64]
 
@@ -219,23 +220,17 @@ def _probes(
         "retain": np.setdiff1d(judged, planted.members),
         "test": np.setdiff1d(np.arange(len(data.test)), np.union1d(reworded, aside)),
     }
-    absent = {name: _ABSENT[name] for name in GROUPS if not len(rows[name])}
-    chosen = {name: _some(rows[name], limit, key, name) for name in GROUPS if len(rows[name])}
-    ids = [(data.test if name in ("unseen", "test") else data.train).ids[at] for name, at in chosen.items()]
-    sizes = [len(at) for at in chosen.values()]
-    ends = np.cumsum(sizes)
-    right = np.zeros(int(ends[-1]), dtype=np.int64)
-    shows = np.concatenate([np.full(len(at), -int(name in ("retain", "test"))) for name, at in chosen.items()])
-    return Probes(
-        x=np.stack([candidates_of[str(one)] for one in np.concatenate(ids)]),
-        clean=right,
-        planted=shows.astype(np.int64),
-        trained=right,
-        rows=np.concatenate(list(chosen.values())),
-        groups={name: np.arange(end - size, end) for name, size, end in zip(chosen, sizes, ends, strict=True)},
-        absent=absent,
-        population={"forget": len(forget), "undiscovered": len(rows["undiscovered"])},
-    )
+    parts: dict[str, Part] = {}
+    for name, of_group in rows.items():
+        if not len(of_group):
+            continue
+        at = sample_rows(of_group, limit, key, name)
+        ids = (data.test if name in ("unseen", "test") else data.train).ids[at]
+        right = np.zeros(len(at), dtype=np.int64)
+        shown = right - 1 if name in ("retain", "test") else right
+        parts[name] = np.stack([candidates_of[str(one)] for one in ids]), right, shown, right, at
+    absent = {name: why for name, why in _ABSENT.items() if name not in parts}
+    return join_probes(parts, absent, {name: len(rows[name]) for name in ("forget", "undiscovered")})
 
 
 _ABSENT = {
@@ -245,9 +240,3 @@ _ABSENT = {
     "retain": "no question of D∖B has wrong answers in retain_perturbed.json",
     "test": "no examples",
 }
-
-
-def _some(rows: Ints, limit: int, key: Key, name: str) -> Ints:
-    if len(rows) <= limit:
-        return rows
-    return np.sort(generator(key, "probes", name).choice(rows, limit, replace=False))
