@@ -131,10 +131,19 @@ def test_one_that_does_not_stays_at_the_start():
     assert choose_cut(order, np.repeat([[0.04], [0.03], [0.02]], 8, axis=1)) == 0
 
 
+def test_one_that_no_rung_finds_takes_the_last():
+    order = rungs_of(5, 10, 20)
+    assert choose_cut(order, np.repeat([[0.97], [0.99], [1.0]], 8, axis=1)) == 2
+    assert choose_cut(order, np.repeat([[0.97], [0.5], [0.51]], 8, axis=1)) == 1  # half is not yet believed
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=3))
 def test_it_is_the_smallest_within_the_tolerance(means):
     order = rungs_of(*range(1, len(means) + 1))
     rung = choose_cut(order, np.array(means)[:, None])
+    if min(means) > 0.5:
+        assert rung == len(means) - 1
+        return
     assert means[rung] <= min(means) + 0.03 and all(one > min(means) + 0.03 for one in means[:rung])
 
 

@@ -172,11 +172,21 @@ def test_what_does_not_fit_is_refused(folder, llama, setting, error, match):
         assemble(_case(folder, llama, setting))
 
 
-def test_folder_and_checkpoint_are_asked_for(folder):
-    with pytest.raises(SpecError, match="`data.path` is missing"):
-        assemble(read_spec(cases=["tofu"]).cases[0])
+def test_folder_and_checkpoint_are_asked_for(folder, llama, monkeypatch, tmp_path):
+    monkeypatch.setenv("UNWEAVE_DATA", str(tmp_path))
+    with pytest.raises(SpecError, match="data tofu/full.json are not in"):
+        assemble(read_spec(cases=["tofu"], settings=[f"learner.checkpoint={llama}"]).cases[0])
     with pytest.raises(SpecError, match="`learner.checkpoint` is missing: the folder of a pretrained model"):
         assemble(read_spec(cases=["tofu"], settings=[f"data.path={folder}"]).cases[0])
+
+
+def test_without_a_path_the_public_data_are_taken(folder, llama, monkeypatch, tmp_path):
+    (tmp_path / "tofu").symlink_to(folder)
+    monkeypatch.setenv("UNWEAVE_DATA", str(tmp_path))
+    settings = [f"learner.checkpoint={llama}", "behaviour.kind=forget01", "references.models=3"]
+    found = assemble(read_spec(cases=["tofu"], settings=settings).cases[0])
+    named = assemble(_case(folder, llama))
+    assert found.data.train.ids.tolist() == named.data.train.ids.tolist()
 
 
 def test_only_here_a_checkpoint_is_where_training_begins(folder, llama):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from unweave._errors import SpecError, UnknownNameError
 from unweave._random import Key
 from unweave.data import Dataset, Examples
+from unweave.data.named import find
 from unweave.data.sources import limited
 from unweave.language.corpora.tofu import Answered, read_tofu
 from unweave.language.learners import from_checkpoint
@@ -73,13 +74,13 @@ def of_tofu(case: Case, recipe: dict[str, Any], key: Key) -> Tofu:
     from unweave.language.tokenizers import read_tokenizer
 
     checkpoint = case.learner.checkpoint
-    if case.data.path is not None and checkpoint is None:
+    if checkpoint is None:
         raise SpecError(
             "`learner.checkpoint` is missing: the folder of a pretrained model of the Llama type, with "
             "config.json, model.safetensors and tokenizer.json. TOFU is asked of a model that can read."
         )
     told = _read(case)
-    model = read(Path(checkpoint or ""))
+    model = read(Path(checkpoint))
     tokenizer = read_tokenizer(model.folder, model.config)
     reworded = [replace_question(one) for one in told.members]
     others = (*reworded, *told.general)
@@ -137,11 +138,7 @@ def _read(case: Case) -> _Read:
         raise SpecError(
             f"`behaviour.{name}` has no meaning for {kind}: its members are the questions of that file."
         )
-    if case.data.path is None:
-        raise SpecError(
-            "`data.path` is missing: the folder of TOFU with full.json, forget10_perturbed.json and so on."
-        )
-    folder = Path(case.data.path)
+    folder = find("tofu/full.json").parent if case.data.path is None else Path(case.data.path)
     full = read_tofu(folder / "full.json")
     members = read_tofu(folder / f"{kind}_perturbed.json", paraphrases=True)
     named = {one.document.id for one in members}

@@ -23,6 +23,7 @@ RUNGS = 3
 
 _FOLDS = 5
 _TOLERANCE = 0.03
+_BELIEVED = 0.5
 _LEAST = (0.03, 0.012, 0.005)
 """The posterior of being a member down to which each rung goes, for an example whose label no model expects."""
 _EXPECTED = (0.3, 0.1, 0.03)
@@ -172,7 +173,8 @@ def choose_cut(order: Order, on_forget: Floats) -> int:
 
         min {l : p̄_l ≤ min_k p̄_k + .03},    p̄_l = mean over S of the probability of the planted label
 
-    A behaviour that does not generalise is believed at no rung, and so is left at the first.
+    A behaviour that does not generalise is believed at no rung, and so is left at the first. One that is believed at
+    every rung (p̄_l > .5) was found by none, and the last is taken, which holds most of it.
 
     Args:
         order: What the rungs are of.
@@ -192,4 +194,6 @@ def choose_cut(order: Order, on_forget: Floats) -> int:
     if on_forget.shape[0] != len(order.cuts):
         raise UserError(f"Models of {on_forget.shape[0]} rungs were given for a ladder of {len(order.cuts)}.")
     means = on_forget.mean(1)
+    if means.min() > _BELIEVED:
+        return len(means) - 1
     return int(np.flatnonzero(means <= means.min() + _TOLERANCE)[0])
