@@ -173,8 +173,8 @@ def choose_cut(order: Order, on_forget: Floats) -> int:
 
         min {l : p̄_l ≤ min_k p̄_k + .03},    p̄_l = mean over S of the probability of the planted label
 
-    A behaviour that does not generalise is believed at no rung, and so is left at the first. One that is believed at
-    every rung (p̄_l > .5) was found by none, and the last is taken, which holds most of it.
+    A behaviour that does not generalise is believed at no rung, and so is left at the first. One that is believed
+    at every rung (p̄_l > .5) was found by none, and the last is taken, which holds most of it.
 
     Args:
         order: What the rungs are of.
