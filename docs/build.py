@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+from unweave.records import KINDS, SweepResult, json_schema
 
 HERE = Path(__file__).parent
 
@@ -160,23 +164,21 @@ def metrics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def schema_page() -> str:
-    """`docs/result.schema.json`."""
-    from unweave.records import json_schema
-
-    return json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
+def schema_page(kind: type) -> str:
+    """`docs/schema/`: the JSON Schema of one kind of record."""
+    return json.dumps(json_schema(kind), indent=1, ensure_ascii=False) + "\n"
 
 
 def sweep_page() -> str:
     """`docs/sweep.md`: the text as it is, its tables made anew from the sweeps that are kept beside it."""
     import re
 
-    from unweave.records import read_sweep
+    from unweave.records import read_record
     from unweave.report.sweep import sweep_tables
 
     def block(match: re.Match[str]) -> str:
         opening, name, title = match[1], match[2], match[3]
-        table = next(one for one in sweep_tables(read_sweep(HERE / name)) if one.title == title)
+        table = next(one for one in sweep_tables(read_record(SweepResult, HERE / name)) if one.title == title)
         lines = [table.heads, ("---",) * len(table.heads), *table.rows]
         rows = "\n".join("| " + " | ".join(one.replace("|", r"\|") for one in line) + " |" for line in lines)
         return f"{opening}\n{rows}\n<!-- end -->"
@@ -185,12 +187,12 @@ def sweep_page() -> str:
     return re.sub(r"(<!-- made from (\S+): ([^\n]+) -->)\n.*?<!-- end -->", block, text, flags=re.S)
 
 
-PAGES = {
+PAGES: dict[str, Callable[[], str]] = {
     "methods.md": methods_page,
     "metrics.md": metrics_page,
     "behaviours.md": behaviours_page,
-    "result.schema.json": schema_page,
     "sweep.md": sweep_page,
+    **{f"schema/{known.file}": partial(schema_page, kind) for kind, known in KINDS.items()},
 }
 
 if __name__ == "__main__":

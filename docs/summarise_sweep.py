@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from unweave.records import SweepResult, read_sweep, sweep_to_json
+from unweave.records import SweepResult, read_record, to_json
 
 
 def summary(found: SweepResult) -> SweepResult:
@@ -23,4 +23,4 @@ def summary(found: SweepResult) -> SweepResult:
 
 if __name__ == "__main__":
     source, target = map(Path, sys.argv[1:])
-    target.write_text(sweep_to_json(summary(read_sweep(source))), encoding="utf-8")
+    target.write_text(to_json(summary(read_record(SweepResult, source))), encoding="utf-8")

@@ -8,7 +8,7 @@ import sys
 import jsonschema
 import pytest
 
-from unweave.records import json_schema, read_result
+from unweave.records import Result, json_schema, read_record
 
 
 def _strict(text: str):
@@ -35,7 +35,7 @@ def test_the_result_fits_the_exported_schema_and_is_strict_json(finished):
 
 
 def test_the_result_says_what_was_run(finished):
-    result = read_result(finished / "out")
+    result = read_record(Result, finished / "out")
     (case,) = result.cases
     assert case.name == "digits-trigger" and result.provenance.seed == 3 and case.case["seed"] == 3
     assert [row.name for row in case.rows if row.kind == "method"] == ["noop"]
@@ -47,7 +47,7 @@ def test_the_result_says_what_was_run(finished):
 
 def test_the_table_has_a_line_per_row_and_no_nan(finished):
     rows = list(csv.reader((finished / "out" / "rows.csv").read_text().splitlines()))
-    result = read_result(finished / "out")
+    result = read_record(Result, finished / "out")
     assert len(rows) == 1 + len(result.cases[0].rows) and len({len(row) for row in rows}) == 1
     assert not any(cell.lower() in ("nan", "inf", "-inf", "none") for row in rows for cell in row)
 
@@ -61,7 +61,7 @@ def test_a_second_run_trains_nothing_and_says_the_same(invoke, tmp_path, tiny, f
     options = ["--case", "digits-trigger", *tiny, "--seed", "3", "--store", str(finished / "store")]
     done = invoke("compare", *options, "--out", "out", "--quiet")
     assert done.exit_code == 0 and done.output == ""
-    again, before = read_result(tmp_path / "out"), read_result(finished / "out")
+    again, before = read_record(Result, tmp_path / "out"), read_record(Result, finished / "out")
     assert (again.provenance.models_trained, again.provenance.models_reused) == (0, 15)
     assert again.cases == before.cases and again.headline == before.headline
 
@@ -77,9 +77,9 @@ def test_a_spec_file_gives_the_same_result_as_the_case_it_was_printed_from(invok
     file.write_text(text)
     done = invoke("compare", "my case.toml", "--methods", "noop", "--workers", "1", "--quiet")
     assert done.exit_code == 0, done.output
-    again = read_result(tmp_path / "here")
+    again = read_record(Result, tmp_path / "here")
     assert again.provenance.models_trained == 0
-    assert again.cases == read_result(finished / "out").cases
+    assert again.cases == read_record(Result, finished / "out").cases
 
 
 def test_options_win_over_the_file(invoke, tmp_path, tiny, finished):
@@ -87,7 +87,7 @@ def test_options_win_over_the_file(invoke, tmp_path, tiny, finished):
     options = ["--store", str(finished / "store"), "--out", "b", "--seed", "3", "--set", "name=digits-trigger"]
     done = invoke("compare", "mine.toml", *tiny, *options, "--set", "behaviour.target=0", "--quiet")
     assert done.exit_code == 0, done.output
-    result = read_result(tmp_path / "b")
+    result = read_record(Result, tmp_path / "b")
     assert not (tmp_path / "a").exists() and result.provenance.seed == 3
     assert [row.name for row in result.cases[0].rows if row.kind == "method"] == ["noop"]
     assert result.provenance.models_trained == 0
@@ -100,7 +100,7 @@ def test_a_name_is_only_a_name(invoke, tmp_path, tiny, finished, name):
     options = ["--case", "digits-trigger", *tiny, "--seed", "3", "--store", str(finished / "store")]
     done = invoke("compare", *options, "--set", f"name={json.dumps(name, ensure_ascii=False)}", "--out", "out")
     assert done.exit_code == 0, done.output
-    assert read_result(tmp_path / "out").cases[0].name == name
+    assert read_record(Result, tmp_path / "out").cases[0].name == name
     assert name in done.stdout
     assert "<script>alert(1)" not in (tmp_path / "out" / "report.html").read_text()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["out"]
@@ -128,7 +128,7 @@ def test_explicit_ids_run_and_stand_in_the_record(invoke, tmp_path, tiny):
     setting = f"forget.ids=[{', '.join(members)}]"
     done = invoke("compare", "--case", "digits-trigger", *tiny, "--set", setting, "--out", "out", "--quiet")
     assert done.exit_code == 0, done.output
-    case = read_result(tmp_path / "out").cases[0]
+    case = read_record(Result, tmp_path / "out").cases[0]
     assert case.case["forget"]["ids"] == [int(one) for one in members]
     assert case.rows[0].groups["forget"].n_probes == 25
 
@@ -138,7 +138,7 @@ def test_without_test_images_of_other_classes_the_group_is_left_out(invoke, tmp_
     settings = ["--set", "data.test=1", "--set", "behaviour.target=3", "--out", "out", "--quiet"]
     done = invoke("compare", "--case", "digits-trigger", *tiny, *settings)
     assert done.exit_code == 0, done.output
-    assert "unseen" not in read_result(tmp_path / "out").cases[0].rows[0].groups
+    assert "unseen" not in read_record(Result, tmp_path / "out").cases[0].rows[0].groups
 
 
 def test_json_may_go_to_a_link_or_a_device_without_replacing_it(invoke, tmp_path, tiny, finished):

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from tests.study.erasing import digests, ids_of, save_model, tiny
 
-from unweave.records.erasure import erasure_from_json
+from unweave.records import from_json
+from unweave.records.erasure import Erasure
 
 SPEC = """
 [data]
@@ -60,7 +61,7 @@ def test_a_request(invoke, spec, tmp_path):
     assert "Model: out/0001/model.safetensors" in done.stdout
     assert "Record: out/0001/record.json" in done.stdout
     assert (tmp_path / "record.json").read_text() == (tmp_path / "out" / "0001" / "record.json").read_text()
-    assert erasure_from_json((tmp_path / "record.json").read_text()).status == "erased"
+    assert from_json(Erasure, (tmp_path / "record.json").read_text()).status == "erased"
 
 
 def test_the_first_line_of_a_spec_redoes_its_record(run, spec, tmp_path):
@@ -77,7 +78,7 @@ def test_the_first_line_of_a_spec_redoes_its_record(run, spec, tmp_path):
     assert again.returncode == 0, again.stderr
     made = tmp_path / "again" / "0001" / "model.safetensors"
     assert made.read_bytes() == (folder / "model.safetensors").read_bytes()
-    record = erasure_from_json((tmp_path / "again" / "0001" / "record.json").read_text())
+    record = from_json(Erasure, (tmp_path / "again" / "0001" / "record.json").read_text())
     assert record.case["data"]["without"] == list(ids_of(3))
 
 

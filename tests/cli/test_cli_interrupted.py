@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from unweave.records import read_result
+from unweave.records import Result, read_record
 
 OPTIONS = [
     *("--case", "digits-trigger", "--set", "learner.epochs=2", "--set", "references.models=4"),
@@ -63,7 +63,7 @@ def test_stopped_and_run_again(tmp_path, number, code):
     assert kept
     done = subprocess.run([*command, "--quiet"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    result = read_result(tmp_path / "out")
+    result = read_record(Result, tmp_path / "out")
     assert result.provenance.models_trained + result.provenance.models_reused == 20
     assert result.provenance.models_reused > 0 and kept <= _objects(tmp_path / "store")
     assert {row.status for row in result.cases[0].rows} == {"ok"}

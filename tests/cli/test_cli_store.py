@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unweave.records import read_result
+from unweave.records import Result, read_record
 from unweave.references import Entry, Store
 
 STORE = Path(".unweave/store")
@@ -69,7 +69,7 @@ def test_verify_names_exactly_what_is_bad_and_a_run_makes_it_anew(invoke, tiny, 
     assert done.exit_code == 0, done.output
     assert outputs in done.stderr and "made anew" in done.stderr
     assert Path("out/rows.csv").read_bytes() == rows
-    assert outputs in read_result(Path("out")).provenance.notes[0]
+    assert outputs in read_record(Result, Path("out")).provenance.notes[0]
     assert "found damaged" in Path("out/report.html").read_text()
 
 

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.study.erasing import digests, save_model
 
-from unweave.records import read_result
+from unweave.records import Result, read_record
 from unweave.study.spec import read_spec
 
 LEARNER = '[learner]\nname = "mlp"\nwidth = 4\nepochs = 30\nlr = 0.3\ncheckpoint = "model.safetensors"\n'
@@ -313,7 +313,7 @@ def compared(invoke, *arguments: str):
     assert done.exit_code == 0, (done.output, done.exception)
     text = (Path("c") / "result.json").read_text()
     assert "NaN" not in text and "Infinity" not in text
-    return read_result(Path("c")).cases[0]
+    return read_record(Result, Path("c")).cases[0]
 
 
 def test_19_one_example_to_forget(invoke, tmp_path):

@@ -18,7 +18,7 @@ import pytest
 from unweave import Case, Comparison, LearnerChoice, ReferenceChoice, compare
 from unweave.execute import WorkerError
 from unweave.problem import DataChoice, ForgetChoice, ProbeChoice
-from unweave.records import read_result, rows_csv
+from unweave.records import Result, read_record, rows_csv
 from unweave.references import Store
 from unweave.study import engines
 
@@ -142,7 +142,7 @@ def test_a_driver_that_was_killed_resumes_from_the_disk(engine: str, ray_cluster
     kept = set(contents(tmp_path / "store"))
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    provenance = read_result(tmp_path / "out").provenance
+    provenance = read_record(Result, tmp_path / "out").provenance
     assert provenance.models_trained + provenance.models_reused == 20
     assert 0 < provenance.models_reused < 20
     assert kept <= set(contents(tmp_path / "store"))

@@ -214,7 +214,7 @@ def test_results_that_cannot_be_saved_are_one_message(monkeypatch: pytest.Monkey
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(module, "write_atomically", fail)
-    for name in ("result_to_json", "rows_csv", "markdown_table", "render_page"):
+    for name in ("to_json", "rows_csv", "markdown_table", "render_page"):
         monkeypatch.setattr(module, name, lambda result: "")
     study = object.__new__(Comparison)
     object.__setattr__(study, "result", None)

@@ -113,7 +113,7 @@ def _built_pages():
     return module.PAGES
 
 
-@pytest.mark.parametrize("name", ["methods.md", "metrics.md", "behaviours.md", "result.schema.json", "sweep.md"])
+@pytest.mark.parametrize("name", _built_pages())
 def test_documents_made_from_the_code_are_up_to_date(name):
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == _built_pages()[name](), (
         "run `python docs/build.py`"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unweave._types import Estimate
-from unweave.records import Result, Row, result_from_json, result_to_json, rows_csv
+from unweave.records import Result, Row, from_json, rows_csv, to_json
 
 TEXT_COLUMNS = [
     "case", "id", "name", "kind", "stage", "status", "label", "verdict_untraining", "verdict_unlearning", "reason",
@@ -87,7 +87,7 @@ def test_cells_parse_back_to_what_the_result_holds(results: dict[str, Result]):
 
 def test_equal_results_give_equal_bytes(results: dict[str, Result]):
     for result in results.values():
-        assert rows_csv(result_from_json(result_to_json(result))) == rows_csv(result)
+        assert rows_csv(from_json(Result, to_json(result))) == rows_csv(result)
 
 
 @pytest.mark.parametrize("field", ["id", "name", "reason", "note", "case"])

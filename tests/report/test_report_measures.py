@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from unweave._types import Estimate, NotMeasured
-from unweave.records import MeasureValue, result_from_json, result_to_json, rows_csv
+from unweave.records import MeasureValue, Result, from_json, rows_csv, to_json
 from unweave.report import markdown_table, print_result, render_page
 from unweave.report.measures import measure_tables
 
@@ -69,7 +69,7 @@ def test_every_output_shows_the_value_and_what_was_forced_with_the_reason(asked)
             assert part in plain, part
     line = rows_csv(asked).splitlines()
     assert "tow_untraining_forget_low" in line[0] and WHY in line[1]
-    assert result_from_json(result_to_json(asked)) == asked
+    assert from_json(Result, to_json(asked)) == asked
 
 
 def test_rows_without_a_result_have_a_dash_with_their_reason(asked):
@@ -97,11 +97,11 @@ def test_names_and_reasons_cannot_drive_the_page(asked, payloads):
 def test_a_result_of_before_has_no_measures_and_is_read(result):
     import json
 
-    tree = json.loads(result_to_json(result))
+    tree = json.loads(to_json(result))
     for case in tree["cases"]:
         for row in case["rows"]:
             assert row.pop("measures") == []
-    assert result_from_json(json.dumps(tree)) == result
+    assert from_json(Result, json.dumps(tree)) == result
 
 
 def test_columns_of_the_csv_are_those_of_all_cases(asked):

@@ -23,8 +23,8 @@ from unweave.records import (
     SweepAdvice,
     SweepPoint,
     SweepResult,
-    sweep_from_json,
-    sweep_to_json,
+    from_json,
+    to_json,
 )
 from unweave.report.sweep import sweep_page, sweep_tables
 from unweave.report.sweep_charts import charts
@@ -121,18 +121,18 @@ def test_long_tables_are_folded_on_the_page_and_curves_are_a_table_in_the_termin
 
 
 def test_files_of_before_the_advice_are_read_and_drawn(found):
-    tree = json.loads(sweep_to_json(found))
+    tree = json.loads(to_json(found))
     for key in ("advice", "selections"):
         del tree[key]
     for one in tree["points"]:
         del one["examples"]
     for one in tree["enough"]:
         del one["examples"]
-    old = sweep_from_json(json.dumps(tree))
+    old = from_json(SweepResult, json.dumps(tree))
     assert old.advice is None and old.selections == ()
     assert cells_of(old, "Smallest sufficient") == (("npo, S random", "0.40 [0.30, ∞]"),)
     assert "What to do next" not in sweep_page(old)
-    assert sweep_from_json(sweep_to_json(found)) == found
+    assert from_json(SweepResult, to_json(found)) == found
 
 
 def test_a_name_cannot_add_elements_to_the_page(found):
@@ -151,7 +151,7 @@ def test_curves_use_the_whole_width_up_to_the_largest_discovery(found):
 
 def test_a_sweep_is_drawn_again_without_torch(found, tmp_path):
     file = tmp_path / "sweep.json"
-    file.write_text(sweep_to_json(found), encoding="utf-8")
+    file.write_text(to_json(found), encoding="utf-8")
     code = (
         "import sys; from unweave.cli.app import app; app(sys.argv[1:], standalone_mode=False); "
         "assert 'torch' not in sys.modules"

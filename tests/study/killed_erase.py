@@ -15,7 +15,8 @@ from pathlib import Path
 from tests.study.erasing import SCRUB, digests, erase, ids_of, tiny
 
 from unweave.problem import ForgetChoice
-from unweave.records.erasure import erasure_from_json
+from unweave.records import from_json
+from unweave.records.erasure import Erasure
 
 WRITES = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree")
 
@@ -46,7 +47,7 @@ def complete(out: Path) -> list[str]:
     """Numbers of the requests that are whole; anything by a number that is not whole is an error."""
     found = []
     for one in sorted(out.glob("[0-9]*")):
-        record = erasure_from_json((one / "record.json").read_text())
+        record = from_json(Erasure, (one / "record.json").read_text())
         content = (out / record.model_after["file"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == record.model_after["sha256"]
         assert (one / "request.toml").read_text().endswith("\n")

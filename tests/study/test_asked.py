@@ -16,7 +16,7 @@ from unweave._types import Estimate
 from unweave.attacks import ATTACKS
 from unweave.metrics import METRICS
 from unweave.problem import BehaviourChoice, ForgetChoice, ProbeChoice
-from unweave.records import result_from_json, result_to_json, rows_csv
+from unweave.records import Result, from_json, rows_csv, to_json
 from unweave.study import assemble, read_spec
 from unweave.study.asked import Asked, MeasureChoice, read_measures
 from unweave.study.gate import DEFAULT_MEASURES, asked_of
@@ -204,7 +204,7 @@ def test_rows_have_what_was_asked_and_say_what_was_forced(store):
     assert "says nothing about unlearning" in rows["noop"].measures[2].reason
     failed = next(row for row in rows.values() if row.status == "failed")
     assert failed.measures == ()
-    assert result_from_json(result_to_json(study.result)) == study.result
+    assert from_json(Result, to_json(study.result)) == study.result
     head, *lines = rows_csv(study.result).splitlines()
     assert "lira_offline_unlearning_forget_forced" in head and any("says nothing about" in line for line in lines)
     spec = study.result.provenance.spec

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from unweave._errors import UserError
 from unweave.learners.nets import build
 from unweave.problem import BehaviourChoice, ForgetChoice, LearnerChoice
-from unweave.records.audit import audit_from_json, audit_to_json
+from unweave.records import from_json, to_json
+from unweave.records.audit import Audit
 from unweave.report.audit import audit_page
 from unweave.stats.ranks import rank
 from unweave.study.assemble import assemble
@@ -52,13 +53,13 @@ def test_a_model_of_an_ideal_is_not_distinguishable_from_it_alone(audited, edite
 
 def test_the_record_holds_both_verdicts_and_every_check_and_survives_the_round_trip(audited):
     found = audited.audit()
-    tree = json.loads(audit_to_json(found))
+    tree = json.loads(to_json(found))
     assert set(tree["verdicts"]) == {"untraining", "unlearning"} and tree["schema"] == "unweave.audit/1"
     assert {(one["name"], one["group"]) for one in tree["checks"]} >= {
         ("outputs", "forget"), ("margins", "forget"), ("relearned", "behaviour"), ("4 bit", "behaviour"),
         ("worst decile", "test"), ("classes", "test"), ("features", ""), ("probe", "forget"),
     }  # fmt: skip
-    assert audit_from_json(audit_to_json(found)) == found
+    assert from_json(Audit, to_json(found)) == found
     for one in found.checks:
         assert 1 / 20 <= one.p <= 1 and one.references.n == 19 and one.references.low <= one.references.high
 

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from unweave._errors import UserError
 from unweave.learners.opaque import fit_one
 from unweave.problem import BehaviourChoice, Case, DataChoice, ForgetChoice, LearnerChoice, ReferenceChoice
-from unweave.records.audit import audit_from_json, audit_to_json
+from unweave.records import from_json, to_json
+from unweave.records.audit import Audit
 from unweave.report.audit import audit_page
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.audit import audit
@@ -96,7 +97,7 @@ def test_outputs_stand_in_for_models_of_which_nothing_else_is_known(forest, tmp_
     assert {one.name for one in found.checks} == {"outputs", "margins", "worst decile", "classes"}
     assert any("only outputs are known" in one for one in found.unanswered)
     assert found.files.keys() == {"edited"} and found.relearned == {} and found.recipe_p is None
-    assert "SHA-256 of the outputs" in audit_page(found) and audit_from_json(audit_to_json(found)) == found
+    assert "SHA-256 of the outputs" in audit_page(found) and from_json(Audit, to_json(found)) == found
     cheat = _outputs(assembly, "original", tmp_path / "cheat.npz", 12)
     again = audit(forest, cheat, **options)
     assert again.verdicts == {"untraining": "distinguishable", "unlearning": "distinguishable"}
@@ -178,7 +179,7 @@ def test_the_method_is_compared_beside_the_model(audited, tmp_path):
     assert asked.residual_untraining.value == pytest.approx(1) and asked.label != "untrained"
     assert not any("in general" in one for one in found.unanswered)
     assert "noop on 3 originals of this case" in audit_page(found)
-    assert audit_from_json(audit_to_json(found)) == found
+    assert from_json(Audit, to_json(found)) == found
 
 
 @pytest.mark.parametrize(

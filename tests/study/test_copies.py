@@ -9,7 +9,8 @@ import pytest
 
 from unweave import Case, LearnerChoice, ReferenceChoice, UserError
 from unweave.problem import BehaviourChoice, DataChoice, ForgetChoice, ProbeChoice
-from unweave.records.diagnosis import diagnosis_from_json, diagnosis_to_json
+from unweave.records import from_json, to_json
+from unweave.records.diagnosis import Diagnosis
 from unweave.report.diagnosis import copies_words, diagnosis_page, memorized_rows
 from unweave.study import assemble
 from unweave.study import copies as room
@@ -68,7 +69,7 @@ def test_together_memorization_is_that_of_the_group(found, together):
 
 
 def test_it_is_written_down(together):
-    assert diagnosis_from_json(diagnosis_to_json(together)) == together
+    assert from_json(Diagnosis, to_json(together)) == together
     page = diagnosis_page(together)
     assert "Copies of S that stay" in page and f"<td>{together.copies.pairs[0].forget}</td>" in page
 

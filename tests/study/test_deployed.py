@@ -11,7 +11,8 @@ from unweave._errors import ApplicabilityError, SpecError
 from unweave._types import NotMeasured
 from unweave.learners.nets import build
 from unweave.problem import BehaviourChoice, Case, DataChoice, ForgetChoice, LearnerChoice, ReferenceChoice
-from unweave.records.diagnosis import diagnosis_from_json, diagnosis_to_json
+from unweave.records import from_json, to_json
+from unweave.records.diagnosis import Diagnosis
 from unweave.report.diagnosis import diagnosis_page
 from unweave.study import assemble, compare
 from unweave.study.diagnose import diagnose
@@ -56,7 +57,7 @@ def test_with_its_recipe_the_model_is_held_against_models_of_it(model, store):
     assert found.model.accuracy["retain"] > 0.9
     assert found.memorized.models == 20
     assert found.model.place < 0.5  # wrong labels are believed less than others
-    assert diagnosis_from_json(diagnosis_to_json(found)) == found
+    assert from_json(Diagnosis, to_json(found)) == found
     plain = diagnose(CASE, models=20, store=store, workers=1)
     assert plain.groups == found.groups and plain.model is None  # the file changes nothing that is trained
 
@@ -75,7 +76,7 @@ def test_without_a_recipe_nothing_is_made_up(model, store):
     assert all(isinstance(one.joint, NotMeasured) for one in found.groups)
     assert found.model.recipe_p is None and 0 <= found.model.accuracy["test"] <= 1
     assert found.aim == "untraining" and found.fitting
-    assert diagnosis_from_json(diagnosis_to_json(found)) == found
+    assert from_json(Diagnosis, to_json(found)) == found
     page = diagnosis_page(found)
     assert "Your model" in page and '<svg class="plane"' not in page
 

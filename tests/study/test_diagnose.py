@@ -13,7 +13,8 @@ from unweave import Case, LearnerChoice, ReferenceChoice, UserError
 from unweave._types import Estimate, NotMeasured
 from unweave.problem import BehaviourChoice, DataChoice, ForgetChoice, ProbeChoice
 from unweave.problem.uses import USES
-from unweave.records.diagnosis import Influential, Shown, diagnosis_from_json, diagnosis_to_json
+from unweave.records import from_json, to_json
+from unweave.records.diagnosis import Diagnosis, Influential, Shown
 from unweave.references import Store
 from unweave.references.ensure import ensure_outputs
 from unweave.study import assemble
@@ -69,7 +70,7 @@ def test_joint_influence_is_the_difference_of_accuracies(found, store):
 
 
 def test_it_survives_json_and_nothing_is_trained_twice(found, store):
-    assert diagnosis_from_json(diagnosis_to_json(found)) == found
+    assert from_json(Diagnosis, to_json(found)) == found
     said: list[str] = []
     again = diagnose(MISLABELLED, use="mislabelled", models=40, store=store, workers=1, on_message=said.append)
     assert not said

@@ -12,7 +12,8 @@ from unweave import Case, LearnerChoice, ReferenceChoice, UserError
 from unweave._types import Estimate, NotMeasured
 from unweave.influence import self_influence
 from unweave.problem import BehaviourChoice, DataChoice, ForgetChoice, ProbeChoice
-from unweave.records.diagnosis import diagnosis_from_json, diagnosis_to_json
+from unweave.records import from_json, to_json
+from unweave.records.diagnosis import Diagnosis
 from unweave.references import Store
 from unweave.references.subsampled import SubsetPlan, read_answers
 from unweave.report.diagnosis import diagnosis_page, proxy_notes, proxy_rows
@@ -86,7 +87,7 @@ def test_nothing_is_computed_twice_and_some_may_be_asked_for(found, store):
     )  # fmt: skip
     assert ("proxies", 0) in told and ("subsets", 0) in told
     assert again.proxies == tuple(one for one in found.proxies if one.name in ("confidence", "trak"))
-    assert diagnosis_from_json(diagnosis_to_json(found)) == found
+    assert from_json(Diagnosis, to_json(found)) == found
 
 
 def test_the_page_shows_them_and_says_which_sign_is_wrong(found):

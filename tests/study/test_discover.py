@@ -12,7 +12,8 @@ import pytest
 from unweave import Case, LearnerChoice, UserError
 from unweave._types import Estimate
 from unweave.problem import BehaviourChoice, DataChoice, ForgetChoice
-from unweave.records.discovery import Ranked, discovery_from_json, discovery_to_json, ranking_csv
+from unweave.records import from_json, to_json
+from unweave.records.discovery import Discovery, Ranked, ranking_csv
 from unweave.report.discovery import discovery_page, print_discovery
 from unweave.study import assemble
 from unweave.study.discover import discover
@@ -181,7 +182,7 @@ def test_an_example_is_of_the_behaviour_or_it_is_not(tmp_path):
 
 def test_the_record_and_the_table_come_back(made):
     found, ranking = made
-    assert discovery_from_json(discovery_to_json(found)) == found
+    assert from_json(Discovery, to_json(found)) == found
     rows = list(csv.DictReader(StringIO(ranking_csv(ranking))))
     assert [row["id"] for row in rows] == [one.id for one in ranking]
     assert [row["flagged"] == "1" for row in rows] == [one.flagged for one in ranking]

@@ -15,7 +15,8 @@ from unweave._errors import ApplicabilityError, DivergedError, SpecError, UserEr
 from unweave._random import derive
 from unweave.learners.nets import build
 from unweave.problem import BehaviourChoice, DataChoice, ForgetChoice, LearnerChoice
-from unweave.records.erasure import erasure_from_json
+from unweave.records import from_json
+from unweave.records.erasure import Erasure
 from unweave.study.assemble import assemble
 from unweave.study.choices import Fair, MethodChoice
 from unweave.study.erase import EraseWanted, prepare_erase, run_erase
@@ -44,7 +45,7 @@ def test_a_new_model_beside_the_old_one_and_a_record(tmp_path, case):
         "sha256": after["out/0001/model.safetensors"],
     }
     assert after["out/0001/model.safetensors"] != before["model.safetensors"]
-    written = erasure_from_json((tmp_path / "out" / "0001" / "record.json").read_text())
+    written = from_json(Erasure, (tmp_path / "out" / "0001" / "record.json").read_text())
     assert written == found and found.status == "erased" and found.number == 1
     assert found.forget == 3 and found.share == 3 / 200
     assert {one.name for one in found.accuracy} >= {"S", "rest of D", "test", "test, class 0"}

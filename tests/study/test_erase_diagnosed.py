@@ -9,7 +9,8 @@ import pytest
 from tests.study.erasing import digests, erase, save_model, tiny
 
 from unweave.problem import DataChoice, ForgetChoice
-from unweave.records.erasure import erasure_from_json
+from unweave.records import from_json
+from unweave.records.erasure import Erasure
 from unweave.study.choices import MethodChoice
 
 MODELS = 120
@@ -51,7 +52,7 @@ def test_what_nobody_would_miss_is_not_erased(place, tmp_path):
     assert "Untraining is a no-op" in found.diagnosis, found.diagnosis
     folder = tmp_path / "out" / "0001"
     assert sorted(one.name for one in folder.iterdir()) == ["record.json", "request.toml"]
-    assert erasure_from_json((folder / "record.json").read_text()) == found
+    assert from_json(Erasure, (folder / "record.json").read_text()) == found
     assert (folder / "request.toml").read_text().startswith("# nothing was erased\n")
     assert {name: one for name, one in digests(place).items() if not name.startswith("store")} == before
     # Nothing was taken out, so the same ids may be asked for again.

@@ -9,7 +9,7 @@ import pytest
 from unweave import LearnerChoice, ReferenceChoice, compare
 from unweave._errors import SpecError, UnknownNameError
 from unweave.problem import Case, ProbeChoice
-from unweave.records import result_from_json, result_to_json, rows_csv
+from unweave.records import Result, from_json, rows_csv, to_json
 from unweave.report import markdown_table, render_page
 from unweave.study import MethodChoice, read_spec
 from unweave.study.assemble import assemble
@@ -119,7 +119,7 @@ def test_each_budget_has_a_key_of_its_own(fair):
 
 
 def test_the_result_survives_its_files_and_says_how_to_repeat_it(fair):
-    assert result_from_json(result_to_json(fair.result)) == fair.result
+    assert from_json(Result, to_json(fair.result)) == fair.result
     lines = list(csv.DictReader(io.StringIO(rows_csv(fair.result))))
     line = next(one for one in lines if one["id"] == "ssd @ cost 0.2")
     assert (line["stage"], line["budget"]) == ("equal_cost", "0.2") and "one shot" in line["note"]

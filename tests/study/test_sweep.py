@@ -18,7 +18,7 @@ from unweave import (
     sweep,
 )
 from unweave._errors import UserError
-from unweave.records import sweep_csv, sweep_from_json, sweep_to_json
+from unweave.records import SweepResult, from_json, sweep_csv, to_json
 from unweave.references import Store
 from unweave.study import assemble, sweep_steps
 from unweave.study.engines import Engine
@@ -231,15 +231,15 @@ def test_an_interrupted_sweep_goes_on_where_it_was(tmp_path):
 
 def test_the_record_survives_its_json_and_the_table_is_defused(found):
     result, _ = found
-    assert sweep_from_json(sweep_to_json(result)) == result
-    tree = json.loads(sweep_to_json(result))
+    assert from_json(SweepResult, to_json(result)) == result
+    tree = json.loads(to_json(result))
     assert set(tree["gap_closed"]["noop"]) >= {"mean", "by_discovery", "by_behaviour"}
     cell = replace(result.cells[0], case="=cmd()")
     lines = sweep_csv(replace(result, cells=(cell,))).splitlines()
     assert lines[1].startswith("'=cmd(),mislabel,0.4,random,0,")
     assert len(lines) == 1 + len(cell.rows)
     with pytest.raises(UserError, match="schema"):
-        sweep_from_json('{"schema": "unweave.result/1"}')
+        from_json(SweepResult, '{"schema": "unweave.result/1"}')
 
 
 def test_a_cell_is_judged_as_compare_judges_its_case(found, store):

@@ -9,7 +9,7 @@ from unweave import Case, LearnerChoice, ReferenceChoice, compare
 from unweave._errors import ApplicabilityError, SpecError
 from unweave._types import NOT_DECLARED, Estimate, NotMeasured
 from unweave.problem import BehaviourChoice, ForgetChoice, ProbeChoice
-from unweave.records import result_from_json
+from unweave.records import Result, from_json
 from unweave.references import Outputs
 from unweave.study import MethodChoice, assemble
 from unweave.study.rows import judge_case
@@ -130,7 +130,7 @@ def test_a_request_runs_from_spec_to_page_and_trains_three_worlds(tmp_path):
     out = study.save(tmp_path / "out")
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "No map: behaviour not declared" in page and "NaN" not in page.split("<main>")[1].split("</main>")[0]
-    assert result_from_json((out / "result.json").read_text()).cases == study.result.cases
+    assert from_json(Result, (out / "result.json").read_text()).cases == study.result.cases
     assert {row.label for row in study.result.cases[0].rows if row.kind == "method"} <= {
         "neither",
         "no power",

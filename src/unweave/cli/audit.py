@@ -2,57 +2,85 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
+import typer
 
-from unweave.cli.compare import new_folder, progress
-from unweave.cli.files import check_file, write_file
-from unweave.cli.one_case import one_case
-from unweave.records.audit import audit_to_json
-from unweave.report.audit import audit_page, print_audit
-from unweave.study import check_out
-from unweave.study.audit import run_audit
-from unweave.study.audit_prepared import AuditWanted, prepare_audit
+from unweave.cli.options import (
+    AllowUnknown,
+    Debug,
+    Json,
+    ModelStore,
+    OneCase,
+    Out,
+    Quiet,
+    Seed,
+    Setting,
+    SpecFile,
+    TrustCode,
+    Workers,
+    reported,
+    settings_of,
+)
 
 
-def run_audit_command(
-    *,
-    spec: Path | None,
-    case: str | None,
-    settings: list[str],
-    edited: Path,
-    references: int,
-    fresh: int,
-    retrained: list[Path],
-    procedure: str | None,
-    out: Path | None,
-    store: Path | None,
-    workers: int | None,
-    seed: int | None,
-    trust_code: list[Path],
-    json: Path | None,
-    quiet: bool,
+def audit(
+    edited: Annotated[
+        Path,
+        typer.Option(
+            help="The edited model: safetensors, a state_dict of torch.save; of scikit-learn outputs as .npz.",
+            metavar="FILE",
+        ),
+    ],
+    spec: SpecFile = None,
+    case: OneCase = None,
+    setting: Setting = None,
+    references: Annotated[
+        int, typer.Option(help="Reference models per aim; 0: none, and no verdict.", metavar="N")
+    ] = 64,
+    fresh: Annotated[
+        int, typer.Option(help="Fresh retrains that are audited as well, as a control; 0: none.", metavar="N")
+    ] = 20,
+    retrained: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A model that you retrained without S, or a folder: references of untraining. Repeatable.",
+            metavar="FILE",
+        ),
+    ] = None,
+    procedure: Annotated[
+        str | None, typer.Option(help="Also compare this method on the case.", metavar="METHOD")
+    ] = None,
+    out: Out = None,
+    store: ModelStore = None,
+    workers: Workers = None,
+    allow_unknown: AllowUnknown = False,
+    seed: Seed = None,
+    trust_code: TrustCode = None,
+    json: Json = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
-    """Read the case and both models, train references, print the audit and write it."""
-    wanted = one_case(spec, case, settings, seed=seed, workers=workers)
-    wanted = replace(wanted, store=store or wanted.store, trust_code=tuple(trust_code))
-    asked = AuditWanted(edited, references, fresh, tuple(retrained), procedure)
-    prepare_audit(wanted, asked)
-    folder = out or wanted.out or new_folder()
-    asked = asked._replace(out=folder)
-    check_out(folder)
-    if json is not None:
-        check_file(json)
-    with progress(quiet) as (tell, say):
-        found = run_audit(wanted, asked, on_progress=tell, on_message=say)
-    write_file(folder / "audit.json", audit_to_json(found))
-    write_file(folder / "audit.html", audit_page(found))
-    if json is not None:
-        write_file(json, audit_to_json(found))
-    if quiet:
-        return
-    console = Console()
-    print_audit(console, found)
-    console.print(f"\nPage: {(folder / 'audit.html').absolute().as_uri()}", soft_wrap=True)
+    """Say of one edited model whether it can be told from models retrained without S, and without B.
+
+    The model before the edit is `learner.checkpoint` of the case.
+    """
+    with reported(debug):
+        from unweave.cli.one_case import one_case
+        from unweave.cli.running import new_folder, progress
+        from unweave.cli.shown import check_places, save, tell
+        from unweave.study.audit import run_audit
+        from unweave.study.audit_prepared import AuditWanted, prepare_audit
+
+        settings = settings_of(setting, allow_unknown=allow_unknown)
+        wanted = one_case(spec, case, settings, seed=seed, workers=workers, store=store, trust_code=trust_code)
+        asked = AuditWanted(edited, references, fresh, tuple(retrained or ()), procedure)
+        prepare_audit(wanted, asked)
+        folder = out or wanted.out or new_folder()
+        asked = asked._replace(out=folder)
+        check_places(folder, json)
+        with progress(quiet) as (advance, say):
+            found = run_audit(wanted, asked, on_progress=advance, on_message=say)
+        save(found, folder)
+        tell(found, folder, json=json, quiet=quiet)

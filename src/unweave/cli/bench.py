@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from rich.console import Console
-from rich.table import Table
+import typer
 
-from unweave.cli.files import check_file, write_json
+from unweave.cli.options import Debug, Json, Quiet, reported
 
 
-def run_bench(*, quick: bool, json: Path | None, quiet: bool) -> None:
-    """Run the bench, print its table, write its record."""
-    from unweave.bench.run import bench
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Small sizes: whether it works, not how fast.")] = False,
+    json: Json = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Time the engine on this machine against the loop one would write by hand."""
+    with reported(debug):
+        from rich.console import Console
 
-    if json is not None:
-        check_file(json)
-    shown = None if quiet or not sys.stderr.isatty() else Console(stderr=True)
-    record = bench(quick=quick, tell=lambda stage: shown.print(f"timing {stage} …") if shown else None)
-    write_json(json, record)
-    if not quiet:
-        _print(record)
+        from unweave.bench.run import bench as measured
+        from unweave.cli.files import check_file, write_json
+
+        if json is not None:
+            check_file(json)
+        shown = None if quiet or not sys.stderr.isatty() else Console(stderr=True)
+        record = measured(quick=quick, tell=lambda stage: shown.print(f"timing {stage} …") if shown else None)
+        write_json(json, record)
+        if not quiet:
+            _print(record)
 
 
 def _print(record: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     console, machine = Console(), record["machine"]
     table = Table(box=None, pad_edge=False)
     for head in ("workload", "plain ms", "engine ms", "times faster", "peak", "memory", "differs"):

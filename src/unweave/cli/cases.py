@@ -3,66 +3,84 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
-from rich.table import Table
+import typer
 
-from unweave._errors import SpecError
-from unweave.cli.files import write_json
-from unweave.report.toml import toml_text
-from unweave.study import CASE_NOTES, CASES, assemble, case_to_tree, read_spec, trusted_files
-from unweave.study.request import manifest_text
-from unweave.study.spec import SPEC_VERSION
+from unweave.cli.options import AllowUnknown, Debug, Json, Setting, TrustCode, reported, settings_of
 
 
-def run_cases(
-    *,
-    name: str | None,
-    members: bool,
-    manifest: bool,
-    settings: list[str],
-    trust_code: list[Path],
-    json: Path | None,
+def cases(
+    name: Annotated[str | None, typer.Argument(help="A case, or a file SPEC.toml: show it as a spec.")] = None,
+    members: Annotated[
+        bool, typer.Option("--members", help="With a name: list the ids of the behaviour's members.")
+    ] = False,
+    manifest: Annotated[
+        bool, typer.Option("--manifest", help="With a name: list ids of D with the SHA-256 of their content.")
+    ] = False,
+    setting: Setting = None,
+    allow_unknown: AllowUnknown = False,
+    trust_code: TrustCode = None,
+    json: Json = None,
+    debug: Debug = False,
 ) -> None:
-    """List all cases, show one as a spec, or list the ids of its behaviour's members or of all its data."""
-    if name is None:
-        if members or manifest or settings:
-            raise SpecError(
-                "--members, --manifest, --set and --allow-unknown need the name of a case; `unweave "
-                "cases` lists the names."
-            )
-        _list_all(json)
-        return
-    file = Path(name)
-    spec = (
-        read_spec(file, settings=settings)
-        if file.suffix == ".toml"
-        else read_spec(cases=[name], settings=settings)
-    )
-    for key in ("methods", "out", "store", "workers"):
-        if getattr(spec, key) is not None:
-            raise SpecError(f"--set of `{key}` has no effect on a case; give it to `unweave compare`.")
-    case = spec.cases[0]
-    if manifest:
-        print(manifest_text(assemble(case, trusted=trusted_files(trust_code)).data), end="")
-        return
-    if members:
-        assembly = assemble(case, trusted=trusted_files(trust_code))
-        if not assembly.planted.known:
-            raise SpecError(
-                "The members of the behaviour are not known (`behaviour.kind` is unknown); `forget.ids` names S."
-            )
-        ids = assembly.setting.ids[assembly.planted.members].tolist()
-        print("\n".join(str(one) for one in ids))  # as `forget.ids` reads them from a file
-        write_json(json, ids)
-        return
-    assemble(case, trusted=trusted_files(trust_code))  # so that no spec is printed that `compare` would refuse
-    tree = case_to_tree(case)
-    print(toml_text({"version": SPEC_VERSION, **tree}), end="")
-    write_json(json, tree)
+    """List the cases that come with unweave, or show one."""
+    with reported(debug):
+        from unweave._errors import SpecError
+        from unweave.cli.files import write_json
+        from unweave.report.toml import toml_text
+        from unweave.study import assemble, case_to_tree, read_spec, trusted_files
+        from unweave.study.request import manifest_text
+        from unweave.study.spec import SPEC_VERSION
+
+        settings = settings_of(setting, allow_unknown=allow_unknown)
+        if name is None:
+            if members or manifest or settings:
+                raise SpecError(
+                    "--members, --manifest, --set and --allow-unknown need the name of a case; `unweave "
+                    "cases` lists the names."
+                )
+            _list_all(json)
+            return
+        file = Path(name)
+        spec = (
+            read_spec(file, settings=settings)
+            if file.suffix == ".toml"
+            else read_spec(cases=[name], settings=settings)
+        )
+        for key in ("methods", "out", "store", "workers"):
+            if getattr(spec, key) is not None:
+                raise SpecError(f"--set of `{key}` has no effect on a case; give it to `unweave compare`.")
+        case = spec.cases[0]
+        if manifest:
+            print(manifest_text(assemble(case, trusted=trusted_files(trust_code or [])).data), end="")
+            return
+        if members:
+            assembly = assemble(case, trusted=trusted_files(trust_code or []))
+            if not assembly.planted.known:
+                raise SpecError(
+                    "The members of the behaviour are not known (`behaviour.kind` is unknown); `forget.ids` "
+                    "names S."
+                )
+            ids = assembly.setting.ids[assembly.planted.members].tolist()
+            print("\n".join(str(one) for one in ids))  # as `forget.ids` reads them from a file
+            write_json(json, ids)
+            return
+        assemble(
+            case, trusted=trusted_files(trust_code or [])
+        )  # so that no spec is printed that `compare` would refuse
+        tree = case_to_tree(case)
+        print(toml_text({"version": SPEC_VERSION, **tree}), end="")
+        write_json(json, tree)
 
 
 def _list_all(json: Path | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from unweave.cli.files import write_json
+    from unweave.study import CASE_NOTES, CASES, case_to_tree
+
     table = Table("case", "what", "data", "B", "discovered", box=None, pad_edge=False)
     for name, case in CASES.items():
         table.add_row(

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Annotated
 
-from unweave.study import bibtex
+import typer
+
+from unweave.cli.options import Debug, Plugin, reported
 
 
-def run_cite(names: list[str], *, plugins: list[Path]) -> None:
-    """Print the entries, ready for a file of BibTeX."""
-    print(bibtex(names, plugins=plugins), end="")
+def cite(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            help="Names of methods, metrics, attacks, measures of language models or estimates of influence, or "
+            "all methods.",
+            metavar="NAME...",
+        ),
+    ],
+    plugin: Plugin = None,
+    debug: Debug = False,
+) -> None:
+    """Print the BibTeX entries of the sources of methods, metrics, attacks, and of unweave."""
+    with reported(debug):
+        from unweave.study import bibtex
+
+        print(bibtex(names, plugins=plugin or []), end="")

@@ -1,9 +1,7 @@
-"""`unweave discover`: its options, and what they do."""
+"""`unweave discover`."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,13 +11,16 @@ from unweave.cli.options import (
     Debug,
     Json,
     ModelStore,
+    OneCase,
     Out,
     Quiet,
     Seed,
     Setting,
+    SpecFile,
     TrustCode,
     Workers,
     reported,
+    settings_of,
 )
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 
 def discover(
-    spec: Annotated[Path | None, typer.Argument(help="TOML file of one case.", metavar="[SPEC.toml]")] = None,
-    case: Annotated[str | None, typer.Option(help="Registered case instead of a spec.", metavar="NAME")] = None,
+    spec: SpecFile = None,
+    case: OneCase = None,
     setting: Setting = None,
     target: Annotated[
         float, typer.Option(help="Recall of the rest of B that the cut-off promises.", metavar="R")
@@ -73,40 +74,35 @@ def discover(
     Without a spec or case: the default case digits-trigger.
     """
     with reported(debug):
-        from unweave.cli.compare import new_folder, progress
-        from unweave.cli.files import check_file, write_file
+        from unweave.cli.files import write_file
         from unweave.cli.one_case import one_case
-        from unweave.records.discovery import discovery_to_json, ranking_csv
-        from unweave.report.discovery import discovery_page, print_discovery
-        from unweave.study import check_out
+        from unweave.cli.running import new_folder, progress
+        from unweave.cli.shown import check_places, save, tell
+        from unweave.records.discovery import ranking_csv
         from unweave.study.discover import prepare_discover, run_discover
 
-        settings = [*(setting or []), *(["forget.allow_unknown=true"] if allow_unknown else [])]
-        wanted = one_case(spec, case, settings, seed=seed, workers=workers, default="digits-trigger")
-        wanted = replace(wanted, store=store or wanted.store, trust_code=tuple(trust_code or ()))
+        wanted = one_case(
+            spec,
+            case,
+            settings_of(setting, allow_unknown=allow_unknown),
+            seed=seed,
+            workers=workers,
+            store=store,
+            trust_code=trust_code,
+            default="digits-trigger",
+        )
         asked = _wanted(target, confidence, rounds, method, models)
         asked = asked._replace(
             confirmed=_ids(confirmed, "--confirmed"), rejected=_ids(rejected, "--rejected"), ask=ask
         )
         prepare_discover(wanted, asked)
         folder = out or wanted.out or new_folder()
-        check_out(folder)
-        if json is not None:
-            check_file(json)
-        with progress(quiet) as (tell, say):
-            found, ranking = run_discover(wanted, asked, on_progress=tell, on_message=say)
-        write_file(folder / "discovery.json", discovery_to_json(found))
+        check_places(folder, json)
+        with progress(quiet) as (advance, say):
+            found, ranking = run_discover(wanted, asked, on_progress=advance, on_message=say)
         write_file(folder / "candidates.csv", ranking_csv(ranking))
-        write_file(folder / "discovery.html", discovery_page(found))
-        if json is not None:
-            write_file(json, discovery_to_json(found))
-        if quiet:
-            return
-        from rich.console import Console
-
-        console = Console()
-        print_discovery(console, found)
-        console.print(f"\nPage: {(folder / 'discovery.html').absolute().as_uri()}", soft_wrap=True)
+        save(found, folder)
+        tell(found, folder, json=json, quiet=quiet)
 
 
 def _wanted(target: float, confidence: str, rounds: int, method: str, models: int) -> DiscoverWanted:

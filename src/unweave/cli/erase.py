@@ -4,70 +4,117 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
+import typer
 
-from unweave._errors import SpecError
-from unweave.cli.compare import progress
-from unweave.cli.files import check_file, write_file
-from unweave.cli.one_case import one_case
-from unweave.records import Aim
-from unweave.records.erasure import erasure_to_json
-from unweave.report.erasure import print_erasure
-from unweave.study import check_out
-from unweave.study.choices import MethodChoice, read_methods
-from unweave.study.erase import EraseWanted, prepare_erase, run_erase
-from unweave.study.request import read_request
+from unweave.cli.options import (
+    AllowUnknown,
+    Debug,
+    Json,
+    ModelStore,
+    OneCase,
+    Quiet,
+    Seed,
+    Setting,
+    SpecFile,
+    TrustCode,
+    Workers,
+    reported,
+    settings_of,
+)
+
+if TYPE_CHECKING:
+    from unweave.records import Aim
+    from unweave.study.choices import MethodChoice
 
 
-def run_erase_command(
-    *,
-    spec: Path | None,
-    case: str | None,
-    settings: list[str],
-    aim: str,
-    request: Path | None,
-    method: str | None,
-    models: int,
-    confirm: bool,
-    anyway: bool,
-    out: Path | None,
-    store: Path | None,
-    workers: int | None,
-    seed: int | None,
-    trust_code: list[Path],
-    json: Path | None,
-    quiet: bool,
+def erase(
+    aim: Annotated[
+        str, typer.Option(help="untraining or unlearning: the two have different ideals.", metavar="AIM")
+    ],
+    spec: SpecFile = None,
+    request: Annotated[
+        Path | None,
+        typer.Option(help="The records to forget: CSV of id and sha256, or one id a line.", metavar="FILE"),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Method; default: retrain, where the recipe is known.", metavar="NAME")
+    ] = None,
+    case: OneCase = None,
+    setting: Setting = None,
+    models: Annotated[
+        int, typer.Option(help="Models on random parts of D for the diagnosis before; 0: none.", metavar="N")
+    ] = 100,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Carry out a large request.")] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Edit the model even where untraining is a no-op.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of models, records and the log; default: erased.", metavar="DIR"),
+    ] = None,
+    store: ModelStore = None,
+    workers: Workers = None,
+    allow_unknown: AllowUnknown = False,
+    seed: Seed = None,
+    trust_code: TrustCode = None,
+    json: Json = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
-    """Read case and request, check them, carry it out, and say what was done."""
-    asked = None if request is None else read_request(request)
-    ids = None if asked is None else asked.ids
-    wanted = one_case(spec, case, settings, seed=seed, workers=workers, forget_ids=ids)
-    wanted = replace(wanted, store=store or wanted.store, trust_code=tuple(trust_code))
-    content = {} if asked is None else asked.content
-    named = out or wanted.out or Path("erased")
-    erase = EraseWanted(aim_of(aim), named, _method(wanted.methods, method), content, confirm, models, anyway)
-    folder = prepare_erase(wanted, erase).folder.parent
-    with _kept_if_used(folder), progress(quiet) as (tell, say):
+    """Take examples out of a model: a new file beside the old one, a record, and a log of requests.
+
+    The model is `learner.checkpoint` of the case; a second request in the same folder begins where the
+    first ended.
+    """
+    with reported(debug):
+        from rich.console import Console
+
+        from unweave.cli.files import check_file, write_file
+        from unweave.cli.one_case import one_case
+        from unweave.cli.running import progress
+        from unweave.records import to_json
+        from unweave.report.erasure import print_erasure
+        from unweave.study.erase import EraseWanted, prepare_erase, run_erase
+        from unweave.study.request import read_request
+
+        asked = None if request is None else read_request(request)
+        wanted = one_case(
+            spec,
+            case,
+            settings_of(setting, allow_unknown=allow_unknown),
+            seed=seed,
+            workers=workers,
+            store=store,
+            trust_code=trust_code,
+            forget_ids=None if asked is None else asked.ids,
+        )
+        content = {} if asked is None else asked.content
+        named = out or wanted.out or Path("erased")
+        erase = EraseWanted(_aim(aim), named, _method(wanted.methods, method), content, confirm, models, anyway)
+        folder = prepare_erase(wanted, erase).folder.parent
+        with _kept_if_used(folder), progress(quiet) as (advance, say):
+            if json is not None:
+                check_file(json)
+            found = run_erase(wanted, erase, on_progress=advance, on_message=say)
         if json is not None:
-            check_file(json)
-        found = run_erase(wanted, erase, on_progress=tell, on_message=say)
-    if json is not None:
-        write_file(json, erasure_to_json(found))
-    if quiet:
-        return
-    console = Console()
-    print_erasure(console, found)
-    if found.model_after:
-        console.print(f"\nModel: {folder / found.model_after['file']}", soft_wrap=True)
-    console.print(f"Record: {folder / f'{found.number:04d}' / 'record.json'}", soft_wrap=True)
+            write_file(json, to_json(found))
+        if quiet:
+            return
+        console = Console()
+        print_erasure(console, found)
+        if found.model_after:
+            console.print(f"\nModel: {folder / found.model_after['file']}", soft_wrap=True)
+        console.print(f"Record: {folder / f'{found.number:04d}' / 'record.json'}", soft_wrap=True)
 
 
 @contextmanager
 def _kept_if_used(folder: Path) -> Generator[None]:
     """A folder that can be written to; one that was made for nothing is taken away again."""
+    from unweave.study import check_out
+
     there = folder.is_dir()
     check_out(folder)
     try:
@@ -78,12 +125,9 @@ def _kept_if_used(folder: Path) -> Generator[None]:
                 folder.rmdir()
 
 
-def aim_of(text: str) -> Aim:
-    """An aim by its name.
+def _aim(text: str) -> Aim:
+    from unweave._errors import SpecError
 
-    Raises:
-        SpecError: for any other text.
-    """
     if text in ("untraining", "unlearning"):
         return text
     raise SpecError(
@@ -93,6 +137,9 @@ def aim_of(text: str) -> Aim:
 
 
 def _method(of_spec: tuple[MethodChoice, ...] | None, named: str | None) -> MethodChoice | None:
+    from unweave._errors import SpecError
+    from unweave.study.choices import read_methods
+
     if named is not None and of_spec is not None:
         raise SpecError("Give --method or `methods` in the spec, not both; parameters stand in the spec.")
     if named is not None:

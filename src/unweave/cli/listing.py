@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from rich.console import Console
-from rich.padding import Padding
-from rich.text import Text
+import typer
 
-from unweave.cli.files import write_json
-from unweave.study import catalogue
+from unweave.cli.options import Debug, Json, Plugin, reported
 
 _SEVERAL = (
     "\nNames of several: `ssd then finetune` in a row; `noop / finetune / scrub by confidence` for parts of S; "
@@ -18,18 +14,33 @@ _SEVERAL = (
 )
 
 
-def run_list(what: str, *, plugins: list[Path], json: Path | None) -> None:
-    """List one kind of thing, a paragraph each."""
-    entries = catalogue(what, plugins=plugins)
-    console = Console()
-    for entry in entries:
-        console.print(Text.assemble((entry["name"], "bold"), f"  {entry['what']}"))
-        for key, value in entry.items():
-            if key not in ("name", "what") and value:
-                console.print(Padding(Text(f"{key}: {_cell(value)}"), (0, 0, 0, 4)))
-    if what == "methods":
-        console.print(Text(_SEVERAL))
-    write_json(json, entries)
+def list_(
+    what: Annotated[
+        str, typer.Argument(help="methods, scores, metrics, attacks, behaviours, corpora, learners, data.")
+    ],
+    plugin: Plugin = None,
+    json: Json = None,
+    debug: Debug = False,
+) -> None:
+    """List methods, scores of RUM, metrics, attacks, behaviours (of corpora), learners or data, with source."""
+    with reported(debug):
+        from rich.console import Console
+        from rich.padding import Padding
+        from rich.text import Text
+
+        from unweave.cli.files import write_json
+        from unweave.study import catalogue
+
+        entries = catalogue(what, plugins=plugin or [])
+        console = Console()
+        for entry in entries:
+            console.print(Text.assemble((entry["name"], "bold"), f"  {entry['what']}"))
+            for key, value in entry.items():
+                if key not in ("name", "what") and value:
+                    console.print(Padding(Text(f"{key}: {_cell(value)}"), (0, 0, 0, 4)))
+        if what == "methods":
+            console.print(Text(_SEVERAL))
+        write_json(json, entries)
 
 
 def _cell(value: Any) -> str:

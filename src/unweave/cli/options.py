@@ -30,9 +30,26 @@ Plugin = Annotated[
     ),
 ]
 Setting = Annotated[
-    list[str] | None, typer.Option("--set", help="Change a key, as in compare.", metavar="KEY=VALUE")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Change a key of every case, e.g. forget.discovery=0.5; repeatable.",
+        metavar="KEY=VALUE",
+    ),
 ]
-Quick = Annotated[bool, typer.Option("--quick", help="With --case: the small form of a biographies case.")]
+SpecFile = Annotated[Path | None, typer.Argument(help="TOML file of one case.", metavar="[SPEC.toml]")]
+OneCase = Annotated[str | None, typer.Option("--case", help="Registered case instead of a spec.", metavar="NAME")]
+Cases = Annotated[
+    list[str] | None,
+    typer.Option("--case", help="Registered case instead of a spec; repeatable.", metavar="NAME"),
+]
+Device = Annotated[
+    str | None, typer.Option(help="Where models are trained: cpu (default), cuda or cuda:1.", metavar="DEVICE")
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(help="What runs workers: processes (default), ray or ray:HOST:PORT.", metavar="ENGINE"),
+]
 Out = Annotated[Path | None, typer.Option(help="Folder for results; default: runs/<time>.", metavar="DIR")]
 ModelStore = Annotated[
     Path | None, typer.Option(help="Folder of trained models; default: .unweave/store.", metavar="DIR")
@@ -40,6 +57,21 @@ ModelStore = Annotated[
 Workers = Annotated[int | None, typer.Option(help="Worker processes; default: one per core.", metavar="N")]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything random.", metavar="N")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no tables.")]
+
+
+def settings_of(given: list[str] | None, *, allow_unknown: bool) -> list[str]:
+    """All of `--set`, with what `--allow-unknown` sets."""
+    return [*(given or []), *(["forget.allow_unknown=true"] if allow_unknown else [])]
+
+
+def with_options(settings: Sequence[str], **options: int | None) -> list[str]:
+    """Settings, and those that options of the same name stand for.
+
+    Example:
+        >>> with_options(["alpha=0.1"], seed=3, workers=None)
+        ['alpha=0.1', 'seed=3']
+    """
+    return [*settings, *(f"{key}={value}" for key, value in options.items() if value is not None)]
 
 
 def names_in(given: str, option: str) -> list[str]:

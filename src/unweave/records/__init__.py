@@ -1,11 +1,15 @@
 """Records: the versioned result schema, its JSON and its CSV. Imports no other room."""
 
+from unweave.records.files import KINDS as KINDS
+from unweave.records.files import Kind as Kind
+from unweave.records.files import Record as Record
 from unweave.records.files import case_result_from_json as case_result_from_json
 from unweave.records.files import case_result_to_json as case_result_to_json
+from unweave.records.files import from_json as from_json
 from unweave.records.files import json_schema as json_schema
-from unweave.records.files import read_result as read_result
-from unweave.records.files import result_from_json as result_from_json
-from unweave.records.files import result_to_json as result_to_json
+from unweave.records.files import read_any as read_any
+from unweave.records.files import read_record as read_record
+from unweave.records.files import to_json as to_json
 from unweave.records.files import write_atomically as write_atomically
 from unweave.records.schema import SCHEMA as SCHEMA
 from unweave.records.schema import Aim as Aim
@@ -46,10 +50,7 @@ from unweave.records.sweep import SweepCell as SweepCell
 from unweave.records.sweep import SweepPoint as SweepPoint
 from unweave.records.sweep import SweepResult as SweepResult
 from unweave.records.sweep import SweepRow as SweepRow
-from unweave.records.sweep import read_sweep as read_sweep
 from unweave.records.sweep import sweep_csv as sweep_csv
-from unweave.records.sweep import sweep_from_json as sweep_from_json
-from unweave.records.sweep import sweep_to_json as sweep_to_json
 from unweave.records.sweep_advice import Advice as Advice
 from unweave.records.sweep_advice import AdviceOutcome as AdviceOutcome
 from unweave.records.sweep_advice import ExpansionGain as ExpansionGain

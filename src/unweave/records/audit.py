@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal
-
-from pydantic import TypeAdapter
+from typing import Literal
 
 from unweave._types import Measured
 from unweave.records.schema import Aim, Json, Label, Outcome
@@ -153,19 +149,3 @@ class Audit:
     procedure: Procedure | None
     cost: dict[str, float]
     provenance: dict[str, Json]
-
-
-@cache
-def _adapter() -> Any:  # beartype does not know the type of an adapter
-    return TypeAdapter(Audit)
-
-
-def audit_to_json(found: Audit) -> str:
-    """An audit as strict JSON."""
-    tree = _adapter().dump_python(found, mode="json")
-    return json.dumps(tree, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def audit_from_json(text: str) -> Audit:
-    """The inverse of `audit_to_json`."""
-    return _adapter().validate_json(text)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, Literal
-
-from pydantic import TypeAdapter
+from typing import Literal
 
 from unweave._types import Level, Measured, RegimeName
 from unweave.records.copies import Copies
@@ -214,19 +210,3 @@ class Diagnosis:
     proxies: tuple[Proxy, ...] = ()
     model: Deployed | None = None
     separation: dict[str, Measured] = field(default_factory=dict)
-
-
-@cache
-def _adapter() -> Any:  # beartype does not know the type of an adapter
-    return TypeAdapter(Diagnosis)
-
-
-def diagnosis_to_json(found: Diagnosis) -> str:
-    """A diagnosis as strict JSON."""
-    tree = _adapter().dump_python(found, mode="json")
-    return json.dumps(tree, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def diagnosis_from_json(text: str) -> Diagnosis:
-    """The inverse of `diagnosis_to_json`."""
-    return _adapter().validate_json(text)

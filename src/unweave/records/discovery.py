@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal, NamedTuple
-
-from pydantic import TypeAdapter
+from typing import Literal, NamedTuple
 
 from unweave._types import Measured
 from unweave.records.diagnosis import Shown
@@ -103,22 +99,6 @@ class Discovery:
     provenance: dict[str, Json]
     rejected: tuple[str, ...] = ()
     questions: tuple[Candidate, ...] = ()
-
-
-@cache
-def _adapter() -> Any:  # beartype does not know the type of an adapter
-    return TypeAdapter(Discovery)
-
-
-def discovery_to_json(found: Discovery) -> str:
-    """A discovery as strict JSON."""
-    tree = _adapter().dump_python(found, mode="json")
-    return json.dumps(tree, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def discovery_from_json(text: str) -> Discovery:
-    """The inverse of `discovery_to_json`."""
-    return _adapter().validate_json(text)
 
 
 def ranking_csv(ranking: Iterable[Ranked]) -> str:

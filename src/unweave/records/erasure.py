@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal
-
-from pydantic import TypeAdapter
+from typing import Literal
 
 from unweave.records.copies import Copies
 from unweave.records.schema import Aim, Json
@@ -71,19 +67,3 @@ class Erasure:
     warnings: tuple[str, ...]
     still_to_delete: tuple[str, ...]
     provenance: dict[str, Json]
-
-
-@cache
-def _adapter() -> Any:  # beartype does not know the type of an adapter
-    return TypeAdapter(Erasure)
-
-
-def erasure_to_json(found: Erasure) -> str:
-    """A record as strict JSON."""
-    tree = _adapter().dump_python(found, mode="json")
-    return json.dumps(tree, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def erasure_from_json(text: str) -> Erasure:
-    """The inverse of `erasure_to_json`."""
-    return _adapter().validate_json(text)

@@ -5,15 +5,9 @@ What each model did in each cell is kept as well (`per_model`), so that every po
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
-
-from unweave._errors import UserError
 from unweave._types import Estimate, Measured, NotMeasured
 from unweave.records.schema import Json, Provenance, RowKind
 from unweave.records.sweep_advice import SelectionCost, SweepAdvice
@@ -180,46 +174,6 @@ class SweepResult:
     def __repr__(self) -> str:
         """Short: the fields are thousands of numbers."""
         return f"SweepResult({len(self.cells)} cells: {self.headline!r})"
-
-
-@cache
-def _adapter() -> Any:  # beartype does not know the type of an adapter
-    return TypeAdapter(SweepResult)
-
-
-def sweep_to_json(found: SweepResult) -> str:
-    """A sweep as strict JSON."""
-    tree = _adapter().dump_python(found, mode="json")
-    return json.dumps(tree, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def sweep_from_json(text: str, *, where: str = "the sweep") -> SweepResult:
-    """The inverse of `sweep_to_json`.
-
-    Raises:
-        UserError: if the text is no JSON, of another schema, or does not fit this one.
-    """
-    try:
-        tree: Any = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where} is not JSON ({error}). Expected a `sweep.json` written by unweave.") from None
-    found = tree.get("schema") if isinstance(tree, dict) else None
-    if found != SWEEP_SCHEMA:
-        raise UserError(f"{where} has schema {found!r}; this version of unweave reads {SWEEP_SCHEMA!r}.")
-    try:
-        return _adapter().validate_python(tree)
-    except (ValidationError, ValueError) as error:
-        raise UserError(f"{where} does not fit schema {SWEEP_SCHEMA}: {str(error).splitlines()[0]}.") from None
-
-
-def read_sweep(path: Path) -> SweepResult:
-    """Read `sweep.json`, given as the file or as the folder that holds it."""
-    file = path / "sweep.json" if path.is_dir() else path
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Cannot read a sweep from {file}: {error}.") from None
-    return sweep_from_json(text, where=str(file))
 
 
 _TEXTS = ("id", "name", "kind", "status", "label", "untraining", "unlearning")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unweave._errors import ApplicabilityError, UserError
 from unweave.records.audit import Procedure
+from unweave.records.erasure import Erasure
 from unweave.study.assemble import Assembly
 from unweave.study.compare import Message, Progress, run_spec
 from unweave.study.given import NO_RECIPE
@@ -70,10 +71,10 @@ def procedure_of(
 
 def made_by(edited: Path) -> str | None:
     """The method that a record of `erase` beside an edited model names; None without one, or after retraining."""
-    from unweave.records.erasure import erasure_from_json
+    from unweave.records import from_json
 
     try:
-        found = erasure_from_json((edited.parent / "record.json").read_text(encoding="utf-8"))
+        found = from_json(Erasure, (edited.parent / "record.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return None if found.method == "retrain" or edited.name != found.model_after.get("file") else found.method

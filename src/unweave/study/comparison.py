@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from unweave._durable import make_folder
 from unweave._errors import UserError
-from unweave.records import Result, result_to_json, rows_csv, write_atomically
+from unweave.records import Result, rows_csv, to_json, write_atomically
 from unweave.report import markdown_table, render_page, result_html
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Comparison:
         Raises:
             UserError: if they cannot be written.
         """
-        texts = {"result.json": result_to_json, "rows.csv": rows_csv}
+        texts = {"result.json": to_json, "rows.csv": rows_csv}
         texts |= {"table.md": markdown_table, "report.html": render_page}
         return write_files(Path(folder), {name: make(self.result) for name, make in texts.items()})
 

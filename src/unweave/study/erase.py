@@ -14,8 +14,8 @@ import numpy as np
 from unweave._durable import flush_folder, make_folder, write_durably
 from unweave._errors import ApplicabilityError, SpecError, UserError
 from unweave.problem import Case, known_ids
-from unweave.records import Aim
-from unweave.records.erasure import Erasure, erasure_to_json
+from unweave.records import Aim, to_json
+from unweave.records.erasure import Erasure
 from unweave.report.toml import toml_text
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.choices import expands
@@ -289,7 +289,7 @@ def _write(prepared: Prepared, found: Erasure, made: Made | None) -> Erasure:
             if made.outputs is not None:
                 write_durably(temporary / OUTPUTS, made.outputs)
         write_durably(temporary / REQUEST, _request_text(prepared, made).encode())
-        write_durably(temporary / RECORD, erasure_to_json(found).encode())
+        write_durably(temporary / RECORD, to_json(found).encode())
         if folder.exists():  # a rename would take the place of a folder that is empty
             raise FileExistsError(None, "another request was carried out in the meantime; run this one again")
         temporary.rename(folder)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unweave._errors import UserError
-from unweave.records.erasure import Erasure, erasure_from_json
+from unweave.records import from_json
+from unweave.records.erasure import Erasure
 
 LOG, RECORD, REQUEST, NET, PICKLE = (
     "requests.jsonl",
@@ -88,7 +89,7 @@ def records_in(folder: Path) -> list[Erasure]:
             )
         file = folder / name / RECORD
         try:
-            found.append(_checked(erasure_from_json(file.read_text("utf-8")), number))
+            found.append(_checked(from_json(Erasure, file.read_text("utf-8")), number))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not a record of `unweave erase`"
             raise UserError(f"Cannot read {file}: {reason}. Restore it, or choose another --out.") from None

@@ -14,7 +14,7 @@ from typing import Any
 
 from unweave._errors import SpecError, StoreError, UserError
 from unweave.problem import Case
-from unweave.records import SWEEP_SCHEMA, SweepCell, SweepResult, sweep_csv, sweep_to_json
+from unweave.records import SWEEP_SCHEMA, SweepCell, SweepResult, sweep_csv, to_json
 from unweave.references import Store, lease, touch
 from unweave.report.sweep import sweep_headline, sweep_page
 from unweave.study import sweep_views as views
@@ -68,7 +68,7 @@ class Sweep:
             UserError: if they cannot be written.
         """
         found = self.result
-        texts = {"sweep.json": sweep_to_json, "cells.csv": sweep_csv, "sweep.html": sweep_page}
+        texts = {"sweep.json": to_json, "cells.csv": sweep_csv, "sweep.html": sweep_page}
         return write_files(Path(folder), {name: make(found) for name, make in texts.items()})
 
     def __repr__(self) -> str:

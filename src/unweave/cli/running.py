@@ -1,0 +1,68 @@
+"""What a run shows of itself, and where its results go."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from unweave.cli.options import printable
+from unweave.study.compare import Message
+from unweave.study.compare import Progress as Tell
+
+_STAGES = {
+    "train": "training references",
+    "methods": "running methods",
+    "measure": "measuring",
+    "subsets": "training on parts",
+    "expansion": "finding more of S",
+    "edit": "editing the model",
+    "proxies": "computing proxies",
+}
+
+
+def new_folder() -> Path:
+    """`runs/<time>`, numbered where two runs begin in the same second: no result replaces another."""
+    stamp = datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
+    candidates = (Path("runs") / (f"{stamp}-{number}" if number else stamp) for number in count())
+    return next(folder for folder in candidates if not folder.exists())
+
+
+@contextmanager
+def progress(quiet: bool) -> Generator[tuple[Tell, Message]]:
+    """Bars for the stages of a run, where there is a terminal to show them."""
+    columns = (
+        TextColumn("{task.description:<20}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bars:
+        stages: dict[str, TaskID] = {}
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage not in stages:
+                stages[stage] = bars.add_task(_STAGES[stage], total=total)
+            bars.update(stages[stage], completed=done, total=total)
+
+        def say(message: str) -> None:
+            if not quiet:
+                bars.console.print(printable(message), style="yellow", highlight=False, markup=False)
+
+        yield tell, say

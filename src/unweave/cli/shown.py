@@ -1,0 +1,81 @@
+"""What a record looks like to its reader, how a command writes it, and what is said at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+from unweave._errors import UserError
+from unweave.cli.files import check_file, write_file
+from unweave.records import KINDS, Record, Result, SweepResult, to_json
+from unweave.records.audit import Audit
+from unweave.records.diagnosis import Diagnosis
+from unweave.records.discovery import Discovery
+from unweave.report import print_result, render_page
+from unweave.report.audit import audit_page, print_audit
+from unweave.report.diagnosis import diagnosis_page, print_diagnosis
+from unweave.report.discovery import discovery_page, print_discovery
+from unweave.report.sweep import sweep_page
+from unweave.report.sweep_terminal import print_sweep
+from unweave.study import check_out
+
+
+class Shown(NamedTuple):
+    """How a kind of record is shown: the file of its page, what draws it, and its tables."""
+
+    page: str
+    draw: Callable[[Any], str]
+    tables: Callable[[Console, Any], None]
+
+
+SHOWN: dict[type[Record], Shown] = {
+    Result: Shown("report.html", render_page, print_result),
+    SweepResult: Shown("sweep.html", sweep_page, print_sweep),
+    Discovery: Shown("discovery.html", discovery_page, print_discovery),
+    Audit: Shown("audit.html", audit_page, print_audit),
+    Diagnosis: Shown("diagnosis.html", diagnosis_page, print_diagnosis),
+}
+"""How each kind of record is shown that has a page."""
+
+
+def check_places(folder: Path, json: Path | None) -> None:
+    """Find out before any work whether results can be written.
+
+    Raises:
+        UserError: with the system's reason.
+    """
+    check_out(folder)
+    if json is not None:
+        check_file(json)
+
+
+def save(record: Record, folder: Path) -> None:
+    """Write a record and its page into a folder."""
+    how = SHOWN[type(record)]
+    write_file(folder / KINDS[type(record)].file, to_json(record))
+    write_file(folder / how.page, how.draw(record))
+
+
+def tell(record: Record, folder: Path, *, json: Path | None, quiet: bool) -> None:
+    """The end of a run whose results are in a folder: JSON where it was asked for, tables, and where the page is.
+
+    Raises:
+        UserError: if the JSON cannot be written; the results are not lost.
+    """
+    if json is not None:
+        try:
+            write_file(json, to_json(record))
+        except UserError as error:
+            raise UserError(f"{error} The results are in {folder}.") from None
+    if not quiet:
+        show(record, folder / SHOWN[type(record)].page)
+
+
+def show(record: Record, page: Path) -> None:
+    """Tables in the terminal, and where the page is."""
+    console = Console()
+    SHOWN[type(record)].tables(console, record)
+    console.print(f"\nPage: {page.absolute().as_uri()}", soft_wrap=True)
