@@ -256,9 +256,9 @@ def test_json_that_fills_the_disk_keeps_the_results(invoke, tmp_path, tiny):
 def test_report_of_what_is_no_result_is_refused(invoke, tmp_path, finished):
     text = (finished / "out" / "result.json").read_text()
     broken = {
-        "not JSON": (text[: len(text) // 2], "is not JSON .* Expected a `result.json` written by unweave"),
+        "not JSON": (text[: len(text) // 2], "is not JSON .* Expected one of result.json, sweep.json"),
         "empty": ("", "is not JSON"),
-        "a list": ("[]", "has schema None; this version of unweave reads 'unweave.result/1'"),
+        "a list": ("[]", "has schema None; this version of unweave reads unweave.result/1, unweave.sweep/1"),
         "another schema": (
             text.replace("unweave.result/1", "unweave.result/9", 1),
             "has schema 'unweave.result/9'",

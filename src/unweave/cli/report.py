@@ -23,15 +23,12 @@ def report(
 ) -> None:
     """Draw the page and the tables of what was saved again; nothing is trained or measured."""
     with reported(debug):
-        from unweave._errors import UserError
         from unweave.cli.files import write_file
         from unweave.cli.shown import SHOWN, show
         from unweave.records import read_any
 
         found = read_any(result)
-        how = SHOWN.get(type(found))
-        if how is None:
-            raise UserError(f"{result} is the record of a request; `erase` has written all there is to see of it.")
+        how = SHOWN[type(found)]
         page = out or (result if result.is_dir() else result.parent)
         if page.is_dir():
             page /= how.page

@@ -100,8 +100,12 @@ def read_record(kind: type[R], path: Path) -> R:
     return from_json(kind, _text(file), where=str(file))
 
 
+DRAWN = {kind: known for kind, known in KINDS.items() if kind is not Erasure}
+"""Those that have a page: what `erase` did is told at once, and beside the model."""
+
+
 def read_any(path: Path) -> Record:
-    """Read a record that `unweave report` can draw, given as its file or as the folder that holds it.
+    """Read a record that has a page, given as its file or as the folder that holds it.
 
     Returns:
         What its field `schema` says it is.
@@ -111,11 +115,11 @@ def read_any(path: Path) -> Record:
     """
     file = _in_folder(path) if path.is_dir() else path
     text = _text(file)
-    tree = _tree(text, str(file), f"one of {', '.join(one.file for one in KINDS.values())}")
+    tree = _tree(text, str(file), f"one of {', '.join(one.file for one in DRAWN.values())}")
     found = tree.get("schema") if isinstance(tree, dict) else None
-    kind = next((kind for kind, known in KINDS.items() if known.schema == found), None)
+    kind = next((kind for kind, known in DRAWN.items() if known.schema == found), None)
     if kind is None:
-        known = ", ".join(one.schema for one in KINDS.values())
+        known = ", ".join(one.schema for one in DRAWN.values())
         raise UserError(f"{file} has schema {found!r}; this version of unweave reads {known}.")
     return from_json(kind, text, where=str(file))
 
@@ -144,7 +148,7 @@ def _tree(text: str, where: str, expected: str) -> Any:
     try:
         return json.loads(text, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{where} is not JSON ({error}). Expected {expected} written by unweave.") from None
+        raise UserError(f"{where} is not JSON ({error}). Expected {expected}, as unweave writes it.") from None
 
 
 def _finite(number: str) -> float:
@@ -154,7 +158,7 @@ def _finite(number: str) -> float:
 
 
 def _in_folder(folder: Path) -> Path:
-    files = [known.file for known in KINDS.values()]
+    files = [known.file for known in DRAWN.values()]
     there = [name for name in files if (folder / name).exists()]
     if len(there) > 1:
         raise UserError(f"{folder} holds {' and '.join(there)}; name the file that is to be drawn.")
