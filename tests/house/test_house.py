@@ -120,6 +120,20 @@ def test_documents_made_from_the_code_are_up_to_date(name):
     )
 
 
+def test_every_verdict_and_world_is_in_the_glossary():
+    from typing import get_args, get_type_hints
+
+    from unweave.records import Aim, Label, Outcome, World
+    from unweave.records.audit import ArtifactVerdict
+
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    worlds = [name for name in get_args(get_type_hints(World)["name"]) if not name.startswith("null_")]
+    for word in (*get_args(Outcome), *get_args(Label), *worlds):
+        assert f"`{word}`" in text, word
+    for word in (*get_args(Aim), *get_args(ArtifactVerdict)):
+        assert word in text, word
+
+
 def test_every_document_the_readme_names_exists():
     for link in re.findall(r"\]\(((?!http)[^)#]+)\)", (ROOT / "README.md").read_text()):
         assert (ROOT / link).exists(), link
