@@ -4,6 +4,7 @@ import pytest
 
 from unweave._errors import SpecError
 from unweave.study import assemble, read_spec
+from unweave.study.id_files import ids_of_option, read_ids
 
 
 @pytest.fixture
@@ -65,3 +66,13 @@ def test_a_text_among_ids_that_are_numbers_is_refused_by_its_name(spec, ids):
     case = read_spec(spec('[forget]\nids = "ids.txt"', ids)).cases[0]
     with pytest.raises(SpecError, match=f"`forget.ids` holds '{ids[3:13].strip()}"):
         assemble(case)
+
+
+def test_a_table_with_a_column_of_ids_is_as_good_as_a_list(tmp_path):
+    for text in ("id\n7\nb\n", 'sha256,Id\nabc,7\n"d,e",b\n', "7\nb\n"):
+        (tmp_path / "ids.csv").write_text(text)
+        tree = {"forget": {"ids": "ids.csv"}}
+        read_ids(tree, tmp_path)
+        assert tree["forget"]["ids"] == [7, "b"], text
+    (tmp_path / "ids.csv").write_text("7, with a comma\nb\n")
+    assert ids_of_option(str(tmp_path / "ids.csv")) == ["7, with a comma", "b"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 from collections.abc import Iterable
@@ -16,6 +17,8 @@ _ID = re.compile(r"-?\d{1,18}", re.ASCII)
 
 def read_ids(tree: dict[str, Any], folder: Path) -> None:
     """Put the ids themselves in place of the name of a file, so that a case never depends on a file.
+
+    A file has one id a line, or is CSV with a column `id`, which its first line names.
 
     Args:
         tree: A case as nested dictionaries; `behaviour.ids`, `forget.ids` and `data.without` are replaced where
@@ -93,14 +96,24 @@ def ids_of_option(text: str, option: str = "--forget-ids") -> list[int | str]:
 def _read(name: str, folder: Path, key: str) -> list[int | str]:
     # Not every text is a name: [1, 2 without its bracket arrives here as well.
     shown = repr(name) if len(name) <= 60 else repr(name)[:60] + "…"
-    wanted = f"`{key}` is {shown}; expected a list of ids, such as [1, 2, 3], or a file of one id a line"
+    wanted = f"`{key}` is {shown}; expected a list of ids, such as [1, 2, 3], or a file of one id a line (or CSV with a column id)"
     try:
-        lines = (folder / name).read_text(encoding="utf-8-sig").split("\n")
+        text = (folder / name).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SpecError(f"{wanted} ({error.strerror}).") from None
     except ValueError:  # no name at all, or no text in it
         raise SpecError(f"{wanted} (this is no text file).") from None
-    return as_ids(lines)
+    return as_ids(_lines(text))
+
+
+def _lines(text: str) -> list[str]:
+    """One id a line, or the column `id` of a table whose first line names it."""
+    lines = text.split("\n")
+    head = [cell.strip().lower() for cell in lines[0].split(",")]
+    if "id" not in head:
+        return lines
+    where = head.index("id")
+    return [row[where] for row in csv.reader(lines[1:]) if len(row) > where]
 
 
 def as_ids(texts: Iterable[str]) -> list[int | str]:
