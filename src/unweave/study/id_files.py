@@ -97,8 +97,8 @@ def _read(name: str, folder: Path, key: str) -> list[int | str]:
     # Not every text is a name: [1, 2 without its bracket arrives here as well.
     shown = repr(name) if len(name) <= 60 else repr(name)[:60] + "…"
     wanted = (
-        f"`{key}` is {shown}; expected a list of ids, such as [1, 2, 3], or a file of one id a line, or CSV with a "
-        "column id"
+        f"`{key}` is {shown}; expected a list of ids, such as [1, 2, 3], or a file of one id a line, or CSV with "
+        "a column id"
     )
     try:
         text = (folder / name).read_text(encoding="utf-8-sig")
