@@ -29,7 +29,7 @@ def walk(text, folder, run):
 
 
 def in_shell(command, folder):
-    command = f"set -e\nunweave() {{ {sys.executable} -m unweave \"$@\"; }}\n{command}"
+    command = f'set -e\nunweave() {{ {sys.executable} -m unweave "$@"; }}\n{command}'
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=folder,
