@@ -16,7 +16,7 @@ from unweave.data import Examples, row_prints, table_prints
 from unweave.problem import DataChoice
 from unweave.references import Store, seal, shared, unseal
 from unweave.study.assemble import Assembly
-from unweave.study.corpora import GENERATED, OF_A_WORLD
+from unweave.study.corpora import CORPORA, OF_A_WORLD
 
 _SHOWN = 12
 _SHORTEST = 8
@@ -37,7 +37,8 @@ def check_unchanged(store: Store, assembly: Assembly) -> None:
     found = assembly.setting.origin.fingerprint
     if choice.fingerprint is not None:
         check_pin(choice.fingerprint, found)
-    if choice.source in GENERATED:  # they follow from the case, its seed and its behaviour
+    corpus = CORPORA.get(choice.source)
+    if corpus is not None and corpus.generated:  # they follow from the case, its seed and its behaviour
         return
     file = _file(store, choice)
     before = _read(file)
