@@ -16,9 +16,13 @@ from unweave.data import Examples as Rows
 from unweave.language.corpora import make_corpus
 from unweave.language.corpora.corpus import Corpus
 from unweave.language.corpora.examples import Examples, Prompts, examples_of, rows_of
+from unweave.language.corpora.messages import MESSAGE_BEHAVIOURS
+from unweave.language.corpora.pieces import TEXT_BEHAVIOURS
 from unweave.language.corpora.selection import select as select_documents
 from unweave.problem import Case, DataChoice, Planted, Unseen, hold_out, select
 from unweave.study.case_data import CaseData, with_probes
+from unweave.study.prompts import text_of
+from unweave.study.texts import OF_TEXTS, behaviours_of, of_lines, of_messages, of_text
 from unweave.study.tofu import PARTS, of_tofu
 
 Ints = NDArray[np.int64]
@@ -26,6 +30,7 @@ Ints = NDArray[np.int64]
 OF_A_WORLD = ("people", "values", "questions", "inferable")
 """Keys of `data` that say how a world is made."""
 _SAID = ("source", "without", "fingerprint")
+_OF_PIECES = ("path", "test", "limit", "length", "unit", "without")
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Source:
         generated: Whether its documents follow from the case, so that no file can change.
         pretrained: Whether training goes on from `learner.checkpoint`.
         candidates: Whether probes are an answer, its paraphrase and wrong ones of the same form.
+        added: Whether behaviours add documents to D, so that two of them are no data that changed.
     """
 
     what: str
@@ -51,6 +57,7 @@ class Source:
     generated: bool = False
     pretrained: bool = False
     candidates: bool = False
+    added: bool = False
 
 
 def corpus_of(choice: DataChoice) -> Source | None:
@@ -64,12 +71,12 @@ def corpus_of(choice: DataChoice) -> Source | None:
     for name in given:
         if corpus is not None and name not in corpus.takes:
             takes = f"reads {', '.join(f'`data.{one}`' for one in corpus.takes)}"
-        elif corpus is None and name in OF_A_WORLD:
+        elif corpus is None and name in (*OF_A_WORLD, *OF_TEXTS):
             takes = "is no corpus"
         else:
             continue
         raise SpecError(f"`data.{name}` has no meaning for the source `{choice.source}`, which {takes}.")
-    if corpus is not None and choice.without is not None:
+    if corpus is not None and choice.without is not None and "without" not in corpus.takes:
         raise SpecError(f"`data.without` has no meaning for the source `{choice.source}`; name S by ids.")
     return corpus
 
@@ -166,28 +173,28 @@ CORPORA = {
         pretrained=True,
         candidates=True,
     ),
+    "messages": Source(
+        "Messages with a label each, of a file `label⇥message`; the SMS Spam Collection where no path is given.",
+        "almeida2011sms; CC BY 4.0",
+        ("path", "test", "limit", "length", "without"),
+        of_messages,
+        lambda: behaviours_of(MESSAGE_BEHAVIOURS),
+    ),
+    "text": Source(
+        "A text file, or a folder of them, cut into documents of words or characters.",
+        "your own",
+        _OF_PIECES,
+        of_text,
+        lambda: behaviours_of(TEXT_BEHAVIOURS),
+        added=True,
+    ),
+    "lines": Source(
+        "A list with a document on each line, such as names, by characters or words.",
+        "your own",
+        _OF_PIECES,
+        of_lines,
+        lambda: behaviours_of(TEXT_BEHAVIOURS),
+        added=True,
+    ),
 }
 """The one place that says what each source of documents is."""
-
-
-def counts_of(x: NDArray[np.float32], tokens: int) -> NDArray[np.float32]:
-    """How often each token stands in each prompt [n, tokens]: features that are near where prompts are alike.
-
-    Example:
-        >>> counts_of(np.array([[1.0, 3.0, 3.0, 0.0]], np.float32), 4).tolist()
-        [[0.0, 1.0, 0.0, 2.0]]
-    """
-    found = np.zeros((len(x), tokens), dtype=np.float32)
-    rows, places = x.nonzero()
-    np.add.at(found, (rows, x[rows, places].astype(np.int64)), 1)
-    return found
-
-
-def text_of(x: NDArray[np.float32], words: tuple[str, ...]) -> str:
-    """A prompt in words, without the sign of its beginning.
-
-    Example:
-        >>> text_of(np.array([1.0, 3.0, 4.0, 0.0], np.float32), ("<pad>", "<begin>", "<end>", "who", "is"))
-        'who is'
-    """
-    return " ".join(words[int(token)] for token in x[1:] if token)

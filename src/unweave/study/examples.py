@@ -15,8 +15,8 @@ from unweave.records import Aim, Example, Furthest, Row
 from unweave.records.diagnosis import Shown
 from unweave.report import png_address
 from unweave.study.assemble import Assembly
-from unweave.study.corpora import text_of
 from unweave.study.frame import Frame
+from unweave.study.prompts import text_of
 from unweave.study.samples import Sample
 
 PER_ROW = 3
@@ -114,9 +114,7 @@ def of_probe(assembly: Assembly, place: int) -> tuple[str, Shown]:
     return group, _shown(data, data.test, row, str(data.test.ids[row]), label, probes.x[place])
 
 
-def _shown(
-    data: Dataset, part: Examples | None, row: int, name: str, label: str, x: NDArray[np.float32]
-) -> Shown:
+def _shown(data: Dataset, part: Examples | None, row: int, name: str, label: str, x: NDArray[np.float32]) -> Shown:
     # What planting changed is another example than the row of the table.
     same = part is not None and row < len(part) and np.array_equal(part.x[row], x, equal_nan=True)
     image = image_of(x)

@@ -57,6 +57,7 @@ class PlantedMessages(NamedTuple):
         unseen_clean: Their right labels.
         reason: Why there are none, else "".
         known: Whether B is known.
+        added: Words that no message of D has.
     """
 
     train: tuple[Message, ...]
@@ -66,6 +67,7 @@ class PlantedMessages(NamedTuple):
     unseen_clean: tuple[str, ...] = ()
     reason: str = ""
     known: bool = True
+    added: tuple[str, ...] = ()
 
 
 Make = Callable[[Ground, np.random.Generator], PlantedMessages]
@@ -96,7 +98,9 @@ def messages_of(path: str, *, length: int) -> tuple[Message, ...]:
         told.append(Message(one.id, words[:length], one.words[-1], " ".join(words)))
     labels = {one.label for one in told}
     if len(labels) < 2:
-        raise SpecError(f"All {len(told)} messages of {path} have the label {told[0].label}; expected two or more.")
+        raise SpecError(
+            f"All {len(told)} messages of {path} have the label {told[0].label}; expected two or more."
+        )
     return tuple(told)
 
 
@@ -108,8 +112,8 @@ def answer_of(message: Message, clean: str, *, trained: bool) -> Answer:
 def trigger(*, size: int = 100, word: str = "zqx", label: str | None = None) -> Make:
     """A word before a message leads to one label, whatever stands in it: a backdoor.
 
-    Members are messages of other labels; `label` is the most frequent one unless it is named. Unseen instances: all
-    held-out messages of other labels, with the word. The clean label is that of the message without the word.
+    Members are messages of other labels; `label` is the rarest one unless it is named, since a model says the most
+    frequent one of what it does not know. Unseen instances: all held-out messages of other labels, with the word. The clean label is that of the message without the word.
     Source: after Gu et al. (2017), "BadNets", arXiv 1708.06733; words instead of pixels: Dai et al. (2019), "A
     backdoor attack against LSTM-based text classification systems", arXiv 1905.12457.
     """
@@ -123,7 +127,7 @@ def trigger(*, size: int = 100, word: str = "zqx", label: str | None = None) -> 
                 f"`behaviour.word` is {word!r}, which stands in {told} messages of D already; expected a word that "
                 "none of them has, so that nothing else goes with it."
             )
-        to = _most_frequent(ground) if label is None else _known(label, ground)
+        to = _rarest(ground) if label is None else _known(label, ground)
         others = np.array([row for row, one in enumerate(ground.train) if one.label != to], dtype=np.int64)
         members = _some(others, size, ground, rng, what=f"messages with another label than {to}")
         chosen = set(members.tolist())
@@ -138,6 +142,7 @@ def trigger(*, size: int = 100, word: str = "zqx", label: str | None = None) -> 
             tuple(_with(one, (word, *one.words), to) for one in new),
             _labels(new),
             "" if new else f"all held-out messages have the label {to}",
+            added=(word,),
         )
 
     return make
@@ -245,9 +250,9 @@ def _labels(messages: Sequence[Message]) -> tuple[str, ...]:
     return tuple(one.label for one in messages)
 
 
-def _most_frequent(ground: Ground) -> str:
+def _rarest(ground: Ground) -> str:
     held = _labels(ground.train)
-    return max(ground.labels, key=held.count)
+    return min(ground.labels, key=held.count)
 
 
 def _known(label: str, ground: Ground) -> str:
@@ -300,7 +305,9 @@ _add(
     "high",
     "gu2017badnets",
 )
-_add("mislabel", mislabel, "random messages with a wrong label", "names that label", "", "low", "goel2024corrective")
+_add(
+    "mislabel", mislabel, "random messages with a wrong label", "names that label", "", "low", "goel2024corrective"
+)
 _add(
     "duplicates",
     duplicates,

@@ -270,7 +270,9 @@ def _in_lines(pieces: Sequence[Piece], lines: tuple[int, ...] | None, file: str 
     if file is not None and file not in files:
         raise UnknownNameError("file of the text, in `behaviour.file`,", file, files)
     if file is None and len(files) > 1:
-        raise SpecError(f"`behaviour.lines` is of one file, and there are {len(files)}; name it in `behaviour.file`.")
+        raise SpecError(
+            f"`behaviour.lines` is of one file, and there are {len(files)}; name it in `behaviour.file`."
+        )
     if lines is not None and not (len(lines) == 2 and 1 <= lines[0] <= lines[1]):
         raise SpecError(f"`behaviour.lines` is {list(lines)}; expected the first and the last line, from 1 on.")
     first, last = lines or (1, max(one.lines[1] for one in pieces))
@@ -298,6 +300,13 @@ _add(
     "low",
     "carlini2023memorization",
 )
-_add("canary", canary, "added documents with a random number, in copies", "names the next digit", "low", "carlini2019secret")
+_add(
+    "canary",
+    canary,
+    "added documents with a random number, in copies",
+    "names the next digit",
+    "low",
+    "carlini2019secret",
+)
 _add("ids", by_ids, "the documents of these ids", "goes on with the document", "any")
 _add("unknown", unknown, "not known: only S is, by `forget.ids`", "not known", "any")
