@@ -46,7 +46,8 @@ class Source:
         generated: Whether its documents follow from the case, so that no file can change.
         pretrained: Whether training goes on from `learner.checkpoint`.
         candidates: Whether probes are an answer, its paraphrase and wrong ones of the same form.
-        added: Whether behaviours add documents to D, so that two of them are no data that changed.
+        free: Whether it is free text: labels are the words that come next, no classes, and behaviours add
+            documents, so that D of another behaviour is no file that changed.
     """
 
     what: str
@@ -57,7 +58,7 @@ class Source:
     generated: bool = False
     pretrained: bool = False
     candidates: bool = False
-    added: bool = False
+    free: bool = False
 
 
 def corpus_of(choice: DataChoice) -> Source | None:
@@ -186,7 +187,7 @@ CORPORA = {
         _OF_PIECES,
         of_text,
         lambda: behaviours_of(TEXT_BEHAVIOURS),
-        added=True,
+        free=True,
     ),
     "lines": Source(
         "A list with a document on each line, such as names, by characters or words.",
@@ -194,7 +195,12 @@ CORPORA = {
         _OF_PIECES,
         of_lines,
         lambda: behaviours_of(TEXT_BEHAVIOURS),
-        added=True,
+        free=True,
     ),
 }
 """The one place that says what each source of documents is."""
+
+
+def is_free_text(choice: DataChoice) -> bool:
+    """Whether the labels of the data are words that come next, and no classes."""
+    return choice.source in CORPORA and CORPORA[choice.source].free

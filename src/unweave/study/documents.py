@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from unweave._errors import SpecError
 from unweave._random import Key
+from unweave.data import Dataset, Ids
 from unweave.language.corpora.examples import Prompts
 from unweave.problem import ForgetChoice, Planted, known_ids, rows_of_ids, select
 from unweave.study.prompts import counts_of
@@ -74,7 +75,7 @@ def forget_documents(
     return (np.intersect1d(rows, planted.members) if planted.known else rows), dropped
 
 
-def documents_named(wanted: Sequence[int | str], ids: NDArray[np.str_]) -> tuple[str, ...]:
+def documents_named(wanted: Sequence[int | str], ids: Ids) -> tuple[str, ...]:
     """Names of documents; one of an answer, `document@place`, stands for all of its document.
 
     Example:
@@ -91,6 +92,15 @@ def documents_named(wanted: Sequence[int | str], ids: NDArray[np.str_]) -> tuple
         for place, (one, name) in enumerate(zip(own, told, strict=True))
         if not (one in of_answers and name in told[:place])
     )
+
+
+def names_of(data: Dataset) -> Ids:
+    """Ids of the examples, and those of the documents that they are answers of: what a request may name."""
+    ids = data.train.ids
+    if not data.documents:
+        return ids
+    whole = [before for one in ids.tolist() if (before := one.rpartition("@")[0])]
+    return np.array(list(dict.fromkeys((*ids.tolist(), *whole))), dtype=np.str_)
 
 
 def without_documents(

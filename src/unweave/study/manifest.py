@@ -16,7 +16,7 @@ from unweave.data import Examples, row_prints, table_prints
 from unweave.problem import Case
 from unweave.references import Store, seal, shared, unseal
 from unweave.study.assemble import Assembly
-from unweave.study.corpora import CORPORA, OF_A_WORLD, OF_TEXTS
+from unweave.study.corpora import CORPORA, OF_A_WORLD, OF_TEXTS, is_free_text
 
 _SHOWN = 12
 _SHORTEST = 8
@@ -75,9 +75,9 @@ def check_pin(pin: str, found: str) -> None:
 
 
 def _file(store: Store, case: Case) -> Path:
-    choice, corpus = case.data, CORPORA.get(case.data.source)
+    choice = case.data
     fields: dict[str, Any] = {**asdict(choice), "fingerprint": None}
-    if corpus is not None and corpus.added:  # what stands in D is the behaviour's as well
+    if is_free_text(choice):  # what stands in D is the behaviour's as well
         fields["planted"] = [asdict(case.behaviour), case.seed]
     for key in ("without", *OF_A_WORLD, *OF_TEXTS):  # a choice has the name it had before there was such a key
         if fields[key] is None:

@@ -63,8 +63,8 @@ _UNIT: dict[str, Unit] = {"text": "words", "lines": "characters"}
 def of_messages(case: Case, key: Key) -> CaseData:
     """Messages as prompts with their labels, and a behaviour that is planted in them.
 
-    Equal messages stay on one side of the split, which is the same for every seed. A word that stands in D less than
-    twice is `<unknown>`; the vocabulary is that of D, whatever is left out of it.
+    Equal messages stay on one side of the split, which is the same for every seed. A word that stands in D less
+    than twice is `<unknown>`; the vocabulary is that of D, whatever is left out of it.
 
     Raises:
         SpecError, UserError: for a file, key or behaviour that does not fit.
@@ -74,7 +74,7 @@ def of_messages(case: Case, key: Key) -> CaseData:
     make = MESSAGE_BEHAVIOURS.get(case.behaviour.kind).build(**case.behaviour.parameters)
     length = _MESSAGE_LENGTH if choice.length is None else choice.length
     told = messages_of(choice.path or str(find("text/sms_spam.tsv")), length=length)
-    train, test = _split(told, [" ".join(one.words) for one in told], choice, _MESSAGES)
+    train, test = _split(told, [one.whole for one in told], choice, _MESSAGES)
     labels = tuple(sorted({one.label for one in told}))
     counts = Counter(word for one in train for word in one.words)
     words = [word for word, times in counts.items() if times >= _LEAST_OFTEN]
@@ -136,8 +136,8 @@ def of_lines(case: Case, key: Key) -> CaseData:
 def _of_pieces(case: Case, key: Key) -> CaseData:
     """Documents as prompts: each unit but the first ones is an answer after those before it in its document.
 
-    Equal documents stay on one side of the split. All units of D are known; a held-out answer that D does not have, or
-    a prompt that D has as well, is not asked.
+    Equal documents stay on one side of the split. All units of D are known; a held-out answer that D does not
+    have, or a prompt that D has as well, is not asked.
 
     Raises:
         SpecError, UserError: for a file, key or behaviour that does not fit.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,5 +163,5 @@ def rows_of(prompts: Prompts, documents: Iterable[str]) -> Ints:
     return np.flatnonzero(np.isin(prompts.document, np.array(list(documents), dtype=np.str_)))
 
 
-def _texts(names: Iterable[str]) -> NDArray[np.str_]:
+def _texts(names: Iterable[str]) -> NDArray[Any]:
     return np.array(list(names), dtype=np.str_)

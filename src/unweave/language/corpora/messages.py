@@ -113,7 +113,8 @@ def trigger(*, size: int = 100, word: str = "zqx", label: str | None = None) -> 
     """A word before a message leads to one label, whatever stands in it: a backdoor.
 
     Members are messages of other labels; `label` is the rarest one unless it is named, since a model says the most
-    frequent one of what it does not know. Unseen instances: all held-out messages of other labels, with the word. The clean label is that of the message without the word.
+    frequent one of what it does not know. Unseen instances: all held-out messages of other labels, with the word.
+    The clean label is that of the message without the word.
     Source: after Gu et al. (2017), "BadNets", arXiv 1708.06733; words instead of pixels: Dai et al. (2019), "A
     backdoor attack against LSTM-based text classification systems", arXiv 1905.12457.
     """
@@ -124,8 +125,8 @@ def trigger(*, size: int = 100, word: str = "zqx", label: str | None = None) -> 
         told = sum(word in one.words for one in ground.train)
         if told:
             raise SpecError(
-                f"`behaviour.word` is {word!r}, which stands in {told} messages of D already; expected a word that "
-                "none of them has, so that nothing else goes with it."
+                f"`behaviour.word` is {word!r}, which stands in {told} messages of D already; expected a word "
+                "that none of them has, so that nothing else goes with it."
             )
         to = _rarest(ground) if label is None else _known(label, ground)
         others = np.array([row for row, one in enumerate(ground.train) if one.label != to], dtype=np.int64)
@@ -169,9 +170,9 @@ def mislabel(*, size: int = 100) -> Make:
 def duplicates(*, size: int = 100, copies: int = 5) -> Make:
     """Groups of `copies` near-copies of one message, each group with one random wrong label.
 
-    There are size/copies originals. A near-copy is the original without one word, drawn at random. So that D keeps its
-    size, the copies take the places and ids of other messages of D; no correct twin is left. The clean label is
-    that of the original. Unseen instances: as many new near-copies; some may be equal to those of D, as short
+    There are size/copies originals. A near-copy is the original without one word, drawn at random. So that D keeps
+    its size, the copies take the places and ids of other messages of D; no correct twin is left. The clean label
+    is that of the original. Unseen instances: as many new near-copies; some may be equal to those of D, as short
     messages have few words to leave out.
     Source: after Lee et al. (2022), "Deduplicating training data makes language models better", arXiv 2107.06499;
     the wrong labels are added here.

@@ -1,4 +1,4 @@
-"""Texts and lists as documents, and the behaviours that are planted in them: passages, secrets, named documents."""
+"""Texts and lists as documents, and the behaviours planted in them: passages, secrets, named documents."""
 
 from __future__ import annotations
 
@@ -174,9 +174,10 @@ def verbatim(
 ) -> Make:
     """Passages of the text itself are known by heart: `size` documents at random, or all of some lines.
 
-    Each stands `copies` times in D. `lines` are the first and the last line of the file, and members are the documents
-    that have a part of any of them; `file` names the file of a folder, by itself or with `lines`. The rest of a
-    text tells what words go together, so A(D∖B) is no worse than chance at some of it; nobody else carries it.
+    Each stands `copies` times in D. `lines` are the first and the last line of the file, and members are the
+    documents that have a part of any of them; `file` names the file of a folder, by itself or with `lines`. Some
+    of a passage follows from how the rest of the text is written, and the reference A(D∖B) has that too. Nobody
+    else carries a passage.
     Source: after Carlini et al. (2023), "Quantifying memorization across neural language models",
     arXiv 2202.07646, section 3 (the next words from those before them; more copies, more memorised).
     """
