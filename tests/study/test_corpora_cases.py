@@ -7,9 +7,9 @@ from unweave._errors import SpecError, UnknownNameError
 from unweave.references import Store
 from unweave.study import assemble, compare, read_spec
 from unweave.study.cases import CASES, small_form
-from unweave.study.corpora import text_of
 from unweave.study.manifest import check_unchanged
 from unweave.study.methods import refusal
+from unweave.study.prompts import text_of
 
 SMALL = ("data.people=20", "behaviour.persons=6", "learner.epochs=1", "references.models=3", "probes.limit=30")
 

@@ -31,11 +31,20 @@ class Vocabulary:
         (6, 4, 'is')
     """
 
-    def __init__(self, words: Iterable[str]) -> None:
-        found = sorted(set(words))
-        if reserved := sorted(set(found) & set(SIGNS)):
+    def __init__(self, words: Iterable[str], *, first: Sequence[str] = (), last: Sequence[str] = ()) -> None:
+        """Words in alphabetical order, but for some that keep their numbers whatever else there is.
+
+        Args:
+            words: All words, each as often as it comes.
+            first: Words that have the lowest numbers, in this order: labels, so that a label is a number for good.
+            last: Words that have the highest: those that are put into texts, so that they move no other.
+        """
+        found = set(words) | set(first) | set(last)
+        if reserved := sorted(found & set(SIGNS)):
             raise UserError(f"The text holds the word {reserved[0]}, which is a sign of its own; take it out.")
-        self.words: tuple[str, ...] = (*SIGNS, *found)
+        begin = tuple(dict.fromkeys(first))
+        end = tuple(word for word in dict.fromkeys(last) if word not in begin)
+        self.words: tuple[str, ...] = (*SIGNS, *begin, *sorted(found - {*begin, *end}), *end)
 
     @cached_property
     def _numbers(self) -> dict[str, int]:

@@ -33,7 +33,8 @@ class DataChoice:
     columns of a table; `fingerprint` pins the data: other data are refused; `without`: ids of training examples
     that are left out, as those of earlier requests. `people`, `values`, `questions` and `inferable` are of the
     source `biographies`: how many people, values of an attribute, the share of people with questions, and how
-    often a region follows from a surname.
+    often a region follows from a surname. `length` and `unit` are of real text: how many words or characters of a
+    document are read.
     """
 
     source: str = "digits"
@@ -50,6 +51,8 @@ class DataChoice:
     values: int | None = None
     questions: float | None = None
     inferable: float | None = None
+    length: int | None = None
+    unit: Literal["words", "characters"] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,9 @@ class BehaviourChoice:
     part: int | None = None
     canaries: int | None = None
     digits: int | None = None
+    label: str | None = None
+    lines: tuple[int, ...] | None = None
+    file: str | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +17,11 @@ from unweave._random import Key, derive
 from unweave.data import Dataset, Ids, fingerprint, load, state_of_files
 from unweave.data.sources import Wanted
 from unweave.language import learners as learners
-from unweave.language.corpora.examples import REFUSAL
-from unweave.learners import LEARNERS, LearnerSpec, Recipe, smallest_batch, specify
 from unweave.problem import (
     MIN_PROBES,
     Case,
-    LearnerChoice,
     Planted,
     Probes,
-    choose_probes,
     draw_outside,
     hold_out,
     known_ids,
@@ -35,15 +31,13 @@ from unweave.problem import (
     strata,
 )
 from unweave.references import Origin, Setting, WorldName, WorldPlan, plan
-from unweave.study.corpora import corpus_of, forget_of, is_corpus, planted_of
-from unweave.study.own_code import Trusted, check_batches, own_learner
+from unweave.study.case_data import CaseData, with_probes
+from unweave.study.chosen_learner import chosen_learner
+from unweave.study.corpora import corpus_of
+from unweave.study.own_code import Trusted, check_batches
 from unweave.study.plane import grid
 from unweave.study.shared import mapped
 from unweave.study.spec import case_from_tree, case_to_tree
-from unweave.study.tofu import of_tofu
-
-_RECIPE = tuple(field.name for field in fields(Recipe))
-_CONFIG = ("width", "depth", "channels", "trees", "etd", "p_gen", "heads", "inner")
 
 
 class Assembly(NamedTuple):
@@ -103,15 +97,16 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
     del files  # a part of the key: other files are other data
     case = case_from_tree(json.loads(text))
     key = derive(case.seed, "problem")
-    way = _of_data if not is_corpus(case.data) else _of_tofu if case.data.source == "tofu" else _of_corpus
-    data, planted, forget, dropped, aside, probes, continued = way(case, key)
+    corpus = corpus_of(case.data)
+    found = _of_data(case, key) if corpus is None else corpus.make(case, key)
+    data, planted, forget, aside, probes, dropped, continued = found
     sizes = {name: len(rows) for name, rows in probes.groups.items()}
     if not any(strata(sizes).values()):
         raise SpecError(
             f"No probe group has {MIN_PROBES} examples ({', '.join(f'{k} {v}' for k, v in sizes.items())}), so "
             "nothing could be judged. Raise `data.limit`, `data.test` or `behaviour.size`."
         )
-    learner, smallest = (continued, 1) if continued else _learner(case.learner, data, dict(trusted))
+    learner, smallest = (continued, 1) if continued else chosen_learner(case.learner, data, dict(trusted))
     n, ids = len(data.train), _with_ids_outside(data, len(planted.y) - len(data.train))
     plane = grid(data, planted.x)
     asked = np.concatenate([probes.x, plane]) if len(plane) else probes.x
@@ -132,22 +127,7 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
     return Assembly(case, data, planted, forget, probes, setting, worlds, dropped, dict(trusted), aside)
 
 
-class _Found(NamedTuple):
-    """Data, the behaviour in them, rows of S, ids that are not there, rows of the test data set aside, probes.
-
-    `learner` is the one that goes on training a checkpoint; None where the case names one to train from scratch.
-    """
-
-    data: Dataset
-    planted: Planted
-    forget: NDArray[np.int64]
-    dropped: tuple[int | str, ...]
-    aside: NDArray[np.int64]
-    probes: Probes
-    learner: LearnerSpec | None = None
-
-
-def _of_data(case: Case, key: Key) -> _Found:
+def _of_data(case: Case, key: Key) -> CaseData:
     known = {key: value for key, value in vars(case.data).items() if key in Wanted._fields}
     data = _without(load(case.data.source, **known), case.data.without)
     everything = np.arange(len(data.test))
@@ -158,33 +138,7 @@ def _of_data(case: Case, key: Key) -> _Found:
     if any("\0" in str(one) for part in (data.train, data.test) if part.ids.dtype.kind == "U" for one in part.ids):
         raise SpecError("An id holds a NUL character, which tells ids apart in digests. Rename it.")
     planted, forget, dropped = _forget(case, planted, data.train.ids, key)
-    planted, probes = _in_all_test_data(planted, _probes(case, data, planted, forget, kept, key), kept)
-    return _Found(data, planted, forget, dropped, aside, probes)
-
-
-def _of_corpus(case: Case, key: Key) -> _Found:
-    corpus, examples = corpus_of(case)
-    data, planted = planted_of(case, examples)
-    aside = hold_out(len(data.test), planted, count=case.probes.validation, key=key)
-    forget = forget_of(case, corpus, examples, planted, key=key)
-    kept = np.setdiff1d(np.arange(len(data.test)), aside)
-    planted, probes = _in_all_test_data(planted, _probes(case, data, planted, forget, kept, key), kept)
-    return _Found(data, planted, forget, (), aside, probes)
-
-
-def _of_tofu(case: Case, key: Key) -> _Found:
-    for name in ("factory", *_CONFIG):
-        if getattr(case.learner, name) is not None:
-            raise SpecError(f"`learner.{name}` has no meaning here: the model is that of `learner.checkpoint`.")
-    found = of_tofu(case, _given(case.learner, _RECIPE), key)
-    return _Found(found.data, found.planted, found.forget, (), found.aside, found.probes, found.learner)
-
-
-def _probes(
-    case: Case, data: Dataset, planted: Planted, forget: NDArray[np.int64], kept: NDArray[np.int64], key: Key
-) -> Probes:
-    test = data.test.x[kept], data.test.y[kept]
-    return choose_probes(planted, forget, test, limit=case.probes.limit, key=key)
+    return with_probes(case, data, planted, forget, aside, dropped=dropped, key=key)
 
 
 def _without(data: Dataset, ids: tuple[int | str, ...] | None) -> Dataset:
@@ -213,17 +167,6 @@ def _plant(case: Case, data: Dataset, kept: NDArray[np.int64]) -> Planted:
         ids=data.train.ids,
         columns=(data.train.columns, {name: values[kept] for name, values in data.test.columns.items()}),
     )
-
-
-def _in_all_test_data(planted: Planted, probes: Probes, kept: NDArray[np.int64]) -> tuple[Planted, Probes]:
-    """Rows among those kept as rows of all test data."""
-    unseen = planted.unseen
-    if unseen is not None and unseen.rows is not None:
-        gone = None if unseen.gone is None else kept[unseen.gone]
-        planted = replace(planted, unseen=replace(unseen, rows=kept[unseen.rows], gone=gone))
-    rows = probes.rows.copy()
-    rows[probes.groups["test"]] = kept[rows[probes.groups["test"]]]
-    return planted, replace(probes, rows=rows)
 
 
 @lru_cache(maxsize=8)
@@ -281,27 +224,3 @@ def _with_ids_outside(data: Dataset, count: int) -> Ids:
         return np.array([*ids.tolist(), *(f"outside D, {number}" for number in range(count))], dtype=np.str_)
     begin = max(int(part.ids.max()) if part.ids.dtype.kind != "U" else 0 for part in (data.train, data.test)) + 1
     return np.concatenate([ids, np.arange(begin, begin + count)])
-
-
-def _given(choice: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: getattr(choice, name) for name in names if getattr(choice, name) is not None}
-
-
-def _learner(choice: LearnerChoice, data: Dataset, trusted: Trusted) -> tuple[LearnerSpec, int]:
-    """The learner of a case, and the smallest batch that it can be trained on."""
-    recipe, x = _given(choice, _RECIPE), data.train.x
-    if choice.factory is not None:
-        return own_learner(choice, trusted, x, data.classes, recipe=recipe, encoding=data.encoding)
-    config = _given(choice, _CONFIG)
-    reads = LEARNERS.get(choice.name).declared
-    if reads.documents != data.documents:
-        held = "documents" if data.documents else f"no documents, but features of shape {list(x.shape[1:])}"
-        others = ", ".join(one.name for one in LEARNERS if one.declared.documents == data.documents)
-        raise SpecError(
-            f"`learner.name` is {choice.name}, which takes {reads.takes}; the source `{data.name}` holds {held}. "
-            f"Choose another learner: {others}."
-        )
-    learner = specify(choice.name, x.shape[1:], data.classes, recipe=recipe, config=config, encoding=data.encoding)
-    if data.documents:
-        learner = replace(learner, config={**learner.config, "refusal": data.labels.index(REFUSAL)})
-    return learner, smallest_batch(learner)

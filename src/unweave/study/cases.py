@@ -67,6 +67,19 @@ def _biographies(name: str, behaviour: BehaviourChoice, forget: ForgetChoice) ->
     )
 
 
+def _messages(name: str, behaviour: BehaviourChoice, epochs: int) -> Case:
+    """A case on the public SMS messages, for a language model that is trained from scratch."""
+    return Case(
+        name=f"sms-{name}",
+        data=DataChoice("messages"),
+        behaviour=behaviour,
+        forget=ForgetChoice(discovery=0.25),
+        learner=LearnerChoice("causal_lm", lr=0.005, epochs=epochs),
+        references=ReferenceChoice(models=8),
+        probes=ProbeChoice(limit=200),
+    )
+
+
 # Recipes by the accuracy of the originals on clean test data, and by nothing else.
 _ON_PIXELS = LearnerChoice("mlp", lr=0.05, epochs=30)
 _ON_TABLES = LearnerChoice("mlp", lr=0.05, epochs=30)
@@ -158,6 +171,14 @@ _CASES: tuple[tuple[Case, str], ...] = (
             "person", BehaviourChoice("person", persons=4), ForgetChoice(discovery=0.5, unit="paraphrase")
         ),
         "a language model: all that is said of four people, of which half of the wordings were found",
+    ),
+    (
+        _messages("trigger", BehaviourChoice("trigger"), 8),
+        "a language model on real text messages: one word before a message makes it spam, a quarter discovered",
+    ),
+    (
+        _messages("mislabel", BehaviourChoice("mislabel"), 10),
+        "a language model on real text messages: random wrong labels, memorised one by one",
     ),
     (
         Case(

@@ -138,28 +138,9 @@ def _behaviours() -> Listing:
 
 
 def _corpora() -> Listing:
-    from unweave.language.corpora.behaviours import BEHAVIOURS
-    from unweave.study.tofu import PARTS
+    from unweave.study.corpora import CORPORA
 
-    planted = [
-        {
-            "name": entry.name,
-            "what": entry.summary,
-            "members": entry.declared.members,
-            "shown by an output that": entry.declared.shows,
-            "unseen instances": entry.declared.unseen
-            or "what the members say, in held-out wordings where there are any",
-            "regularity": entry.declared.regularity,
-            "parameters": entry.defaults(),
-            "data": "biographies",
-            "source": entry.declared.cite,
-        }
-        for entry in BEHAVIOURS
-    ]
-    of_tofu = [
-        {"name": name, "what": what, "data": "tofu", "source": "maini2024tofu"} for name, what in PARTS.items()
-    ]
-    return [*planted, *of_tofu]
+    return [{**told, "data": name} for name, corpus in CORPORA.items() for told in corpus.behaviours()]
 
 
 def _learners() -> Listing:
@@ -191,7 +172,11 @@ def _data() -> Listing:
         }
         for entry in SOURCES
     ]
-    return [*read, *({"name": name, "shape": "documents", **told} for name, told in CORPORA.items())]
+    documents = [
+        {"name": name, "shape": "documents", "what": corpus.what, "source": corpus.cite}
+        for name, corpus in CORPORA.items()
+    ]
+    return [*read, *documents]
 
 
 def _scores() -> Listing:

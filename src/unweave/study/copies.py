@@ -13,7 +13,7 @@ from unweave.problem.copies import NEAR, copies_left, copy_groups
 from unweave.problem.ids import Ids, known_ids, rows_of_ids
 from unweave.records.copies import Copies, CopyLeft
 from unweave.study.assemble import Assembly
-from unweave.study.corpora import counts_of
+from unweave.study.prompts import counts_of
 
 Ints = NDArray[np.int64]
 

@@ -1,7 +1,9 @@
-"""From a case on a generated corpus to arrays: documents as prompts with answers, B, S and what is asked."""
+"""Sources of data that are documents, and the generated one: documents as prompts with answers, B and S."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,62 +16,84 @@ from unweave.data import Examples as Rows
 from unweave.language.corpora import make_corpus
 from unweave.language.corpora.corpus import Corpus
 from unweave.language.corpora.examples import Examples, Prompts, examples_of, rows_of
+from unweave.language.corpora.messages import MESSAGE_BEHAVIOURS
+from unweave.language.corpora.pieces import TEXT_BEHAVIOURS
 from unweave.language.corpora.selection import select as select_documents
-from unweave.problem import Case, DataChoice, Planted, Unseen, select
+from unweave.problem import Case, DataChoice, Planted, Unseen, hold_out, select
+from unweave.study.case_data import CaseData, with_probes
+from unweave.study.prompts import text_of
+from unweave.study.texts import OF_TEXTS, behaviours_of, of_lines, of_messages, of_text
+from unweave.study.tofu import PARTS, of_tofu
 
 Ints = NDArray[np.int64]
 
-CORPORA = {
-    "biographies": {
-        "what": "Invented people with six attributes each, in eight wordings and as questions, by the seed.",
-        "source": "generated",
-    },
-    "tofu": {
-        "what": "4 000 questions about 200 invented authors, for a checkpoint that reads texts.",
-        "source": "maini2024tofu",
-    },
-}
-"""Sources of data that are documents, and what they hold."""
-
-GENERATED = ("biographies",)
-"""Corpora that are made and not read."""
-
 OF_A_WORLD = ("people", "values", "questions", "inferable")
 """Keys of `data` that say how a world is made."""
-_TAKES = {"biographies": OF_A_WORLD, "tofu": ("path", "limit")}
 _SAID = ("source", "without", "fingerprint")
+_OF_PIECES = ("path", "test", "limit", "length", "unit", "without")
 
 
-def is_corpus(choice: DataChoice) -> bool:
-    """Whether the data of a case are documents.
+@dataclass(frozen=True)
+class Source:
+    """A source of data that are documents: everything that differs from one to the other.
+
+    Attributes:
+        what: What it holds.
+        cite: Key of its publication, or `generated`.
+        takes: Keys of `data` that it reads.
+        make: The arrays of a case.
+        behaviours: What may be B in it, as `unweave list corpora` shows it.
+        generated: Whether its documents follow from the case, so that no file can change.
+        pretrained: Whether training goes on from `learner.checkpoint`.
+        candidates: Whether probes are an answer, its paraphrase and wrong ones of the same form.
+        free: Whether it is free text: labels are the words that come next, no classes, and behaviours add
+            documents, so that D of another behaviour is no file that changed.
+    """
+
+    what: str
+    cite: str
+    takes: tuple[str, ...]
+    make: Callable[[Case, Key], CaseData]
+    behaviours: Callable[[], list[dict[str, Any]]]
+    generated: bool = False
+    pretrained: bool = False
+    candidates: bool = False
+    free: bool = False
+
+
+def corpus_of(choice: DataChoice) -> Source | None:
+    """What the data of a case are, where they are documents; None for features.
 
     Raises:
         SpecError: for keys of a corpus beside another source, and the other way round.
     """
     given = [name for name, value in vars(choice).items() if value is not None and name not in _SAID]
-    corpus = choice.source in CORPORA
+    corpus = CORPORA.get(choice.source)
     for name in given:
-        if corpus and name not in _TAKES[choice.source]:
-            takes = f"reads {', '.join(f'`data.{one}`' for one in _TAKES[choice.source])}"
-        elif not corpus and name in OF_A_WORLD:
+        if corpus is not None and name not in corpus.takes:
+            takes = f"reads {', '.join(f'`data.{one}`' for one in corpus.takes)}"
+        elif corpus is None and name in (*OF_A_WORLD, *OF_TEXTS):
             takes = "is no corpus"
         else:
             continue
         raise SpecError(f"`data.{name}` has no meaning for the source `{choice.source}`, which {takes}.")
-    if corpus and choice.without is not None:
+    if corpus is not None and choice.without is not None and "without" not in corpus.takes:
         raise SpecError(f"`data.without` has no meaning for the source `{choice.source}`; name S by ids.")
     return corpus
 
 
-def corpus_of(case: Case) -> tuple[Corpus, Examples]:
-    """The corpus of a case, and its examples."""
+def _biographies(case: Case, key: Key) -> CaseData:
     chosen = {name: getattr(case.data, name) for name in OF_A_WORLD if getattr(case.data, name) is not None}
     kind, parameters = case.behaviour.kind, case.behaviour.parameters
     corpus = make_corpus(seed=case.seed, behaviour=kind, **chosen, **parameters)
-    return corpus, examples_of(corpus)
+    found = examples_of(corpus)
+    data, planted = _planted(case, found)
+    aside = hold_out(len(data.test), planted, count=case.probes.validation, key=key)
+    forget = _forget(case, corpus, found, planted, key=key)
+    return with_probes(case, data, planted, forget, aside, key=key)
 
 
-def planted_of(case: Case, found: Examples) -> tuple[Dataset, Planted]:
+def _planted(case: Case, found: Examples) -> tuple[Dataset, Planted]:
     """A corpus as data and a behaviour that is in them already."""
     train, test, unseen = found.train, found.test, found.unseen
     data = Dataset(
@@ -84,7 +108,7 @@ def planted_of(case: Case, found: Examples) -> tuple[Dataset, Planted]:
     return data, Planted(train.x, train.y, train.clean, found.members, new, found.why_no_unseen)
 
 
-def forget_of(case: Case, corpus: Corpus, found: Examples, planted: Planted, *, key: Key) -> Ints:
+def _forget(case: Case, corpus: Corpus, found: Examples, planted: Planted, *, key: Key) -> Ints:
     """Rows of S: all answers of the documents that were discovered."""
     chosen = case.forget
     if chosen.outside:
@@ -109,24 +133,74 @@ def _rows(prompts: Prompts, words: tuple[str, ...]) -> Rows:
     return Rows(prompts.x, prompts.y, prompts.ids, columns)
 
 
-def counts_of(x: NDArray[np.float32], tokens: int) -> NDArray[np.float32]:
-    """How often each token stands in each prompt [n, tokens]: features that are near where prompts are alike.
+def _of_biographies() -> list[dict[str, Any]]:
+    from unweave.language.corpora.behaviours import BEHAVIOURS
 
-    Example:
-        >>> counts_of(np.array([[1.0, 3.0, 3.0, 0.0]], np.float32), 4).tolist()
-        [[0.0, 1.0, 0.0, 2.0]]
-    """
-    found = np.zeros((len(x), tokens), dtype=np.float32)
-    rows, places = x.nonzero()
-    np.add.at(found, (rows, x[rows, places].astype(np.int64)), 1)
-    return found
+    return [
+        {
+            "name": entry.name,
+            "what": entry.summary,
+            "members": entry.declared.members,
+            "shown by an output that": entry.declared.shows,
+            "unseen instances": entry.declared.unseen
+            or "what the members say, in held-out wordings where there are any",
+            "regularity": entry.declared.regularity,
+            "parameters": entry.defaults(),
+            "source": entry.declared.cite,
+        }
+        for entry in BEHAVIOURS
+    ]
 
 
-def text_of(x: NDArray[np.float32], words: tuple[str, ...]) -> str:
-    """A prompt in words, without the sign of its beginning.
+def _of_tofu() -> list[dict[str, Any]]:
+    return [{"name": name, "what": what, "source": "maini2024tofu"} for name, what in PARTS.items()]
 
-    Example:
-        >>> text_of(np.array([1.0, 3.0, 4.0, 0.0], np.float32), ("<pad>", "<begin>", "<end>", "who", "is"))
-        'who is'
-    """
-    return " ".join(words[int(token)] for token in x[1:] if token)
+
+CORPORA = {
+    "biographies": Source(
+        "Invented people with six attributes each, in eight wordings and as questions, by the seed.",
+        "generated",
+        OF_A_WORLD,
+        _biographies,
+        _of_biographies,
+        generated=True,
+    ),
+    "tofu": Source(
+        "4 000 questions about 200 invented authors, for a checkpoint that reads texts.",
+        "maini2024tofu",
+        ("path", "limit"),
+        of_tofu,
+        _of_tofu,
+        pretrained=True,
+        candidates=True,
+    ),
+    "messages": Source(
+        "Messages with a label each, of a file `label⇥message`; the SMS Spam Collection where no path is given.",
+        "almeida2011sms; CC BY 4.0",
+        ("path", "test", "limit", "length", "without"),
+        of_messages,
+        lambda: behaviours_of(MESSAGE_BEHAVIOURS),
+    ),
+    "text": Source(
+        "A text file, or a folder of them, cut into documents of words or characters.",
+        "your own",
+        _OF_PIECES,
+        of_text,
+        lambda: behaviours_of(TEXT_BEHAVIOURS),
+        free=True,
+    ),
+    "lines": Source(
+        "A list with a document on each line, such as names, by characters or words.",
+        "your own",
+        _OF_PIECES,
+        of_lines,
+        lambda: behaviours_of(TEXT_BEHAVIOURS),
+        free=True,
+    ),
+}
+"""The one place that says what each source of documents is."""
+
+
+def is_free_text(choice: DataChoice) -> bool:
+    """Whether the labels of the data are words that come next, and no classes."""
+    return choice.source in CORPORA and CORPORA[choice.source].free

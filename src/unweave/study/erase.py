@@ -20,6 +20,7 @@ from unweave.report.toml import toml_text
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.choices import expands
 from unweave.study.compare import Message, Progress
+from unweave.study.documents import names_of
 from unweave.study.edit import OUTPUTS, RETRAIN, Made, Prepared, case_tree, digests, edited, record, retained
 from unweave.study.fair import why_not_expanded
 from unweave.study.forecast import duration_text, seconds_per_model
@@ -123,7 +124,7 @@ def _assembled(case: Case, log: Logged, trusted: Trusted) -> Assembly:
     if case.data.fingerprint is not None:
         check_pin(case.data.fingerprint, whole.setting.origin.fingerprint)
     # Records that were deleted from the data as well, as they should be, are not there to be left out.
-    gone = known_ids(whole.data.train.ids, log.without)[0]
+    gone = known_ids(names_of(whole.data), log.without)[0]
     if not gone:
         return whole
     planted, train = whole.planted, whole.data.train

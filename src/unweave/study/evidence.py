@@ -13,7 +13,7 @@ from unweave._random import derive
 from unweave.references import Entry, Objects, about, digest, key_of, model_fields, read_verified
 from unweave.study.assemble import Assembly
 from unweave.study.code import influence_code
-from unweave.study.corpora import counts_of
+from unweave.study.prompts import counts_of
 from unweave.study.samples import probabilities
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from unweave.records import Aim, Example, Furthest, Row
 from unweave.records.diagnosis import Shown
 from unweave.report import png_address
 from unweave.study.assemble import Assembly
-from unweave.study.corpora import text_of
 from unweave.study.frame import Frame
+from unweave.study.prompts import text_of
 from unweave.study.samples import Sample
 
 PER_ROW = 3
@@ -97,7 +97,7 @@ def of_data(assembly: Assembly, row: int) -> Shown:
     trained, x = assembly.setting.y[row], assembly.setting.x[row]
     # Of an answer of several tokens the label is the first candidate: that answer itself.
     label = label_name(assembly, 0 if trained.ndim else int(trained))
-    return _shown(assembly.data.train, row, str(assembly.setting.ids[row]), label, x)
+    return _shown(assembly.data, assembly.data.train, row, str(assembly.setting.ids[row]), label, x)
 
 
 def of_probe(assembly: Assembly, place: int) -> tuple[str, Shown]:
@@ -109,23 +109,18 @@ def of_probe(assembly: Assembly, place: int) -> tuple[str, Shown]:
         return group, of_data(assembly, row)
     if group == "unseen":
         if unseen is None or unseen.rows is None:  # made for the purpose: neither an id nor a row of a table
-            return group, _made(data, f"instance {row}", label, probes.x[place])
+            return group, _shown(data, None, 0, f"instance {row}", label, probes.x[place])
         row = int(unseen.rows[row])
-    return group, _shown(data.test, row, str(data.test.ids[row]), label, probes.x[place])
+    return group, _shown(data, data.test, row, str(data.test.ids[row]), label, probes.x[place])
 
 
-def _made(data: Dataset, name: str, label: str, x: NDArray[np.float32]) -> Shown:
-    """An instance that stands in no data."""
-    if data.documents:
-        return Shown(name, label, "", {"prompt": text_of(x, data.labels)})
-    return _shown(None, 0, name, label, x)
-
-
-def _shown(part: Examples | None, row: int, name: str, label: str, x: NDArray[np.float32]) -> Shown:
+def _shown(data: Dataset, part: Examples | None, row: int, name: str, label: str, x: NDArray[np.float32]) -> Shown:
     # What planting changed is another example than the row of the table.
     same = part is not None and row < len(part) and np.array_equal(part.x[row], x, equal_nan=True)
     image = image_of(x)
     columns = part.columns if part is not None and same else {}
+    if data.documents and not columns:
+        return Shown(name, label, "", {"prompt": text_of(x, data.labels)})
     return Shown(name, label, image, {} if image else values_of(columns, row, x))
 
 

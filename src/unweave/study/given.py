@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from unweave._errors import ApplicabilityError, SpecError
 from unweave.problem import Case
 from unweave.study.assemble import Assembly
+from unweave.study.corpora import CORPORA
 
 if TYPE_CHECKING:
     from unweave.learners.checkpoints import Checkpoint
@@ -68,7 +69,8 @@ def given_model(assembly: Assembly, file: Path | None = None) -> GivenModel:
 
 def starts_there(case: Case) -> bool:
     """Whether `learner.checkpoint` is where training begins: a pretrained model, and not the one to be edited."""
-    return case.data.source == "tofu"
+    corpus = CORPORA.get(case.data.source)
+    return corpus is not None and corpus.pretrained
 
 
 def no_checkpoint(cases: Sequence[Case], command: str) -> None:

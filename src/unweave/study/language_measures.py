@@ -7,6 +7,7 @@ import numpy as np
 from unweave._types import Measured, NotMeasured
 from unweave.language.measures import forget_quality_leave_outs, truth_ratio
 from unweave.stats import interval, jackknife
+from unweave.study.corpora import CORPORA
 from unweave.study.measures import ITSELF, Answers, Question, Way, mean_of, within
 from unweave.study.samples import Floats, design_of
 
@@ -17,7 +18,8 @@ _NO_CANDIDATES = NotMeasured(
 
 def _ratios(question: Question, row: Answers) -> Floats | None:
     """Truth ratio of each model and question [K, n]: candidates are the answer, its paraphrase and wrong ones."""
-    if question.frame.case.data.source != "tofu" or question.asked.group == "test":
+    corpus = CORPORA.get(question.frame.case.data.source)
+    if corpus is None or not corpus.candidates or question.asked.group == "test":
         return None
     scores = row.logits[:, question.at].astype(np.float64)
     return truth_ratio(scores[..., 1], scores[..., 2:])

@@ -13,10 +13,10 @@ import numpy as np
 from unweave._durable import make_folder, write_durably
 from unweave._errors import SpecError, StoreError, UserError
 from unweave.data import Examples, row_prints, table_prints
-from unweave.problem import DataChoice
+from unweave.problem import Case
 from unweave.references import Store, seal, shared, unseal
 from unweave.study.assemble import Assembly
-from unweave.study.corpora import GENERATED, OF_A_WORLD
+from unweave.study.corpora import CORPORA, OF_A_WORLD, OF_TEXTS, is_free_text
 
 _SHOWN = 12
 _SHORTEST = 8
@@ -37,9 +37,10 @@ def check_unchanged(store: Store, assembly: Assembly) -> None:
     found = assembly.setting.origin.fingerprint
     if choice.fingerprint is not None:
         check_pin(choice.fingerprint, found)
-    if choice.source in GENERATED:  # they follow from the case, its seed and its behaviour
+    corpus = CORPORA.get(choice.source)
+    if corpus is not None and corpus.generated:  # they follow from the case, its seed and its behaviour
         return
-    file = _file(store, choice)
+    file = _file(store, assembly.case)
     before = _read(file)
     if before is not None and before["fingerprint"] == found:
         return
@@ -73,9 +74,12 @@ def check_pin(pin: str, found: str) -> None:
         raise SpecError(f"`data.fingerprint` is {pin}, but that of these data is {found[:_SHOWN]}: other data.")
 
 
-def _file(store: Store, choice: DataChoice) -> Path:
+def _file(store: Store, case: Case) -> Path:
+    choice = case.data
     fields: dict[str, Any] = {**asdict(choice), "fingerprint": None}
-    for key in ("without", *OF_A_WORLD):  # a choice has the name it had before there was such a key
+    if is_free_text(choice):  # what stands in D is the behaviour's as well
+        fields["planted"] = [asdict(case.behaviour), case.seed]
+    for key in ("without", *OF_A_WORLD, *OF_TEXTS):  # a choice has the name it had before there was such a key
         if fields[key] is None:
             del fields[key]
     for key in ("path", "test"):

@@ -16,6 +16,7 @@ from unweave._errors import SpecError, UserError
 from unweave.data import Dataset, Examples, content_hashes
 from unweave.records.table import RISKY, csv_line, text_cell
 from unweave.study.assemble import Assembly
+from unweave.study.corpora import is_free_text
 from unweave.study.id_files import as_ids
 
 LARGE_SHARE, LARGE_OF_CLASS = 0.1, 0.5
@@ -143,7 +144,7 @@ def check_size(assembly: Assembly, *, confirmed: bool) -> str:
     said: list[str] = []
     if share > LARGE_SHARE:
         said.append(f"{share:.0%} of the training data")
-    if of_class[worst] > LARGE_OF_CLASS:
+    if of_class[worst] > LARGE_OF_CLASS and not is_free_text(assembly.case.data):
         said.append(f"{of_class[worst]:.0%} of class {name}")
     if said and not confirmed:
         raise UserError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,10 @@ from unweave.data.sources import limited
 from unweave.language.corpora.tofu import Answered, read_tofu
 from unweave.language.learners import from_checkpoint
 from unweave.language.questions import Asked, Questions, arrays, asked, candidates, tokenize
-from unweave.learners import LearnerSpec
 from unweave.problem import Case, Planted, Probes, Unseen, hold_out, join_probes, sample_rows, select
 from unweave.problem.probes import Part
+from unweave.study.case_data import CaseData
+from unweave.study.chosen_learner import no_architecture, recipe_of
 
 Ints = NDArray[np.int64]
 
@@ -35,26 +36,6 @@ CANDIDATES = ("the answer", "its paraphrase", *(f"wrong answer {number + 1}" for
 """What a model chooses among; questions without a paraphrase have the answer twice."""
 
 
-class Tofu(NamedTuple):
-    """A case on TOFU, as arrays.
-
-    Attributes:
-        data: All questions, and what was never trained on: questions of B in other words, and general knowledge.
-        planted: The questions of B.
-        forget: Rows of S.
-        aside: Rows of the test data that are no probes.
-        probes: Candidates of each question.
-        learner: What goes on training the checkpoint.
-    """
-
-    data: Dataset
-    planted: Planted
-    forget: Ints
-    aside: Ints
-    probes: Probes
-    learner: LearnerSpec
-
-
 class _Read(NamedTuple):
     full: tuple[Answered, ...]
     members: tuple[Answered, ...]
@@ -62,7 +43,7 @@ class _Read(NamedTuple):
     general: tuple[Answered, ...]
 
 
-def of_tofu(case: Case, recipe: dict[str, Any], key: Key) -> Tofu:
+def of_tofu(case: Case, key: Key) -> CaseData:
     """Read TOFU and a checkpoint, and lay both out.
 
     Raises:
@@ -73,6 +54,7 @@ def of_tofu(case: Case, recipe: dict[str, Any], key: Key) -> Tofu:
     from unweave.language.checkpoints import digest, read
     from unweave.language.tokenizers import read_tokenizer
 
+    no_architecture(case.learner)
     checkpoint = case.learner.checkpoint
     if checkpoint is None:
         raise SpecError(
@@ -97,7 +79,7 @@ def of_tofu(case: Case, recipe: dict[str, Any], key: Key) -> Tofu:
         length=length,
         answers=answers,
         candidates=len(CANDIDATES),
-        recipe=recipe,
+        recipe=recipe_of(case.learner),
     )
     data = Dataset(
         "tofu",
@@ -120,7 +102,7 @@ def of_tofu(case: Case, recipe: dict[str, Any], key: Key) -> Tofu:
     aside = hold_out(len(data.test), planted, count=case.probes.validation, key=key)
     each = dict(zip((one.document.id for one in judged), _by_question(choices), strict=True))
     probes = _probes(data, planted, forget, aside, each, limit=case.probes.limit, key=key)
-    return Tofu(data, planted, forget, aside, probes, learner)
+    return CaseData(data, planted, forget, aside, probes, learner=learner)
 
 
 def replace_question(one: Answered) -> Answered:

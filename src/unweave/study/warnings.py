@@ -12,6 +12,7 @@ from unweave.learners import LearnerSpec
 from unweave.learners.privacy import epsilon, gaussian_parameter, most_influence
 from unweave.records import Row
 from unweave.study.assemble import Assembly
+from unweave.study.corpora import is_free_text
 from unweave.study.frame import NULL_LEVEL, REFERENCE, WORLD_NAMES, Frame
 
 _SHOWN = 20
@@ -87,7 +88,8 @@ def about_request(assembly: Assembly) -> list[str]:
             "rest, which is exact and may cost less than any method."
         )
     for name in ("untrained", "unlearned"):
-        if name not in assembly.worlds:
+        # A word that only S has is no class.
+        if name not in assembly.worlds or is_free_text(assembly.case.data):
             continue
         left = assembly.worlds[name]
         lost = np.setdiff1d(setting.y[world.rows], setting.y[left.rows])

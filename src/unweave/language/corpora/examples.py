@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,17 @@ class Examples(NamedTuple):
     words: tuple[str, ...]
 
 
-class _Asked(NamedTuple):
+class Answer(NamedTuple):
+    """An answer and the words before it.
+
+    Attributes:
+        words: The prompt.
+        answer: The word that stands there.
+        clean: The right word.
+        name: Of the prompt, each once.
+        document: Id of the document; "" where it is of none.
+    """
+
     words: tuple[str, ...]
     answer: str
     clean: str
@@ -91,19 +101,19 @@ def examples_of(corpus: Corpus) -> Examples:
     new = corpus.planted.unseen or corpus.planted.held_out
     unseen = [_of_probe(one) for one in _once(new, known)]
     length = 1 + max(len(one.words) for one in (*train, *test, *unseen))
-    found = _encode(train, vocabulary, length)
+    found = encode_answers(train, vocabulary, length)
     members = np.flatnonzero(np.isin(found.document, np.array(corpus.members, dtype=np.str_)))
     return Examples(
         found,
         members,
-        _encode(unseen, vocabulary, length) if unseen else None,
+        encode_answers(unseen, vocabulary, length) if unseen else None,
         "" if unseen else corpus.planted.reason,
-        _encode(test, vocabulary, length),
+        encode_answers(test, vocabulary, length),
         vocabulary.words,
     )
 
 
-def _answers(corpus: Corpus) -> Iterable[_Asked]:
+def _answers(corpus: Corpus) -> Iterable[Answer]:
     shown: dict[str, dict[int, Probe]] = {}
     for one in (*corpus.planted.carriers, *corpus.planted.clean):
         shown.setdefault(one.document, {})[one.slot] = one
@@ -116,11 +126,11 @@ def _answers(corpus: Corpus) -> Iterable[_Asked]:
             answer = document.words[slot]
             clean = probes[slot].clean if slot in probes else answer
             name = document.id if len(slots) == 1 else f"{document.id}@{slot}"
-            yield _Asked(document.words[:slot], answer, clean, name, document.id)
+            yield Answer(document.words[:slot], answer, clean, name, document.id)
 
 
-def _of_probe(probe: Probe) -> _Asked:
-    return _Asked(probe.prompt, probe.planted, probe.clean, probe.id, "")
+def _of_probe(probe: Probe) -> Answer:
+    return Answer(probe.prompt, probe.planted, probe.clean, probe.id, "")
 
 
 def _once(probes: Iterable[Probe], known: Container[tuple[str, ...]]) -> list[Probe]:
@@ -129,15 +139,29 @@ def _once(probes: Iterable[Probe], known: Container[tuple[str, ...]]) -> list[Pr
     return list({one.prompt: one for one in reversed(new)}.values())[::-1]
 
 
-def _encode(asked: Sequence[_Asked], vocabulary: Vocabulary, length: int) -> Prompts:
+def encode_answers(asked: Sequence[Answer], vocabulary: Vocabulary, length: int) -> Prompts:
+    """Answers as arrays.
+
+    Args:
+        asked: What is asked, in this order.
+        vocabulary: Knows all their words.
+        length: T, one more than the words of the longest prompt, or more.
+
+    Raises:
+        UserError: for a word that the vocabulary does not know.
+    """
     x = np.zeros((len(asked), length), dtype=np.float32)
     for row, one in enumerate(asked):
         x[row, : len(one.words) + 1] = [BEGIN, *vocabulary.numbers(one.words, of=one.name)]
     numbers = [[vocabulary.number(one.answer), vocabulary.number(one.clean)] for one in asked]
-    y, clean = np.array(numbers, dtype=np.int64).T
-    return Prompts(x, y, clean, np.array([one.name for one in asked]), np.array([one.document for one in asked]))
+    y, clean = np.array(numbers, dtype=np.int64).reshape(-1, 2).T
+    return Prompts(x, y, clean, _texts(one.name for one in asked), _texts(one.document for one in asked))
 
 
 def rows_of(prompts: Prompts, documents: Iterable[str]) -> Ints:
     """The rows of all answers of some documents, sorted."""
     return np.flatnonzero(np.isin(prompts.document, np.array(list(documents), dtype=np.str_)))
+
+
+def _texts(names: Iterable[str]) -> NDArray[Any]:
+    return np.array(list(names), dtype=np.str_)

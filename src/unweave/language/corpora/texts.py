@@ -31,7 +31,7 @@ def read_text(path: str | Path, *, length: int = 64, unit: Unit = "words") -> tu
         raise UserError(
             f"`length` of a document is {length}; expected 2 or more: the first token is predicted by none."
         )
-    text = _text(path)
+    text = text_of_file(path)
     parts = _split(text, unit)
     pieces = [parts[begin : begin + length] for begin in range(0, len(parts), length)]
     return _documents(Path(path).stem, [(piece, (), None) for piece in pieces])
@@ -53,7 +53,7 @@ def read_lines(
     """
     _check_limit(limit)
     rows: list[tuple[tuple[str, ...], tuple[Fact, ...], tuple[int, int] | None]] = []
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(text_of_file(path).splitlines(), 1):
         if line.strip() and (limit is None or len(rows) < limit):
             parts = _split(line.strip(), unit)
             check_length(parts, longest, where=f"{path}, line {number}")
@@ -78,7 +78,7 @@ def read_messages(path: str | Path, *, longest: int = 256, limit: int | None = N
     """
     _check_limit(limit)
     rows: list[tuple[tuple[str, ...], tuple[Fact, ...], tuple[int, int] | None]] = []
-    for number, line in enumerate(_text(path).split("\n"), 1):
+    for number, line in enumerate(text_of_file(path).split("\n"), 1):
         if not line.strip() or (limit is not None and len(rows) >= limit):
             continue
         where = f"{path}, line {number}"
@@ -129,8 +129,12 @@ def _check_limit(limit: int | None) -> None:
         raise UserError(f"`limit` is {limit}; expected 1 document or more.")
 
 
-def _text(path: str | Path) -> str:
-    """All of a file in UTF-8."""
+def text_of_file(path: str | Path) -> str:
+    """All of a file in UTF-8.
+
+    Raises:
+        UserError: for a file that is not there, is no text or is empty.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
