@@ -207,5 +207,5 @@ def test_real_questions_are_all_there(llama):
 
     case = read_spec(cases=["tofu"], settings=[f"data.path={path}", f"learner.checkpoint={llama}"]).cases[0]
     found = _read(case)
-    assert [len(part) for part in found] == [4000, 400, 400, 217]
+    assert [len(part) for part in found] == [4000, 4000, 400, 400, 217]
     assert np.unique([one.document.id for one in found.full]).size == 4000

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from unweave._errors import UserError
 from unweave.language.model import LlamaConfig, hidden, project
-from unweave.language.questions import IGNORED, Questions
+from unweave.language.questions import Questions
+from unweave.learners import NO_TOKEN
 from unweave.learners.contract import Params, State
+from unweave.methods.losses import token_losses
 
 
 def answer_logits(config: LlamaConfig, params: Params, x: Tensor, answers: int) -> Tensor:
@@ -69,14 +70,30 @@ def answer_log_probabilities(
                 torch.from_numpy(part[at : at + chunk]).to(first.device) for part in (questions.x, questions.y)
             )
             logits = answer_logits(config, params, x.expand(len(first), -1, -1), questions.answers)
-            each = -cross_entropy(
-                logits.flatten(0, 1).float(),
-                y.repeat(len(first), 1),
-                ignore_index=IGNORED,
-                reduction="none",
-            )
+            labels = y.repeat(len(first), 1)
+            each = torch.where(labels >= 0, -token_losses(logits.flatten(0, 1).float(), labels), 0.0)
             found.append(each.view(len(first), *y.shape).cpu())
     return torch.cat(found, 1).numpy()
+
+
+def answers_in(x: Tensor, answers: int) -> Tensor:
+    """The tokens of the answers of documents, which are in the documents themselves.
+
+    Args:
+        x: [b, T + A] of any type that holds token numbers exactly.
+        answers: A.
+
+    Returns:
+        int64 [b, A]; `NO_TOKEN` where an answer has fewer.
+
+    Example:
+        >>> answers_in(torch.tensor([[1, 7, 8, 2, 0, 1, 2], [1, 9, 2, 0, 0, 1, 0]]), 2).tolist()
+        [[8, 2], [2, -100]]
+    """
+    places = x[:, -answers:].long()
+    # The places of an answer follow each other; what is filled up by 0 does not.
+    told = places == places[:, :1] + torch.arange(answers, device=x.device)
+    return torch.where(told, x.long().gather(1, places + 1), NO_TOKEN)
 
 
 def answer_vectors(
