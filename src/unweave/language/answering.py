@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from unweave._errors import UserError
 from unweave.language.model import LlamaConfig, hidden, project
 from unweave.language.questions import Questions
 from unweave.learners import NO_TOKEN
 from unweave.learners.contract import Params, State
-from unweave.methods.losses import token_losses
 
 
 def answer_logits(config: LlamaConfig, params: Params, x: Tensor, answers: int) -> Tensor:
@@ -69,11 +69,32 @@ def answer_log_probabilities(
             x, y = (
                 torch.from_numpy(part[at : at + chunk]).to(first.device) for part in (questions.x, questions.y)
             )
-            logits = answer_logits(config, params, x.expand(len(first), -1, -1), questions.answers)
-            labels = y.repeat(len(first), 1)
-            each = torch.where(labels >= 0, -token_losses(logits.flatten(0, 1).float(), labels), 0.0)
-            found.append(each.view(len(first), *y.shape).cpu())
+            found.append(log_probabilities(config, params, x, y).cpu())
     return torch.cat(found, 1).numpy()
+
+
+def log_probabilities(config: LlamaConfig, params: Params, x: Tensor, y: Tensor) -> Tensor:
+    """Log-probability of each token of the answers of documents, by each model of a stack.
+
+    The logits of a whole vocabulary are computed for the tokens that answers have, and for no other place.
+
+    Args:
+        config: The architecture.
+        params: A stack of K models.
+        x: [b, T + A].
+        y: Tokens of the answers [b, A]; `NO_TOKEN` where an answer has fewer.
+
+    Returns:
+        float32 [K, b, A]; 0 where there is no token.
+    """
+    count, told = len(next(iter(params.values()))), y >= 0
+    vectors = answer_vectors(config, params, x.expand(count, -1, -1), y.shape[1])
+    logits = project(config, params, vectors[:, told]).float()
+    labels = y[told].repeat(count)
+    each = -cross_entropy(logits.flatten(0, 1), labels, reduction="none")
+    found = torch.zeros(count, *y.shape, device=x.device)
+    found[:, told] = each.view(count, -1)
+    return found
 
 
 def answers_in(x: Tensor, answers: int) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from unweave._errors import SpecError
+from unweave.data import state_of_files
 from unweave.language.model import EMBEDDING, HEAD, LlamaConfig, shapes
 from unweave.language.rotary import scaling_of
 from unweave.learners.contract import Params
@@ -67,7 +68,7 @@ def read(folder: Path, *, vocabulary: int | None = None) -> LlamaCheckpoint:
             f"Cannot read the checkpoint {folder}: there is no such folder. Expected a local one with "
             "config.json, model.safetensors and tokenizer.json; nothing is downloaded."
         )
-    if (folder / _ADAPTER).is_file() and not (folder / _CONFIG).is_file():
+    if _is_adapter(folder):
         base = read(_base_of(folder), vocabulary=vocabulary)
         return replace(base, params=with_adapter(base, folder))
     settings = _json(folder / _CONFIG)
@@ -109,24 +110,19 @@ def opened(folder: Path) -> tuple[LlamaCheckpoint, str]:
     Raises:
         SpecError: as `read`.
     """
-    return _opened(folder, _state_of(folder))
+    base = str(_base_of(folder)) if _is_adapter(folder) else None
+    return _opened(folder, state_of_files(str(folder), base))
 
 
 @lru_cache(maxsize=1)
-def _opened(folder: Path, state: tuple[tuple[str, int, int], ...]) -> tuple[LlamaCheckpoint, str]:
+def _opened(folder: Path, state: str) -> tuple[LlamaCheckpoint, str]:
     del state  # a part of the key: other files are another model
     found = read(folder)
     return found, digest(found.params)
 
 
-def _state_of(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Names, sizes and times of the files of a model, and of those of the model that an adapter is of."""
-    if not folder.is_dir():
-        return ()
-    files = [one for one in folder.iterdir() if one.suffix in (".json", ".safetensors")]
-    own = tuple((str(one), one.stat().st_size, one.stat().st_mtime_ns) for one in sorted(files))
-    adapter = (folder / _ADAPTER).is_file() and not (folder / _CONFIG).is_file()
-    return (*own, *_state_of(_base_of(folder))) if adapter else own
+def _is_adapter(folder: Path) -> bool:
+    return (folder / _ADAPTER).is_file() and not (folder / _CONFIG).is_file()
 
 
 def _base_of(folder: Path) -> Path:

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from unweave._errors import SpecError
 from unweave.language import adapters
-from unweave.language.answering import answer_logits, answer_vectors, answers_in
+from unweave.language.answering import answer_logits, answer_vectors, answers_in, log_probabilities
 from unweave.language.checkpoints import opened
 from unweave.language.learners import Lora, lora_of
 from unweave.language.model import EMBEDDING, HEAD, LORA_A, LORA_B, NORM, LlamaConfig, hidden, initial, project
 from unweave.learners import LearnerSpec
 from unweave.learners.contract import Learner, Params, State
-from unweave.methods.losses import cross_entropy
+from unweave.methods.losses import answer_mean
 
 _PARTS = {
     "input_layernorm": "0.norm",
@@ -112,8 +112,8 @@ def causal_net(spec: LearnerSpec) -> Learner:
     return Learner(spec, init, apply, features, stacked=False, middle=middle)
 
 
-_PER_PASS = 32
-"""Candidates whose logits of the whole vocabulary are held at once."""
+_PER_PASS = 16
+"""Candidates whose logits of the whole vocabulary are held at once: more is no faster."""
 
 
 def _continued(spec: LearnerSpec) -> Learner:
@@ -148,10 +148,10 @@ def _continued(spec: LearnerSpec) -> Learner:
         return answer_vectors(config, params_of(state), x.unsqueeze(0), answers, layers=half).squeeze(0)
 
     def score(state: State, x: Tensor) -> Tensor:
-        of_each: list[Tensor] = []
+        params, of_each = params_of(state), list[Tensor]()
         for part in x.flatten(0, 1).split(_PER_PASS):
-            logits, _ = apply(state, part, train=False, key=None)
-            of_each.append(-cross_entropy(logits.float(), answers_in(part, answers)))
+            labels = answers_in(part, answers)
+            of_each.append(answer_mean(log_probabilities(config, params, part, labels)[0], labels))
         return torch.cat(of_each).view(x.shape[:2])
 
     def init(key: int) -> State:

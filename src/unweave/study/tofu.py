@@ -124,7 +124,7 @@ def of_tofu(case: Case, key: Key) -> CaseData:
 
 def replace_question(one: Answered) -> Answered:
     """A fact of B asked in other words: a new instance of it, with the same candidates."""
-    assert one.texts.paraphrased_question is not None  # the files whose names end in `_perturbed` have them
+    assert one.texts.paraphrased_question is not None  # was checked when the file was read
     texts = one.texts._replace(question=one.texts.paraphrased_question)
     return replace(one, document=replace(one.document, id=f"{one.document.id}/reworded"), texts=texts)
 
@@ -140,6 +140,12 @@ def _read(case: Case) -> _Read:
     folder = find("tofu/full.json").parent if case.data.path is None else Path(case.data.path)
     full = read_tofu(folder / "full.json")
     members = read_tofu(folder / f"{kind}_perturbed.json", paraphrases=True)
+    for number, one in enumerate(members, 1):
+        if one.texts.paraphrased_question is None:
+            raise SpecError(
+                f"{folder / f'{kind}_perturbed.json'}: question {number} has no `paraphrased_question`, by which "
+                "it is asked in other words. Take the file of the public TOFU."
+            )
     named = {one.document.id for one in members}
     rest = np.array([row for row, one in enumerate(full) if one.document.id not in named])
     limit = None if case.data.limit is None else case.data.limit - len(members)
