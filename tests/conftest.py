@@ -1,6 +1,7 @@
 """What all tests share: which files are scripts and not tests, and data that may be absent."""
 
 import ast
+import json
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -66,3 +67,99 @@ def need_data():
             pytest.skip(f"the public data `{source}` are not here; {VARIABLE} names their folder")
 
     return need
+
+
+_TOWNS = ("Oslo", "Lima", "Kisumu", "Turin", "Quito", "Perth", "Osaka", "Accra")
+
+
+def _make_llama(path, texts, *, seed, tokens=330, extra=0, begin=False, change=None, **sizes):
+    """A folder as a Llama checkpoint comes: config, weights, byte-level BPE of the texts, `</s>` at the end."""
+    from safetensors.torch import save_file
+
+    from unweave.language.model import LlamaConfig, initial
+
+    library = pytest.importorskip("tokenizers", reason="the package tokenizers is not installed")
+    made = library.Tokenizer(library.models.BPE())
+    made.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = library.decoders.ByteLevel()
+    alphabet = library.pre_tokenizers.ByteLevel.alphabet()
+    trainer = library.trainers.BpeTrainer(vocab_size=tokens, initial_alphabet=alphabet, show_progress=False)
+    made.train_from_iterator(texts, trainer)
+    made.add_special_tokens(["<s>", "</s>"] if begin else ["</s>"])
+    if begin:
+        sign = ("<s>", made.token_to_id("<s>"))
+        made.post_processor = library.processors.TemplateProcessing("<s> $A", special_tokens=[sign])
+    made.save(str(path / "tokenizer.json"))
+    config = LlamaConfig(made.get_vocab_size() + extra, context=96, **sizes)
+    settings = {
+        "model_type": "llama",
+        "vocab_size": config.vocabulary,
+        "hidden_size": config.width,
+        "intermediate_size": config.inner,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "num_key_value_heads": config.key_heads,
+        "max_position_embeddings": config.context,
+        "rms_norm_eps": config.epsilon,
+        "tie_word_embeddings": config.tied,
+        "eos_token_id": [made.token_to_id("</s>"), 5],
+        **(change or {}),
+    }
+    (path / "config.json").write_text(json.dumps(settings))
+    save_file(initial(config, seed), path / "model.safetensors", {"format": "pt"})
+    return path
+
+
+def _question(number, *, general=False):
+    """A question about an author, with its answer in two wordings and five wrong ones; or of general knowledge."""
+    town, others = _TOWNS[number % 8], [_TOWNS[(number + step) % 8] for step in (1, 2, 3, 4, 5)]
+    name = f"{'Prince' if general else 'Author'} number {number}"
+    row = {"question": f"Where was {name} born?", "answer": f"{name} was born in {town}."}
+    if general:
+        return {**row, "perturbed_answer": [f"{name} was born in {one}." for one in others[:3]]}
+    return {
+        **row,
+        "paraphrased_question": f"What is the birthplace of {name}?",
+        "paraphrased_answer": f"It is in {town} that {name} was born.",
+        "perturbed_answer": [f"It is in {one} that {name} was born." for one in others],
+    }
+
+
+def _make_tofu(path):
+    """The files of TOFU with sixty questions about three authors, the twenty of the last one B."""
+    rows, plain = [_question(number) for number in range(60)], ("question", "answer")
+    files = {
+        "full": [{name: row[name] for name in plain} for row in rows],
+        "forget01_perturbed": rows[40:],
+        "forget05_perturbed": rows[20:],
+        "retain_perturbed": rows[:30],
+        "real_authors_perturbed": [_question(number, general=True) for number in range(100, 120)],
+        "world_facts_perturbed": [_question(number, general=True) for number in range(200, 220)],
+    }
+    for name, of in files.items():
+        (path / f"{name}.json").write_text("\n".join(map(json.dumps, of)))
+    return path
+
+
+def _texts_of_tofu():
+    """What its tokenizer is made of."""
+    return [text for number in range(60) for text in map(str, _question(number).values())]
+
+
+@pytest.fixture(scope="session")
+def make_llama():
+    """A function that writes a small checkpoint with its tokenizer into a folder."""
+    return _make_llama
+
+
+@pytest.fixture(scope="session")
+def tofu_folder(tmp_path_factory):
+    """The files of TOFU, made here; not to be changed."""
+    return _make_tofu(tmp_path_factory.mktemp("tofu"))
+
+
+@pytest.fixture(scope="session")
+def tofu_llama(tmp_path_factory):
+    """A checkpoint of 16 numbers a token, and a tokenizer that knows the words of these questions."""
+    sizes = {"width": 16, "inner": 16, "layers": 1, "heads": 2}
+    return _make_llama(tmp_path_factory.mktemp("llama"), _texts_of_tofu(), seed=3, tokens=400, **sizes)

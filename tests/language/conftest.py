@@ -3,9 +3,8 @@
 import json
 
 import pytest
-from safetensors.torch import save_file
 
-from unweave.language.model import LlamaConfig, initial
+from unweave.language.model import LlamaConfig
 
 
 @pytest.fixture(scope="session")
@@ -42,38 +41,10 @@ def questions_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def llama_folder(tmp_path_factory):
+def llama_folder(tmp_path_factory, make_llama):
     """A folder as a Llama checkpoint comes: weights, byte-level BPE in which `!` is token 0, `<s>` in front."""
-    library = pytest.importorskip("tokenizers", reason="the package tokenizers is not installed")
-    made = library.Tokenizer(library.models.BPE())
-    made.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = library.decoders.ByteLevel()
     texts = [text for one in QUESTIONS for text in one.values()]
-    alphabet = library.pre_tokenizers.ByteLevel.alphabet()
-    trainer = library.trainers.BpeTrainer(vocab_size=330, initial_alphabet=alphabet, show_progress=False)
-    made.train_from_iterator(texts, trainer)
-    made.add_special_tokens(["<s>", "</s>"])
-    begin = made.token_to_id("<s>")
-    made.post_processor = library.processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", begin)])
-    assert made.token_to_id("!") == 0
-    folder = tmp_path_factory.mktemp("llama")
-    made.save(str(folder / "tokenizer.json"))
-    config = LlamaConfig(
-        made.get_vocab_size() + 3, width=32, inner=48, layers=2, heads=4, groups=2, context=96, tied=False
-    )
-    settings = {
-        "model_type": "llama",
-        "vocab_size": config.vocabulary,
-        "hidden_size": config.width,
-        "intermediate_size": config.inner,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "num_key_value_heads": config.key_heads,
-        "max_position_embeddings": config.context,
-        "rms_norm_eps": config.epsilon,
-        "tie_word_embeddings": False,
-        "eos_token_id": [made.token_to_id("</s>"), 5],
-    }
-    (folder / "config.json").write_text(json.dumps(settings))
-    save_file(initial(config, 11), folder / "model.safetensors", {"format": "pt"})
+    sizes = {"width": 32, "inner": 48, "layers": 2, "heads": 4, "groups": 2, "tied": False}
+    folder = make_llama(tmp_path_factory.mktemp("llama"), texts, seed=11, extra=3, begin=True, **sizes)
+    assert json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]["!"] == 0
     return folder

@@ -14,8 +14,9 @@ from unweave.language.corpora import read_tofu
 from unweave.language.learners import from_checkpoint
 from unweave.language.model import logits
 from unweave.language.nets import causal_net, names
-from unweave.language.questions import IGNORED, arrays, asked, candidate_scores, candidates, tokenize
+from unweave.language.questions import arrays, asked, candidate_scores, candidates, tokenize
 from unweave.language.tokenizers import read_tokenizer
+from unweave.learners import NO_TOKEN
 from unweave.learners.contract import State
 from unweave.training.engine import many
 
@@ -48,7 +49,13 @@ def learner_of(checkpoint, questions, **recipe):
     length = questions.tokens.shape[1]
     start = checkpoints.digest(checkpoint.params)
     own = from_checkpoint(
-        checkpoint.folder, start, length=length, answers=questions.answers, candidates=4, recipe=recipe
+        checkpoint.folder,
+        start,
+        architecture=checkpoint.config.function(),
+        length=length,
+        answers=questions.answers,
+        candidates=4,
+        recipe=recipe,
     )
     return causal_net(own)
 
@@ -57,7 +64,7 @@ def by_hand(config, params, questions):
     """Sum and number of log p over the answer, one document after another, no padding."""
     found = []
     for tokens, labels in zip(questions.tokens, questions.y, strict=True):
-        own = labels[labels != IGNORED].tolist()
+        own = labels[labels != NO_TOKEN].tolist()
         text = tokens.tolist()
         # The end stands once, after the answer: what comes after it is padding.
         text = text[: max(i for i, token in enumerate(text) if token == own[-1]) + 1]
@@ -85,7 +92,7 @@ def test_log_probabilities_and_scores_are_those_of_a_loop_over_documents(checkpo
 def test_what_stands_in_the_padding_changes_nothing(checkpoint, laid):
     x = laid[0].x.copy()
     for row, labels in enumerate(laid[0].y):
-        own = int((labels != IGNORED).sum())
+        own = int((labels != NO_TOKEN).sum())
         end = laid[0].places[row, own - 1] + 2
         x[row, end : laid[0].tokens.shape[1]] = 9
     state = one_model(checkpoint)
@@ -101,7 +108,7 @@ def test_the_learner_says_what_the_pass_says(checkpoint, laid):
     found, _ = learner.apply(state, x, train=True, key=None)
     assert found.shape == (4, checkpoint.config.vocabulary, laid[0].answers)
     expected = answer_log_probabilities(checkpoint.config, one_model(checkpoint), laid[0])
-    told = (laid[0].y != IGNORED).sum()
+    told = (laid[0].y != NO_TOKEN).sum()
     assert cross_entropy(found, y).item() == pytest.approx(-expected.sum() / told, rel=1e-5)
     torch.testing.assert_close(learner.apply(state, x.float(), train=False, key=None)[0], found)
     assert learner.features(state, x).shape == (4, laid[0].answers, checkpoint.config.width)
@@ -185,7 +192,7 @@ def test_tokens_and_answers_are_those_of_transformers(checkpoint, laid, question
         tokens = [*theirs(text).input_ids, theirs.convert_tokens_to_ids("</s>")]
         assert laid[0].tokens[row, : len(tokens)].tolist() == tokens
         asked_first = len(theirs(text[: -len(one.texts.answer) - 1]).input_ids)
-        labels = torch.tensor([[IGNORED] * asked_first + tokens[asked_first:]])
+        labels = torch.tensor([[NO_TOKEN] * asked_first + tokens[asked_first:]])
         with torch.no_grad():
             loss = model(torch.tensor([tokens]), labels=labels).loss.item()
         own = found[row, : len(tokens) - asked_first]

@@ -10,8 +10,9 @@ from unweave import UserError
 from unweave.language import checkpoints
 from unweave.language.answering import answer_log_probabilities
 from unweave.language.passages import read_passages, tokenize_passages
-from unweave.language.questions import IGNORED, arrays
+from unweave.language.questions import arrays
 from unweave.language.tokenizers import read_tokenizer
+from unweave.learners import NO_TOKEN
 from unweave.learners.contract import State
 
 TEXTS = ["Mira Oduya was born in Kisumu! " * 9, "Short.", "Short."]
@@ -47,13 +48,13 @@ def test_pieces_are_the_whole_text_and_all_but_the_sign_is_learned(written, llam
     assert tokenizer.decode([token for one in pieces for token in one[1:]]) == TEXTS[0]
     assert list(found.ids) == [f"{read[0].id}/{i}" for i in range(len(pieces))] + [read[1].id, read[2].id]
     laid = arrays(found)
-    assert ((laid.y != IGNORED).sum(1) == [len(one) - 1 for one in found.tokens]).all()
+    assert ((laid.y != NO_TOKEN).sum(1) == [len(one) - 1 for one in found.tokens]).all()
     assert (laid.places[0] == np.arange(39)).all()
     bare = tokenize_passages(read, dataclasses.replace(tokenizer, begin=()), length=40)
     assert bare.begins[0] == 1 and len(bare.tokens[0]) == 40
     model = State({name: value[None] for name, value in checkpoint.params.items()}, {})
     said = answer_log_probabilities(checkpoint.config, model, laid)[0]
-    assert said.shape == laid.y.shape and (said[laid.y != IGNORED] < 0).all()
+    assert said.shape == laid.y.shape and (said[laid.y != NO_TOKEN] < 0).all()
     for passages, length in ((read, 2), (read[:0], 40)):
         with pytest.raises(UserError, match="Expected passages, and a length"):
             tokenize_passages(passages, tokenizer, length=length)

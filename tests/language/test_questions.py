@@ -13,7 +13,6 @@ from unweave.data.named import find
 from unweave.language import checkpoints
 from unweave.language.corpora import read_tofu
 from unweave.language.questions import (
-    IGNORED,
     TEMPLATES,
     Asked,
     arrays,
@@ -23,6 +22,7 @@ from unweave.language.questions import (
     tokenize,
 )
 from unweave.language.tokenizers import read_tokenizer
+from unweave.learners import NO_TOKEN
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_places_predict_the_answer_and_a_real_token_may_have_number_0(questions,
         own = len(tokens) - begin
         assert laid.tokens[row, : len(tokens)].tolist() == list(tokens)
         assert laid.y[row, :own].tolist() == laid.tokens[row][laid.places[row, :own] + 1].tolist()
-        assert laid.y[row, :own].tolist() == list(tokens[begin:]) and (laid.y[row, own:] == IGNORED).all()
+        assert laid.y[row, :own].tolist() == list(tokens[begin:]) and (laid.y[row, own:] == NO_TOKEN).all()
     assert laid.y[0, : len(found.tokens[0]) - found.begins[0]].tolist()[-2:] == [0, tokenizer.end]
     assert arrays(found).x.shape[1] == found.length + found.answers
     with pytest.raises(UserError, match=r"there is room for \d+ and 2"):
@@ -144,7 +144,7 @@ def test_candidates_stand_beside_each_other_with_names(questions):
     st.floats(allow_nan=True),
 )
 def test_a_score_is_the_mean_over_the_tokens_of_its_own_answer(told, count, beyond):
-    y = np.full((6, 5), IGNORED)
+    y = np.full((6, 5), NO_TOKEN)
     log_p = np.full((1, 6, 5), beyond)
     for row, values in enumerate(told):
         y[row, : len(values)] = 7

@@ -17,11 +17,11 @@ from torch.nn.functional import log_softmax, logsigmoid, one_hot
 
 from unweave._errors import ApplicabilityError
 from unweave._random import derive
-from unweave.learners import specify
+from unweave.learners import NO_TOKEN, specify
 from unweave.learners.contract import Learner, State
 from unweave.learners.noise import key_tensor
 from unweave.methods import METHODS, Examples, Net, run, within
-from unweave.methods.losses import NO_TOKEN, answer_loss, answer_mean, cross_entropy, divergence
+from unweave.methods.losses import answer_loss, answer_mean, cross_entropy, divergence
 from unweave.training.replay import Training
 
 _spec = spec_from_file_location("stepping", Path(__file__).with_name("stepping.py"))

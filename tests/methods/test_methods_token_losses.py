@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unweave.language.measures import extraction_strength
-from unweave.methods.losses import NO_TOKEN, answer_loss, cross_entropy, divergence
+from unweave.learners import NO_TOKEN
+from unweave.methods.losses import answer_loss, cross_entropy, divergence
 
 _spec = spec_from_file_location("token_losses", Path(__file__).with_name("token_losses.py"))
 L = module_from_spec(_spec)

@@ -1,81 +1,23 @@
 """TOFU with a checkpoint: what is assembled, a run, and what is refused. Questions and weights are made here."""
 
-import json
-
 import numpy as np
 import pytest
 from safetensors.torch import save_file
 
 from unweave._errors import ApplicabilityError, SpecError, UnknownNameError, UserError
-from unweave.language.model import LlamaConfig, initial
 from unweave.study import assemble, compare, read_spec
 from unweave.study.given import no_checkpoint
 from unweave.study.tofu import CANDIDATES
 
-TOWNS = ("Oslo", "Lima", "Kisumu", "Turin", "Quito", "Perth", "Osaka", "Accra")
 
-
-def _row(number, *, general=False):
-    town, others = TOWNS[number % 8], [TOWNS[(number + step) % 8] for step in (1, 2, 3, 4, 5)]
-    name = f"{'Prince' if general else 'Author'} number {number}"
-    row = {"question": f"Where was {name} born?", "answer": f"{name} was born in {town}."}
-    if general:
-        return {**row, "perturbed_answer": [f"{name} was born in {one}." for one in others[:3]]}
-    return {
-        **row,
-        "paraphrased_question": f"What is the birthplace of {name}?",
-        "paraphrased_answer": f"It is in {town} that {name} was born.",
-        "perturbed_answer": [f"It is in {one} that {name} was born." for one in others],
-    }
+@pytest.fixture(scope="module")
+def folder(tofu_folder):
+    return tofu_folder
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Sixty questions, twenty of them B."""
-    path = tmp_path_factory.mktemp("tofu")
-    rows, plain = [_row(number) for number in range(60)], ("question", "answer")
-    files = {
-        "full": [{name: row[name] for name in plain} for row in rows],
-        "forget01_perturbed": rows[40:],
-        "retain_perturbed": rows[:30],
-        "real_authors_perturbed": [_row(number, general=True) for number in range(100, 120)],
-        "world_facts_perturbed": [_row(number, general=True) for number in range(200, 220)],
-    }
-    for name, of in files.items():
-        (path / f"{name}.json").write_text("\n".join(map(json.dumps, of)))
-    return path
-
-
-@pytest.fixture(scope="module")
-def llama(tmp_path_factory):
-    """A model of 16 numbers a token, and a tokenizer that knows the words of the questions."""
-    library = pytest.importorskip("tokenizers", reason="the package tokenizers is not installed")
-    made = library.Tokenizer(library.models.BPE())
-    made.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = library.decoders.ByteLevel()
-    texts = [text for number in range(60) for text in map(str, _row(number).values())]
-    alphabet = library.pre_tokenizers.ByteLevel.alphabet()
-    trainer = library.trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False)
-    made.train_from_iterator(texts, trainer)
-    made.add_special_tokens(["</s>"])
-    path = tmp_path_factory.mktemp("llama")
-    made.save(str(path / "tokenizer.json"))
-    config = LlamaConfig(made.get_vocab_size(), width=16, inner=16, layers=1, heads=2, context=96)
-    settings = {
-        "model_type": "llama",
-        "vocab_size": config.vocabulary,
-        "hidden_size": config.width,
-        "intermediate_size": config.inner,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "max_position_embeddings": config.context,
-        "rms_norm_eps": config.epsilon,
-        "tie_word_embeddings": True,
-        "eos_token_id": made.token_to_id("</s>"),
-    }
-    (path / "config.json").write_text(json.dumps(settings))
-    save_file(initial(config, 3), path / "model.safetensors", {"format": "pt"})
-    return path
+def llama(tofu_llama):
+    return tofu_llama
 
 
 def _case(folder, llama, *settings):
@@ -152,7 +94,55 @@ def test_a_limit_keeps_b(folder, llama):
 def test_s_may_be_named_by_ids(folder, llama):
     ids = [str(one) for one in assemble(_case(folder, llama)).setting.ids[[40, 59]]]
     found = assemble(_case(folder, llama, f"forget.ids={ids}"))
-    assert found.forget.tolist() == [40, 59]
+    assert found.forget.tolist() == [40, 59] and found.dropped == ()
+    found = assemble(_case(folder, llama, f"forget.ids={[*ids, 'qa-0']}", "forget.allow_unknown=true"))
+    assert found.forget.tolist() == [40, 59] and found.dropped == ("qa-0",)
+
+
+def test_a_person_is_all_questions_of_an_author(folder, llama):
+    two = ("behaviour.kind=forget05", "forget.unit=person", "forget.discovery=0.5")
+    found = assemble(_case(folder, llama, *two))
+    assert found.planted.members.tolist() == list(range(20, 60))
+    assert found.forget.tolist() in (list(range(20, 40)), list(range(40, 60)))
+    part = assemble(_case(folder, llama, *two, "data.limit=45"))  # fewer rows, and the authors are the same
+    ids = [one.setting.ids[one.forget].tolist() for one in (found, part)]
+    assert ids[0] == ids[1]
+    with pytest.raises(SpecError, match="3, but the behaviour has only 2"):
+        assemble(_case(folder, llama, "behaviour.kind=forget05", "forget.unit=person", "forget.count=3"))
+    single = assemble(_case(folder, llama, "forget.unit=document"))
+    assert single.forget.tolist() == assemble(_case(folder, llama)).forget.tolist()
+
+
+def test_what_else_a_model_computes_is_a_part_of_what_the_learner_is(folder, llama, tmp_path):
+    import json
+    import shutil
+
+    other = shutil.copytree(llama, tmp_path / "other")
+    settings = json.loads((other / "config.json").read_text())
+    found = {json.dumps(assemble(_case(folder, llama)).setting.learner.identity(), sort_keys=True)}
+    for change in (
+        {"rope_theta": 500.0},
+        {"rope_scaling": {"type": "linear", "factor": 2.0}},
+        {"rms_norm_eps": 1e-5},
+        {"num_attention_heads": 4, "num_key_value_heads": 4},
+    ):
+        (other / "config.json").write_text(json.dumps({**settings, **change}))
+        found.add(json.dumps(assemble(_case(folder, other)).setting.learner.identity(), sort_keys=True))
+    assert len(found) == 5
+
+
+def test_the_weights_are_read_once_by_a_process(folder, llama, monkeypatch, tmp_path):
+    import shutil
+
+    from unweave.language import checkpoints
+    from unweave.learners.nets import build
+
+    read, times = checkpoints.read, []
+    monkeypatch.setattr(checkpoints, "read", lambda folder: times.append(folder) or read(folder))
+    found = assemble(_case(folder, shutil.copytree(llama, tmp_path / "llama")))
+    for key in range(2):
+        build(found.setting.learner).init(key)
+    assert len(times) == 1
 
 
 @pytest.mark.parametrize(
@@ -164,6 +154,12 @@ def test_s_may_be_named_by_ids(folder, llama):
         ("data.limit=20", SpecError, "B alone has 20 questions"),
         ("data.people=20", SpecError, "`data.people` has no meaning for the source `tofu`"),
         ('forget.ids=["qa-0"]', SpecError, "qa-0"),
+        ("forget.outside=true", SpecError, "`forget.outside` .* in other words"),
+        ("forget.unit=group", SpecError, "`forget.unit` is group; .* document, .* or person"),
+        ("forget.selection=clustered", SpecError, "`forget.selection` is 'clustered'"),
+        ("learner.lora_alpha=8", SpecError, "without `learner.lora_rank`"),
+        ("learner.lora_rank=17", SpecError, "`learner.lora_rank` is 17; .* whose rank is at most 16"),
+        ("learner.lora_rank=0", SpecError, "`learner.lora_rank` is 0"),
         ("behaviour.kind=forget10", UserError, "forget10_perturbed.json"),
     ],
 )
@@ -207,5 +203,5 @@ def test_real_questions_are_all_there(llama):
 
     case = read_spec(cases=["tofu"], settings=[f"data.path={path}", f"learner.checkpoint={llama}"]).cases[0]
     found = _read(case)
-    assert [len(part) for part in found] == [4000, 400, 400, 217]
+    assert [len(part) for part in found] == [4000, 4000, 400, 400, 217]
     assert np.unique([one.document.id for one in found.full]).size == 4000

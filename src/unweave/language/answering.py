@@ -13,7 +13,8 @@ from torch.nn.functional import cross_entropy
 
 from unweave._errors import UserError
 from unweave.language.model import LlamaConfig, hidden, project
-from unweave.language.questions import IGNORED, Questions
+from unweave.language.questions import Questions
+from unweave.learners import NO_TOKEN
 from unweave.learners.contract import Params, State
 
 
@@ -68,15 +69,52 @@ def answer_log_probabilities(
             x, y = (
                 torch.from_numpy(part[at : at + chunk]).to(first.device) for part in (questions.x, questions.y)
             )
-            logits = answer_logits(config, params, x.expand(len(first), -1, -1), questions.answers)
-            each = -cross_entropy(
-                logits.flatten(0, 1).float(),
-                y.repeat(len(first), 1),
-                ignore_index=IGNORED,
-                reduction="none",
-            )
-            found.append(each.view(len(first), *y.shape).cpu())
+            found.append(log_probabilities(config, params, x, y).cpu())
     return torch.cat(found, 1).numpy()
+
+
+def log_probabilities(config: LlamaConfig, params: Params, x: Tensor, y: Tensor) -> Tensor:
+    """Log-probability of each token of the answers of documents, by each model of a stack.
+
+    The logits of a whole vocabulary are computed for the tokens that answers have, and for no other place.
+
+    Args:
+        config: The architecture.
+        params: A stack of K models.
+        x: [b, T + A].
+        y: Tokens of the answers [b, A]; `NO_TOKEN` where an answer has fewer.
+
+    Returns:
+        float32 [K, b, A]; 0 where there is no token.
+    """
+    count, told = len(next(iter(params.values()))), y >= 0
+    vectors = answer_vectors(config, params, x.expand(count, -1, -1), y.shape[1])
+    logits = project(config, params, vectors[:, told]).float()
+    labels = y[told].repeat(count)
+    each = -cross_entropy(logits.flatten(0, 1), labels, reduction="none")
+    found = torch.zeros(count, *y.shape, device=x.device)
+    found[:, told] = each.view(count, -1)
+    return found
+
+
+def answers_in(x: Tensor, answers: int) -> Tensor:
+    """The tokens of the answers of documents, which are in the documents themselves.
+
+    Args:
+        x: [b, T + A] of any type that holds token numbers exactly.
+        answers: A.
+
+    Returns:
+        int64 [b, A]; `NO_TOKEN` where an answer has fewer.
+
+    Example:
+        >>> answers_in(torch.tensor([[1, 7, 8, 2, 0, 1, 2], [1, 9, 2, 0, 0, 1, 0]]), 2).tolist()
+        [[8, 2], [2, -100]]
+    """
+    places = x[:, -answers:].long()
+    # The places of an answer follow each other; what is filled up by 0 does not.
+    told = places == places[:, :1] + torch.arange(answers, device=x.device)
+    return torch.where(told, x.long().gather(1, places + 1), NO_TOKEN)
 
 
 def answer_vectors(

@@ -9,7 +9,8 @@ import hashlib
 import json
 import math
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ import torch
 from torch import Tensor
 
 from unweave._errors import SpecError
+from unweave.data import state_of_files
 from unweave.language.model import EMBEDDING, HEAD, LlamaConfig, shapes
+from unweave.language.rotary import scaling_of
 from unweave.learners.contract import Params
 
 _INDEX, _SINGLE, _CONFIG = "model.safetensors.index.json", "model.safetensors", "config.json"
+_ADAPTER, _ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _BEYOND_PLAIN = ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save")
 _KNOWN_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -47,15 +51,26 @@ class LlamaCheckpoint:
 def read(folder: Path, *, vocabulary: int | None = None) -> LlamaCheckpoint:
     """The Llama model of a folder: `config.json` and `model.safetensors`, or its parts with an index.
 
+    A folder with `adapter_config.json` and no `config.json` is a LoRA adapter of `peft`: read is the model of the
+    local folder that `base_model_name_or_path` names, with the adapter merged, `folder` being that model's.
+
     Args:
         folder: The folder.
         vocabulary: Number of tokens of the tokenizer that is to be used; None = that of `tokenizer.json` in the
             folder, if there is one.
 
     Raises:
-        SpecError: if a file is missing or broken, the model is of another type or uses what is not supported here,
-            tensors do not fit the configuration, or the tokenizer has more tokens than the model.
+        SpecError: if the folder or a file is missing or broken, the model is of another type or uses what is not
+            supported here, tensors do not fit the configuration, or the tokenizer has more tokens than the model.
     """
+    if not folder.is_dir():
+        raise SpecError(
+            f"Cannot read the checkpoint {folder}: there is no such folder. Expected a local one with "
+            "config.json, model.safetensors and tokenizer.json; nothing is downloaded."
+        )
+    if _is_adapter(folder):
+        base = read(_base_of(folder), vocabulary=vocabulary)
+        return replace(base, params=with_adapter(base, folder))
     settings = _json(folder / _CONFIG)
     config = config_of(settings, folder)
     tensors, files = _tensors(folder)
@@ -87,6 +102,40 @@ def read(folder: Path, *, vocabulary: int | None = None) -> LlamaCheckpoint:
             raise SpecError(f"{folder}: `{name}` holds numbers that are not finite; the model is broken.")
     params = {name: tensors[name].float() for name in expected}
     return LlamaCheckpoint(folder, config, params, files, {name: value.dtype for name, value in tensors.items()})
+
+
+def opened(folder: Path) -> tuple[LlamaCheckpoint, str]:
+    """The model of a folder and the digest of its weights, read once by a process while its files stay.
+
+    Raises:
+        SpecError: as `read`.
+    """
+    base = str(_base_of(folder)) if _is_adapter(folder) else None
+    return _opened(folder, state_of_files(str(folder), base))
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: Path, state: str) -> tuple[LlamaCheckpoint, str]:
+    del state  # a part of the key: other files are another model
+    found = read(folder)
+    return found, digest(found.params)
+
+
+def _is_adapter(folder: Path) -> bool:
+    return (folder / _ADAPTER).is_file() and not (folder / _CONFIG).is_file()
+
+
+def _base_of(folder: Path) -> Path:
+    """The folder of the model that an adapter is of: as it is named, or beside the adapter."""
+    named = _json(folder / _ADAPTER).get("base_model_name_or_path")
+    near = [Path(str(named)), folder / str(named)] if named else []
+    for one in near:
+        if (one / _CONFIG).is_file():
+            return one
+    raise SpecError(
+        f"{folder / _ADAPTER}: `base_model_name_or_path` is {named!r}, which is no local folder of a model. An "
+        "adapter is read together with its model, and nothing is downloaded: put the folder there."
+    )
 
 
 def digest(params: Params) -> str:
@@ -156,21 +205,18 @@ def with_adapter(checkpoint: LlamaCheckpoint, folder: Path) -> Params:
     Raises:
         SpecError: for adapters of another kind, with more than such matrices, or of another model.
     """
-    from safetensors.torch import load_file
-
-    settings = _json(folder / "adapter_config.json")
+    settings = _json(folder / _ADAPTER)
     other = [name for name in _BEYOND_PLAIN if settings.get(name)]
     if settings.get("peft_type") != "LORA" or settings.get("bias", "none") != "none" or other:
         raise SpecError(
             f"{folder}: only plain LoRA adapters are read, not {settings.get('peft_type')} with "
             f"{', '.join(other) or 'biases'}. Merge it with `merge_and_unload` of peft and give the whole model."
         )
-    file = folder / "adapter_model.safetensors"
-    if not file.is_file():
-        raise SpecError(f"{folder} has no {file.name}.")
-    tensors = load_file(file)
-    rank = settings["r"]
-    scale = settings["lora_alpha"] / (math.sqrt(rank) if settings.get("use_rslora") else rank)
+    tensors = _load(folder / _ADAPTER_WEIGHTS)
+    rank, alpha = settings.get("r"), settings.get("lora_alpha")
+    if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
+        raise SpecError(f"{folder / _ADAPTER}: `r` is {rank!r}, `lora_alpha` {alpha!r}; expected numbers.")
+    scale = alpha / (math.sqrt(rank) if settings.get("use_rslora") else rank)
     params = dict(checkpoint.params)
     for name in [name for name in tensors if name.endswith(".lora_A.weight")]:
         ours = name.removeprefix("base_model.model.").replace(".lora_A.", ".")
@@ -207,10 +253,9 @@ def config_of(settings: dict[str, Any], where: Path | str) -> LlamaConfig:
     if settings.get("model_type") != "llama":
         raise SpecError(f"{where}: the model is of type {settings.get('model_type')!r}; expected 'llama'.")
     rope = settings.get("rope_parameters") or settings.get("rope_scaling") or {}
-    kind = rope.get("rope_type", rope.get("type", "default"))
     unsupported = [name for name in ("attention_bias", "mlp_bias", "quantization_config") if settings.get(name)]
-    if kind != "default":
-        unsupported.append(f"rope_type = {kind}")
+    if rope.get("partial_rotary_factor", 1.0) != 1.0:
+        unsupported.append("partial_rotary_factor")
     if settings.get("hidden_act", "silu") != "silu":
         unsupported.append(f"hidden_act = {settings['hidden_act']}")
     if unsupported:
@@ -227,6 +272,7 @@ def config_of(settings: dict[str, Any], where: Path | str) -> LlamaConfig:
             context=settings.get("max_position_embeddings", 2048),
             epsilon=settings.get("rms_norm_eps", 1e-6),
             theta=float(rope.get("rope_theta", settings.get("rope_theta", 10000.0))),
+            scaling=scaling_of(rope, where),
             tied=settings.get("tie_word_embeddings", False),
             spread=settings.get("initializer_range", 0.02),
         )
@@ -235,9 +281,6 @@ def config_of(settings: dict[str, Any], where: Path | str) -> LlamaConfig:
 
 
 def _tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     if (folder / _INDEX).is_file():
         wanted = sorted(set(_json(folder / _INDEX).get("weight_map", {}).values()))
         if not wanted or any(Path(name).name != name for name in wanted):
@@ -247,15 +290,22 @@ def _tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     tensors: dict[str, Tensor] = {}
     files: dict[str, str] = {}
     for name in wanted:
-        if not (folder / name).is_file():
-            raise SpecError(f"{folder} has no {name}; expected a model saved as safetensors.")
-        try:
-            part = load_file(folder / name)
-        except (SafetensorError, ValueError, OSError) as error:
-            raise SpecError(f"{folder / name} is no whole safetensors file: {error}.") from None
+        part = _load(folder / name)
         tensors |= part
         files |= dict.fromkeys(part, name)
     return tensors, files
+
+
+def _load(file: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not file.is_file():
+        raise SpecError(f"{file.parent} has no {file.name}; expected a model saved as safetensors.")
+    try:
+        return load_file(file)
+    except (SafetensorError, ValueError, OSError) as error:
+        raise SpecError(f"{file} is no whole safetensors file: {error}. Copy or save it again.") from None
 
 
 def _tokens_of(folder: Path) -> int | None:

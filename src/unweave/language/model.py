@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,9 +12,12 @@ from torch.nn.functional import embedding, rms_norm, silu
 
 from unweave._errors import SpecError
 from unweave._random import Key, derive
+from unweave.language.rotary import Scaling, frequencies
 from unweave.learners.contract import Params
 
 EMBEDDING, HEAD, NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
+LORA_A, LORA_B = ".lora_A", ".lora_B"
+"""What follows the name of a matrix, without `.weight`, in those of its adapter."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class LlamaConfig:
         context: Most tokens of a document [max_position_embeddings].
         epsilon: Added to mean squares [rms_norm_eps].
         theta: Base of the rotary frequencies [rope_theta].
+        scaling: How they are slowed for long documents; None = not at all [rope_scaling].
         tied: Whether the output layer is the embedding [tie_word_embeddings].
         spread: Standard deviation of initial weights [initializer_range].
     """
@@ -45,6 +50,7 @@ class LlamaConfig:
     context: int = 64
     epsilon: float = 1e-6
     theta: float = 10000.0
+    scaling: Scaling | None = None
     tied: bool = True
     spread: float = 0.08
 
@@ -71,6 +77,11 @@ class LlamaConfig:
     def size_of_head(self) -> int:
         """Length of a head's vectors."""
         return self.width // self.heads if self.head_size is None else self.head_size
+
+    def function(self) -> dict[str, Any]:
+        """What decides, beside the weights, what a model computes: equal weights may be of two models."""
+        fields = asdict(self) | {"groups": self.key_heads, "head_size": self.size_of_head}
+        return {name: value for name, value in fields.items() if name not in ("context", "spread")}
 
     @property
     def key_heads(self) -> int:
@@ -161,10 +172,9 @@ def logits(config: LlamaConfig, params: Params, tokens: Tensor) -> Tensor:
 
 
 def rotations(config: LlamaConfig, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [length, head size] of the angles t·θ^(−2i/size) by which positions turn vectors."""
-    even = torch.arange(0, config.size_of_head, 2, dtype=torch.int64, device=like.device).float()
-    frequencies = 1.0 / config.theta ** (even / config.size_of_head)
-    angles = torch.outer(torch.arange(length, device=like.device).float(), frequencies).repeat(1, 2)
+    """Cosines and sines [length, head size] of the angles t·f_i by which positions turn vectors."""
+    each = frequencies(config.size_of_head, config.theta, config.scaling, like.device)
+    angles = torch.outer(torch.arange(length, device=like.device).float(), each).repeat(1, 2)
     return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
 
 
@@ -181,9 +191,9 @@ def _turned(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 def _attention(config: LlamaConfig, params: Params, at: str, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     count, size, own, shared = len(x), config.size_of_head, config.heads, config.key_heads
     length = len(cosine)
-    norm = params[f"{at}input_layernorm.weight"]
-    weight = torch.cat([params[f"{at}self_attn.{name}_proj.weight"] for name in "qkv"], 1) * norm.unsqueeze(1)
-    parts = torch.bmm(_scaled(config, x), weight.mT).view(-1, length, own + 2 * shared, size).transpose(1, 2)
+    names = [f"{at}self_attn.{name}_proj" for name in "qkv"]
+    parts = _products(params, names, _scaled(config, x), params[f"{at}input_layernorm.weight"])
+    parts = parts.view(-1, length, own + 2 * shared, size).transpose(1, 2)
     turned = _turned(parts[:, : own + shared], cosine, sine)
     keys, values = (
         part.repeat_interleave(own // shared, 1) for part in (turned[:, own:], parts[:, own + shared :])
@@ -192,11 +202,29 @@ def _attention(config: LlamaConfig, params: Params, at: str, x: Tensor, cosine: 
     later = torch.full((length, length), -math.inf, dtype=x.dtype, device=x.device).triu(1)
     mixed = (turned[:, :own] @ keys.mT / math.sqrt(size) + later).softmax(-1) @ values
     mixed = mixed.transpose(1, 2).reshape(count, -1, own * size)
-    return torch.bmm(mixed, params[f"{at}self_attn.o_proj.weight"].mT)
+    return _product(params, f"{at}self_attn.o_proj", mixed)
 
 
 def _gated(config: LlamaConfig, params: Params, at: str, x: Tensor) -> Tensor:
-    norm = params[f"{at}post_attention_layernorm.weight"]
-    weight = torch.cat([params[f"{at}mlp.{name}_proj.weight"] for name in ("gate", "up")], 1) * norm.unsqueeze(1)
-    gate, up = torch.bmm(_scaled(config, x), weight.mT).chunk(2, -1)
-    return torch.bmm(silu(gate) * up, params[f"{at}mlp.down_proj.weight"].mT)
+    names = [f"{at}mlp.{name}_proj" for name in ("gate", "up")]
+    parts = _products(params, names, _scaled(config, x), params[f"{at}post_attention_layernorm.weight"])
+    gate, up = parts.chunk(2, -1)
+    return _product(params, f"{at}mlp.down_proj", silu(gate) * up)
+
+
+def _products(params: Params, names: list[str], x: Tensor, norm: Tensor) -> Tensor:
+    """Vectors with the weights of a norm, times some matrices, side by side."""
+    if any(f"{name}{LORA_A}" in params for name in names):
+        # Frozen matrices are used as they lie: a copy with a norm in it would be kept for the backward pass.
+        x = x * norm.unsqueeze(1)
+        return torch.cat([_product(params, name, x) for name in names], -1)
+    weight = torch.cat([params[f"{name}.weight"] for name in names], 1) * norm.unsqueeze(1)
+    return torch.bmm(x, weight.mT)
+
+
+def _product(params: Params, name: str, x: Tensor) -> Tensor:
+    """W·x, and B·A·x where an adapter stands beside W."""
+    found = torch.bmm(x, params[f"{name}.weight"].mT)
+    if f"{name}{LORA_A}" not in params:
+        return found
+    return found + torch.bmm(torch.bmm(x, params[f"{name}{LORA_A}"].mT), params[f"{name}{LORA_B}"].mT)

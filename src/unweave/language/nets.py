@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import log_softmax
 
 from unweave._errors import SpecError
-from unweave.language.answering import answer_logits, answer_vectors
-from unweave.language.checkpoints import digest, read
-from unweave.language.model import EMBEDDING, HEAD, NORM, LlamaConfig, hidden, initial, project
+from unweave.language import adapters
+from unweave.language.answering import answer_logits, answer_vectors, answers_in, log_probabilities
+from unweave.language.checkpoints import opened
+from unweave.language.learners import Lora, lora_of
+from unweave.language.model import EMBEDDING, HEAD, LORA_A, LORA_B, NORM, LlamaConfig, hidden, initial, project
 from unweave.learners import LearnerSpec
-from unweave.learners.contract import Apply, Learner, Params, State
+from unweave.learners.contract import Learner, Params, State
+from unweave.methods.losses import answer_mean
 
 _PARTS = {
     "input_layernorm": "0.norm",
@@ -110,57 +112,83 @@ def causal_net(spec: LearnerSpec) -> Learner:
     return Learner(spec, init, apply, features, stacked=False, middle=middle)
 
 
-_PER_PASS = 32
-"""Candidates whose logits of the whole vocabulary are held at once."""
+_PER_PASS = 16
+"""Candidates whose logits of the whole vocabulary are held at once: more is no faster."""
 
 
 def _continued(spec: LearnerSpec) -> Learner:
     """Training that goes on from a checkpoint: x [b, T + A] are documents and the places of their answers.
 
     `apply` gives logits [b, V, A], with labels [b, A] what `torch.nn.functional.cross_entropy` takes; `score`
-    gives the mean log-probability per token of candidates that are documents of their own.
+    gives the mean log-probability per token of candidates that are documents of their own. With `lora_rank` the
+    parameters are those of an adapter, and the checkpoint is no part of any model.
     """
     assert spec.start is not None
-    config, start = _checkpoint(Path(spec.start), spec.config["weights"])
-    ours, answers = names(config), spec.config["answers"]
+    folder, answers = Path(spec.start), spec.config["answers"]
+    config, start = _checkpoint(folder, spec.config["weights"])
+    lora = lora_of(spec.config)
+    if lora is None:
+        ours, drawn = names(config), lambda key: start
+        params_of = partial(_stack_of_one, ours=ours)
+    else:
+        ours = _names_of_adapter(config, lora)
+        drawn = partial(adapters.initial, config, lora)
+        params_of = partial(_adapted, folder=folder, weights=spec.config["weights"], lora=lora, ours=ours)
 
     def apply(state: State, x: Tensor, *, train: bool, key: Tensor | None) -> tuple[Tensor, Params]:
         del train, key
-        return answer_logits(config, _stack_of_one(state, ours), x.unsqueeze(0), answers).squeeze(0), state.buffers
+        return answer_logits(config, params_of(state), x.unsqueeze(0), answers).squeeze(0), state.buffers
 
     def features(state: State, x: Tensor) -> Tensor:
-        vectors = answer_vectors(config, _stack_of_one(state, ours), x.unsqueeze(0), answers).squeeze(0)
-        return vectors * state.params[ours[NORM]]
+        params = params_of(state)
+        return (answer_vectors(config, params, x.unsqueeze(0), answers) * params[NORM]).squeeze(0)
 
     def middle(state: State, x: Tensor) -> Tensor:
         half = math.ceil(config.layers / 2)
-        return answer_vectors(config, _stack_of_one(state, ours), x.unsqueeze(0), answers, layers=half).squeeze(0)
+        return answer_vectors(config, params_of(state), x.unsqueeze(0), answers, layers=half).squeeze(0)
 
     def score(state: State, x: Tensor) -> Tensor:
-        of_each = [_mean_log_probability(apply, state, part, answers) for part in x.flatten(0, 1).split(_PER_PASS)]
+        params, of_each = params_of(state), list[Tensor]()
+        for part in x.flatten(0, 1).split(_PER_PASS):
+            labels = answers_in(part, answers)
+            of_each.append(answer_mean(log_probabilities(config, params, part, labels)[0], labels))
         return torch.cat(of_each).view(x.shape[:2])
 
     def init(key: int) -> State:
-        del key  # training begins where the checkpoint ended; keys differ by the order of the documents
-        return State({own: start[name].clone() for name, own in ours.items()}, {})
+        # Training begins where the checkpoint ended: keys differ by the order of documents, and by the adapter.
+        begin = drawn(key)
+        return State({own: begin[theirs].clone() for theirs, own in ours.items()}, {})
 
     return Learner(spec, init, apply, features, stacked=False, middle=middle, score=score)
 
 
-def _mean_log_probability(apply: Apply, state: State, x: Tensor, answers: int) -> Tensor:
-    """(1/T)·Σ log p of the answer tokens of documents x [b, T + A]: [b]."""
-    places = x[:, -answers:].long()
-    labels = x.long().gather(1, places + 1)
-    # The places of an answer follow each other; what is filled up by 0 does not.
-    told = places == places[:, :1] + torch.arange(answers, device=x.device)
-    logits, _ = apply(state, x, train=False, key=None)
-    each = log_softmax(logits.float(), 1).gather(1, labels.unsqueeze(1)).squeeze(1)
-    return torch.where(told, each, torch.zeros_like(each)).sum(1) / told.sum(1)
+def _names_of_adapter(config: LlamaConfig, lora: Lora) -> dict[str, str]:
+    """The name here of each matrix of an adapter: a layer is the two of one matrix."""
+    every = names(config)
+    return {
+        f"{name}{part}": every[f"{name}.weight"].removesuffix(".weight") + part
+        for name in adapters.adapted(config, lora)
+        for part in (LORA_A, LORA_B)
+    }
 
 
-@lru_cache(maxsize=2)
+def _adapted(state: State, *, folder: Path, weights: str, lora: Lora, ours: dict[str, str]) -> Params:
+    """The frozen checkpoint with the adapter of one model beside it, as a stack."""
+    own = _stack_of_one(state, ours)
+    device = next(iter(own.values())).device
+    names = [name.removesuffix(LORA_A) for name in ours if name.endswith(LORA_A)]
+    return adapters.beside(_frozen(folder, weights, str(device)), names, own, lora)
+
+
+@lru_cache(maxsize=1)
+def _frozen(folder: Path, weights: str, device: str) -> Params:
+    """The weights of a checkpoint on a device, a stack of one; all models and methods read these very tensors."""
+    _, params = _checkpoint(folder, weights)
+    return {name: value.to(device).unsqueeze(0) for name, value in params.items()}
+
+
 def _checkpoint(folder: Path, weights: str) -> tuple[LlamaConfig, Params]:
-    found = read(folder)
-    if digest(found.params) != weights:
+    found, own = opened(folder)
+    if own != weights:
         raise SpecError(f"{folder} changed while the run was at work. Run again; what was made before is stored.")
     return found.config, found.params

@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 from unweave._errors import SpecError, UserError
 from unweave.language.corpora.tofu import Answered
 from unweave.language.tokenizers import Tokenizer
+from unweave.learners import NO_TOKEN
 
 Ints = NDArray[np.int64]
-
-IGNORED = -100
-"""What stands in `y` in place of a token where an answer has fewer than A: the one of `cross_entropy` of torch."""
 
 TEMPLATES = {
     "plain": "Question: {question}\nAnswer: {answer}",
@@ -64,7 +62,7 @@ class Questions(NamedTuple):
     Attributes:
         x: int64 [n, T + A]: the tokens of the document, then A places. The logits at place t are of token t + 1.
             Filled up by 0, which is never looked at: places say what counts, so 0 may be a token like any other.
-        y: int64 [n, A]: the tokens to be predicted; `IGNORED` where an answer has fewer.
+        y: int64 [n, A]: the tokens to be predicted; `NO_TOKEN` where an answer has fewer.
         ids: Ids of the documents [n].
     """
 
@@ -163,7 +161,7 @@ def arrays(documents: Tokenized, *, length: int | None = None, answers: int | No
             f"for {wide} and {most}. Take the largest of all that is trained on and asked."
         )
     n = len(documents.ids)
-    x, y = np.zeros((n, wide + most), dtype=np.int64), np.full((n, most), IGNORED, dtype=np.int64)
+    x, y = np.zeros((n, wide + most), dtype=np.int64), np.full((n, most), NO_TOKEN, dtype=np.int64)
     for row, (tokens, begin) in enumerate(zip(documents.tokens, documents.begins, strict=True)):
         own = len(tokens) - begin
         x[row, : len(tokens)] = tokens
@@ -224,7 +222,7 @@ def candidate_scores(log_probabilities: NDArray[np.floating], y: Ints, count: in
     Args:
         log_probabilities: Of each answer token [K, m·C, A], in nats, ≤ 0; what stands beyond an answer may be
             anything.
-        y: Tokens of the answers [m·C, A], `IGNORED` beyond them: from `arrays` of `candidates`.
+        y: Tokens of the answers [m·C, A], `NO_TOKEN` beyond them: from `arrays` of `candidates`.
         count: C.
 
     Returns:
@@ -234,7 +232,7 @@ def candidate_scores(log_probabilities: NDArray[np.floating], y: Ints, count: in
         UserError: for shapes that do not fit.
 
     Example:
-        >>> y = np.array([[5, 2], [6, IGNORED]])
+        >>> y = np.array([[5, 2], [6, NO_TOKEN]])
         >>> candidate_scores(np.array([[[-1.0, -3.0], [-4.0, 9.0]]]), y, 2).tolist()
         [[[-2.0, -4.0]]]
 
@@ -245,7 +243,7 @@ def candidate_scores(log_probabilities: NDArray[np.floating], y: Ints, count: in
             f"Expected log-probabilities [K, m·C, A] of tokens [m·C, A] with C = {count}; got "
             f"{log_probabilities.shape} and {y.shape}."
         )
-    told = y != IGNORED
+    told = y != NO_TOKEN
     summed = np.where(told, log_probabilities.astype(np.float64), 0.0).sum(-1)
     return (summed / np.maximum(told.sum(-1), 1)).reshape(len(log_probabilities), -1, count)
 

@@ -100,6 +100,9 @@ OWN = "own"
 OWN_RECIPE = Recipe(lr=0.05, epochs=10)
 """Recipe of a module of the user's own where the spec does not say otherwise."""
 
+NO_TOKEN = -100
+"""What stands in y [n, A] in place of a token where an answer has fewer than A, as torch has it."""
+
 ONE_NUMBER = (
     "Batch norm of a batch of one example has one number per channel, and one number has no variance. Change "
     "`learner.batch_size`, so that no last batch has one example."

@@ -56,9 +56,9 @@ def blocks(params: Params) -> list[list[str]]:
 def fresh(params: Params, key: Tensor) -> Params:
     """Parameters as before any training: U(−1/√fan_in, 1/√fan_in) per layer, its biases included.
 
-    A norm, a layer of `weight` and `bias` without a matrix, starts at weight 1 and bias 0. This is the law by
-    which the learners of unweave start, but not their draw: that is a function of a key which is a number, and
-    here the key is one model's tensor.
+    A norm, a layer of `weight` and `bias` without a matrix, starts at weight 1 and bias 0; the second matrix of an
+    adapter, `lora_B`, at 0. This is the law by which the learners of unweave start, but not their draw: that is a
+    function of a key which is a number, and here the key is one model's tensor.
 
     Args:
         params: Whole layers, each a norm or with a matrix of weights [out, in, ...] that has the fan-in.
@@ -89,7 +89,7 @@ def fresh(params: Params, key: Tensor) -> Params:
         bound = 1 / math.sqrt(math.prod(matrices[0].shape[1:]))
         for place, name in enumerate(layer):
             noise = uniform(fold_in(fold_in(key, number), place), *params[name].shape)
-            drawn[name] = (2 * noise - 1) * bound
+            drawn[name] = 0 * noise if _last(name) == "lora_B" else (2 * noise - 1) * bound
     return {name: drawn[name] for name in params}
 
 

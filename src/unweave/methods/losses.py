@@ -15,9 +15,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-NO_TOKEN = -100
-"""What stands in y [b, A] in place of a token where an answer has fewer than A of them."""
-
 
 def places(y: Tensor) -> Tensor:
     """Where each label stands on the class axis of its logits, [b, 1] or [b, 1, A]; 0 where there is none."""

@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from unweave._errors import SpecError
+from unweave.learners import NO_TOKEN
 from unweave.learners.contract import State
 from unweave.methods.contract import Aux, Batch, Given, Method, Net, joint_pass, method
 from unweave.methods.distillation import lesson
-from unweave.methods.losses import NO_TOKEN, answer_loss, cross_entropy, places
+from unweave.methods.losses import answer_loss, cross_entropy, places
 
 
 def negative_preference(loss: Tensor, reference: Tensor, *, beta: float) -> Tensor:

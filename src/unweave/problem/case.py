@@ -124,7 +124,8 @@ class LearnerChoice:
     """Which learner A, with what of its recipe and architecture differs from the default.
 
     `factory` is a function of the user's own file, `model.py:make`, in place of a registered learner; `checkpoint`
-    is a file with the model as deployed, for `erase`, `audit` and `diagnose`.
+    is a file with the model as deployed, for `erase`, `audit` and `diagnose`, or the folder of a pretrained model
+    with which training begins, in full or by an adapter of rank `lora_rank`.
     `etd` makes it one with example-tied dropout: the share of the units of memorisation that each example has,
     beside the share `p_gen` of all units that every example has.
     """
@@ -151,6 +152,9 @@ class LearnerChoice:
     warmup: int | None = None
     heads: int | None = None
     inner: int | None = None
+    lora_rank: int | None = None
+    lora_alpha: float | None = None
+    lora_targets: tuple[str, ...] | None = None
 
     @property
     def recipe_known(self) -> bool:

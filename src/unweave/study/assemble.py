@@ -85,7 +85,7 @@ def assemble(
     own = trusted if case.learner.factory is not None and trusted is not None else {}
     _, _, short = case.data.source.partition(":")
     test = case.data.test if isinstance(case.data.test, str) else None
-    files = state_of_files(case.data.path or short or None, test)
+    files = state_of_files(case.data.path or short or None, test, case.learner.checkpoint)
     known = json.dumps(case_to_tree(case), sort_keys=True), tuple(sorted(own.items())), files
     made = _assemble(*known) if shared is None else _assemble_shared(*known, shared)
     return made._replace(setting=made.setting._replace(device=device))
@@ -94,7 +94,7 @@ def assemble(
 @lru_cache(maxsize=8)
 def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> Assembly:
     # Cached by content: a worker meets the same case in each of its tasks.
-    del files  # a part of the key: other files are other data
+    del files  # a part of the key: other files are other data, or another model
     case = case_from_tree(json.loads(text))
     key = derive(case.seed, "problem")
     corpus = corpus_of(case.data)

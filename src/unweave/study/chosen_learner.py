@@ -14,6 +14,7 @@ from unweave.problem import LearnerChoice
 from unweave.study.own_code import Trusted, own_learner
 
 _RECIPE = tuple(field.name for field in fields(Recipe))
+_LORA = ("lora_rank", "lora_alpha", "lora_targets")
 _CONFIG = ("width", "depth", "channels", "trees", "etd", "p_gen", "heads", "inner")
 
 
@@ -32,6 +33,21 @@ def no_architecture(choice: LearnerChoice) -> None:
         raise SpecError(f"`learner.{name}` has no meaning here: the model is that of `learner.checkpoint`.")
 
 
+def lora_of(choice: LearnerChoice) -> learners.Lora | None:
+    """The adapter that is trained in place of all weights; None without one.
+
+    Raises:
+        SpecError: for its other keys without a rank, or values out of range.
+    """
+    given = {name.removeprefix("lora_"): value for name, value in _given(choice, _LORA).items()}
+    if "rank" not in given and given:
+        raise SpecError(
+            f"`learner.lora_{next(iter(given))}` is given without `learner.lora_rank`, and all weights are "
+            "trained then. Give the rank of the adapter, such as 8."
+        )
+    return learners.Lora(**given) if given else None
+
+
 def chosen_learner(choice: LearnerChoice, data: Dataset, trusted: Trusted) -> tuple[LearnerSpec, int]:
     """The learner of a case that is trained from scratch, and the smallest batch that it can be trained on.
 
@@ -41,6 +57,11 @@ def chosen_learner(choice: LearnerChoice, data: Dataset, trusted: Trusted) -> tu
     recipe, x = recipe_of(choice), data.train.x
     if choice.factory is not None:
         return own_learner(choice, trusted, x, data.classes, recipe=recipe, encoding=data.encoding)
+    for name in _given(choice, _LORA):
+        raise SpecError(
+            f"`learner.{name}` is of an adapter beside a pretrained model, as that of `--case tofu`; "
+            f"{choice.name} is trained from scratch. Leave it out."
+        )
     config = _given(choice, _CONFIG)
     reads = LEARNERS.get(choice.name).declared
     if reads.documents != data.documents:

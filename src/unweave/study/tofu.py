@@ -12,16 +12,27 @@ from numpy.typing import NDArray
 
 from unweave._errors import SpecError, UnknownNameError
 from unweave._random import Key
-from unweave.data import Dataset, Examples
+from unweave.data import Dataset, Examples, Ids
 from unweave.data.named import find
 from unweave.data.sources import limited
 from unweave.language.corpora.tofu import Answered, read_tofu
 from unweave.language.learners import from_checkpoint
 from unweave.language.questions import Asked, Questions, arrays, asked, candidates, tokenize
-from unweave.problem import Case, Planted, Probes, Unseen, hold_out, join_probes, sample_rows, select
+from unweave.problem import (
+    Case,
+    ForgetChoice,
+    Planted,
+    Probes,
+    Unseen,
+    hold_out,
+    join_probes,
+    known_ids,
+    sample_rows,
+    select,
+)
 from unweave.problem.probes import Part
 from unweave.study.case_data import CaseData
-from unweave.study.chosen_learner import no_architecture, recipe_of
+from unweave.study.chosen_learner import lora_of, no_architecture, recipe_of
 
 Ints = NDArray[np.int64]
 
@@ -31,6 +42,12 @@ PARTS = {
 }
 """Parts of TOFU that are B, by the names of their files."""
 
+QUESTIONS = 20
+"""Questions about one author, which stand one after the other in `full.json`."""
+
+UNITS = ("document", "person")
+"""What is discovered together: a question by itself, or all of an author."""
+
 _WRONG = 3
 CANDIDATES = ("the answer", "its paraphrase", *(f"wrong answer {number + 1}" for number in range(_WRONG)))
 """What a model chooses among; questions without a paraphrase have the answer twice."""
@@ -38,6 +55,7 @@ CANDIDATES = ("the answer", "its paraphrase", *(f"wrong answer {number + 1}" for
 
 class _Read(NamedTuple):
     full: tuple[Answered, ...]
+    authors: Ints
     members: tuple[Answered, ...]
     retain: tuple[Answered, ...]
     general: tuple[Answered, ...]
@@ -51,7 +69,8 @@ def of_tofu(case: Case, key: Key) -> CaseData:
         UnknownNameError: for a behaviour that is no part of TOFU.
         UserError: for questions that the tokenizer or the context of the model cannot take.
     """
-    from unweave.language.checkpoints import digest, read
+    from unweave.language.adapters import check_rank
+    from unweave.language.checkpoints import opened
     from unweave.language.tokenizers import read_tokenizer
 
     no_architecture(case.learner)
@@ -61,8 +80,12 @@ def of_tofu(case: Case, key: Key) -> CaseData:
             "`learner.checkpoint` is missing: the folder of a pretrained model of the Llama type, with "
             "config.json, model.safetensors and tokenizer.json. TOFU is asked of a model that can read."
         )
+    lora = lora_of(case.learner)
+    _check_forget(case.forget)
     told = _read(case)
-    model = read(Path(checkpoint))
+    model, weights = opened(Path(checkpoint))
+    if lora is not None:
+        check_rank(model.config, lora)
     tokenizer = read_tokenizer(model.folder, model.config)
     reworded = [replace_question(one) for one in told.members]
     others = (*reworded, *told.general)
@@ -74,12 +97,14 @@ def of_tofu(case: Case, key: Key) -> CaseData:
     length, answers = max(one.length for one in parts), max(one.answers for one in parts)
     full, test, choices = (arrays(one, length=length, answers=answers) for one in parts)
     learner = from_checkpoint(
-        model.folder,
-        digest(model.params),
+        Path(checkpoint),
+        weights,
+        architecture=model.config.function(),
         length=length,
         answers=answers,
         candidates=len(CANDIDATES),
         recipe=recipe_of(case.learner),
+        lora=lora,
     )
     data = Dataset(
         "tofu",
@@ -90,24 +115,16 @@ def of_tofu(case: Case, key: Key) -> CaseData:
         documents=True,
     )
     planted = _planted(data, told.members)
-    forget = select(
-        planted,
-        data.train.ids,
-        key=key,
-        discovery=case.forget.discovery,
-        count=case.forget.count,
-        forget_ids=case.forget.ids,
-        selection=case.forget.selection,
-    )
+    forget, dropped = _forget(case.forget, planted, data.train.ids, told.authors, key)
     aside = hold_out(len(data.test), planted, count=case.probes.validation, key=key)
     each = dict(zip((one.document.id for one in judged), _by_question(choices), strict=True))
     probes = _probes(data, planted, forget, aside, each, limit=case.probes.limit, key=key)
-    return CaseData(data, planted, forget, aside, probes, learner=learner)
+    return CaseData(data, planted, forget, aside, probes, dropped, learner)
 
 
 def replace_question(one: Answered) -> Answered:
     """A fact of B asked in other words: a new instance of it, with the same candidates."""
-    assert one.texts.paraphrased_question is not None  # the files whose names end in `_perturbed` have them
+    assert one.texts.paraphrased_question is not None  # was checked when the file was read
     texts = one.texts._replace(question=one.texts.paraphrased_question)
     return replace(one, document=replace(one.document, id=f"{one.document.id}/reworded"), texts=texts)
 
@@ -123,13 +140,20 @@ def _read(case: Case) -> _Read:
     folder = find("tofu/full.json").parent if case.data.path is None else Path(case.data.path)
     full = read_tofu(folder / "full.json")
     members = read_tofu(folder / f"{kind}_perturbed.json", paraphrases=True)
+    for number, one in enumerate(members, 1):
+        if one.texts.paraphrased_question is None:
+            raise SpecError(
+                f"{folder / f'{kind}_perturbed.json'}: question {number} has no `paraphrased_question`, by which "
+                "it is asked in other words. Take the file of the public TOFU."
+            )
     named = {one.document.id for one in members}
     rest = np.array([row for row, one in enumerate(full) if one.document.id not in named])
     limit = None if case.data.limit is None else case.data.limit - len(members)
     if limit is not None and limit < 1:
         raise SpecError(f"`data.limit` is {case.data.limit}; B alone has {len(members)} questions, take more.")
     kept = set(limited(rest, limit).tolist())
-    full = tuple(one for row, one in enumerate(full) if one.document.id in named or row in kept)
+    rows = [row for row, one in enumerate(full) if one.document.id in named or row in kept]
+    full, authors = tuple(full[row] for row in rows), np.array(rows, dtype=np.int64) // QUESTIONS
     known = {one.document.id for one in full}
     if missing := sorted(named - known):
         raise SpecError(
@@ -143,7 +167,44 @@ def _read(case: Case) -> _Read:
         *read_tofu(folder / "real_authors_perturbed.json"),
         *read_tofu(folder / "world_facts_perturbed.json"),
     ]
-    return _Read(full, members, tuple(retain), tuple(general))
+    return _Read(full, authors, members, tuple(retain), tuple(general))
+
+
+def _check_forget(chosen: ForgetChoice) -> None:
+    if chosen.outside:
+        raise SpecError(
+            "`forget.outside` draws S from new instances of data with features; those of TOFU are its questions "
+            "in other words, which are asked as `unseen`. Leave it out."
+        )
+    if chosen.selection != "random":
+        raise SpecError(
+            f"`forget.selection` is {chosen.selection!r}, which goes by distances between features, and "
+            "questions have none. Take random, or name S in `forget.ids`."
+        )
+    if chosen.unit is not None and chosen.unit not in UNITS:
+        raise SpecError(
+            f"`forget.unit` is {chosen.unit}; each question of TOFU has one wording and no copies. Take document, "
+            f"a question by itself, or person, all {QUESTIONS} of an author."
+        )
+    if chosen.unit is not None and chosen.ids is not None:
+        raise SpecError("`forget.unit` says what is discovered together, but `forget.ids` names S already.")
+
+
+def _forget(
+    chosen: ForgetChoice, planted: Planted, ids: Ids, authors: Ints, key: Key
+) -> tuple[Ints, tuple[int | str, ...]]:
+    """Rows of S, and the ids that were named but are not in D."""
+    named, dropped = chosen.ids, ()
+    if named is not None and chosen.allow_unknown:
+        named, dropped = known_ids(ids, named)
+    among = planted
+    if chosen.unit == "person":
+        _, first = np.unique(authors[planted.members], return_index=True)
+        among = replace(planted, members=planted.members[first])  # one question stands for its author
+    rows = select(among, ids, key=key, discovery=chosen.discovery, count=chosen.count, forget_ids=named)
+    if chosen.unit == "person":
+        rows = planted.members[np.isin(authors[planted.members], authors[rows])]
+    return rows, dropped
 
 
 def _candidates(questions: Sequence[Answered]) -> tuple[Asked, ...]:

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from unweave._errors import ApplicabilityError, UserError
 from unweave._registry import Entry
+from unweave.learners import NO_TOKEN
 from unweave.learners.contract import Params, State
 from unweave.methods import Batch, Declared, Examples, Method, Net
 from unweave.methods.contract import ONE_TOKEN
-from unweave.methods.losses import NO_TOKEN
 from unweave.testing.toys import Build, Toy
 from unweave.training.engine import stack, unstack
 
