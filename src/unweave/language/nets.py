@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from unweave._errors import SpecError
-from unweave.language.answering import answer_logits, answer_vectors
+from unweave.language.answering import answer_facts, answer_logits, answer_vectors
 from unweave.language.checkpoints import digest, read
 from unweave.language.model import EMBEDDING, HEAD, NORM, LlamaConfig, hidden, initial, project
 from unweave.learners import LearnerSpec
@@ -106,8 +106,11 @@ def causal_net(spec: LearnerSpec) -> Learner:
         drawn = initial(config, key)
         return State({ours[name]: value for name, value in drawn.items()}, {})
 
+    def read(state: State, x: Tensor, answers: int) -> Tensor:
+        return answer_facts(config, _stack_of_one(state, ours), x, answers)
+
     # One by one: products of matrices of this size gain nothing from a stack on one thread.
-    return Learner(spec, init, apply, features, stacked=False, middle=middle)
+    return Learner(spec, init, apply, features, stacked=False, middle=middle, read=read)
 
 
 _PER_PASS = 32
@@ -144,7 +147,10 @@ def _continued(spec: LearnerSpec) -> Learner:
         del key  # training begins where the checkpoint ended; keys differ by the order of the documents
         return State({own: start[name].clone() for name, own in ours.items()}, {})
 
-    return Learner(spec, init, apply, features, stacked=False, middle=middle, score=score)
+    def read(state: State, x: Tensor, answers: int) -> Tensor:
+        return answer_facts(config, _stack_of_one(state, ours), x, answers)
+
+    return Learner(spec, init, apply, features, stacked=False, middle=middle, score=score, read=read)
 
 
 def _mean_log_probability(apply: Apply, state: State, x: Tensor, answers: int) -> Tensor:

@@ -29,9 +29,10 @@ from unweave.study.away import names_sent
 from unweave.study.choices import Fair, choice_of, with_budgets
 from unweave.study.comparison import Comparison
 from unweave.study.device import PROCESSES, check_engine
+from unweave.study.documents import read_too
 from unweave.study.engines import Run, cores, engine_at_work
 from unweave.study.fair import why_refused
-from unweave.study.gate import asked_of
+from unweave.study.gate import asked_of, reads_documents
 from unweave.study.given import no_checkpoint
 from unweave.study.holdings import ids_of, keep_ids, made_anew, needed, of_other_versions
 from unweave.study.manifest import check_unchanged
@@ -160,6 +161,8 @@ def _run_spec(
     arrive = partial(assemble, trusted=trusted, device=spec.device)
     assemblies, of_each, notes_of_panels = panels([arrive(case) for case in spec.cases], methods, again=arrive)
     asked = asked_of(spec.measures, assemblies, force=spec.force)
+    if reads_documents(asked):
+        assemblies = [read_too(assembly) for assembly in assemblies]
     check_room(store, assemblies, of_each)
     notes: list[str] = []
 
@@ -319,6 +322,7 @@ def case_task(
         "trusted": dict(assembly.trusted),
         "device": setting.device,
         "shared": None,
+        "read": setting.documents is not None,
     }
     given = {"case": case_to_tree(assembly.case), "where": where, **arguments}
     return Task(f"unweave.study.tasks:{function}", given, label, names_sent(assembly, reads))

@@ -14,10 +14,12 @@ from unweave.references import Outputs, WorldName, WorldPlan
 from unweave.report import case_headline
 from unweave.study.asked import Asked
 from unweave.study.assemble import Assembly
+from unweave.study.documents import reading_of
 from unweave.study.examples import with_furthest
 from unweave.study.expansion import note_of_truth
 from unweave.study.fair import why_refused
 from unweave.study.frame import NULL_LEVEL, WORLD_NAMES, Frame, build_frame, forget_margins, geometry
+from unweave.study.gate import of_documents
 from unweave.study.judge import Cell, cell, unjudged, verdicts
 from unweave.study.measure import damage_of, groups_of, place, residual, tails_of
 from unweave.study.measures import Answers, measures_of
@@ -78,9 +80,9 @@ def judge_case(
         else:
             refused = why_refused(assembly, choice) != ""
             rows.append(_row_without_result(choice, one, "refused" if refused else "failed"))
-    answers = {name: Answers(samples[name], one.logits) for name, one in ran.items()}
-    answers |= {name: Answers(frame.worlds[name], one.logits) for name, one in worlds.items()}
-    said = measures_of(frame, answers, asked)
+    answers = {name: Answers(samples[name], one.logits, one.tokens) for name, one in ran.items()}
+    answers |= {name: Answers(frame.worlds[name], one.logits, one.tokens) for name, one in worlds.items()}
+    said = measures_of(frame, answers, asked, reading_of(assembly) if of_documents(asked) else None)
     rows = [replace(row, measures=said.get(row.id, ())) for row in rows]
     rows, examples = with_furthest(assembly, frame, rows, samples)
     return CaseResult(
