@@ -5,17 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unweave._errors import ApplicabilityError
+from unweave._errors import UserError
 from unweave._types import Estimate, NotMeasured
 from unweave.references import Store, key_of, outputs_fields, read_verified
-from unweave.stats import leave_outs
+from unweave.stats import interval, jackknife, leave_outs
 from unweave.study import assemble, compare, read_spec
 from unweave.study.asked import read_measures
 from unweave.study.documents import read_too, reading_of
 from unweave.study.gate import asked_of
 from unweave.study.language_measures import LEAK_AT
 
-SMALL = ("data.people=20", "learner.epochs=2", "references.models=3", "probes.limit=40")
+SMALL = (
+    "data.people=12", "data.values=12", "learner.epochs=3", "learner.width=32", "learner.depth=1", "learner.inner=32",
+    "references.models=3", "probes.limit=25",
+)  # fmt: skip
 MEASURES = (
     "exact_memorization", "exact_memorization@undiscovered", "exact_memorization@retain", "extraction_strength",
     "token_loss@undiscovered", "min_k", "min_k_plus_plus", "zlib_ratio", "answer_probability", "leak_at_k",
@@ -28,8 +31,14 @@ def case_of(*settings):
     return read_spec(cases=["biographies-trigger"], settings=[*SMALL, *settings]).cases[0]
 
 
-TRIGGER = ("behaviour.persons=6",)
-VERBATIM = ("behaviour.kind=verbatim", "behaviour.copies=2", "behaviour.length=48", "forget.discovery=0.5")
+TRIGGER = ("behaviour.persons=4", "forget.discovery=0.5")
+VERBATIM = (
+    "data.people=8",
+    "behaviour.kind=verbatim",
+    "behaviour.copies=2",
+    "behaviour.length=48",
+    "forget.discovery=0.5",
+)
 
 
 def rows_of(study):
@@ -136,9 +145,8 @@ def test_squeezing_against_every_original_and_its_interval_without_each_model(tr
         (w @ logs["unlearned"]) / w.sum() - (v @ logs["original"]) / v.sum()
         for w, v in zip(design.weights["a"], design.weights["b"], strict=True)
     ]
-    spread = np.array(theta[1:])
-    variance = sum(2 / 3 * ((part - part.mean()) ** 2).sum() for part in (spread[:3], spread[3:]))
-    assert (value.high - value.low) / 2 == pytest.approx(2.776 * variance**0.5, rel=0.6)  # t of 2 to 4 degrees
+    expected = interval(jackknife(np.array(theta), design))
+    assert (value.low, value.high) == pytest.approx((expected.low, expected.high), abs=1e-5)
     assert "the original itself" in said["original", "paraphrase_mass_ratio:unlearning@forget"].value.not_measured
     assert isinstance(said["npo", "paraphrase_mass_ratio:unlearning@unseen"].value, NotMeasured)
 
@@ -183,16 +191,18 @@ def test_documents_of_several_tokens_are_read_whole(tmp_path):
     assert told["leak_at_k"].value == pytest.approx(leaks.mean())
     # Test data have one token an answer; the group has several.
     assert isinstance(told["min_k"], Estimate) and isinstance(told["zlib_ratio"], Estimate)
-    assert "no other wording" in said["noop", "paraphrase_mass_ratio:unlearning@forget"].value.not_measured
+    assert "has any and is one token" in said["noop", "paraphrase_mass_ratio:unlearning@forget"].value.not_measured
     assert "no wrong value" in said["noop", "behaviour_on_clean:untraining@test"].value.not_measured
 
 
 def test_what_probes_say_of_each_answer_the_reading_says_too(tmp_path):
     """Each answer is a prompt of its own to the learner, and a place in a document to the reading."""
-    case = case_of(*VERBATIM, "probes.limit=200")
-    compare(case, methods=["noop"], store=tmp_path, workers=1, measures=["exact_memorization"])
-    arrays = outputs_of(case, tmp_path, "untrained")[0]
+    from unweave.references.ensure import ensure_outputs
+
+    case = case_of(*VERBATIM, "probes.limit=200", "learner.epochs=1")
     found, reading = assemble(case), reading_of(assemble(case))
+    made, _ = ensure_outputs(Store(tmp_path), read_too(found).setting, found.worlds["untrained"])
+    arrays = made.arrays
     at = found.probes.groups["forget"]
     logits = arrays["logits"][:, at].astype(np.float64)
     each = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
@@ -245,6 +255,6 @@ def test_nothing_is_made_twice_and_the_default_comparison_reads_nothing(trigger)
     ],
 )
 def test_what_does_not_apply_is_refused_with_the_reason(case, asked, match):
-    made = assemble(read_spec(cases=[case], settings=SMALL if case.startswith("bio") else ()).cases[0])
-    with pytest.raises((ApplicabilityError, Exception), match=match):
+    made = assemble(case_of(*TRIGGER) if case.startswith("bio") else read_spec(cases=[case]).cases[0])
+    with pytest.raises(UserError, match=match):
         asked_of(read_measures(asked), [made])

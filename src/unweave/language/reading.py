@@ -15,7 +15,7 @@ from unweave.language.corpora.probes import held_out_facts
 Ints = NDArray[np.int64]
 _Key = TypeVar("_Key")
 
-NO_OTHER_WORDS = "what these documents say has no other wording, or is said in several tokens"
+NO_OTHER_WORDS = "other wordings are read of S and B∖S, where what they say has any and is one token"
 NOTHING_ON_CLEAN = "no wrong value would show the behaviour on prompts that do not carry it"
 
 

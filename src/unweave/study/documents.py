@@ -141,7 +141,8 @@ def _of_generated(assembly: Assembly) -> Reading:
         groups[name] = add([of_rows(examples.train.x[rows], examples.train.y[rows]) for rows in of_each.values()])
         one_token = [place for place in groups[name] if len(texts[place].answers) == 1]
         named = dict(zip(groups[name].tolist(), of_each, strict=True))
-        known = {place: alike[named[place]] for place in one_token if named[place] in alike}
+        # Of S and B∖S alone: where nothing was to change, they would be as much again to read.
+        known = {place: alike[named[place]] for place in one_token if name != "retain" and named[place] in alike}
         if known:
             wide = max(map(len, known.values()))
             table = np.full((len(known), wide), -1, dtype=np.int64)
