@@ -50,6 +50,8 @@ CALLS = {
     "choice_probability": lambda f, rng, n: f(*answers(rng, n)),
     "truth_ratio": lambda f, rng, n: f(*answers(rng, n)),
     "model_utility": lambda f, rng, n: f(rng.random((n, 3, 3))),
+    "utility_without_rouge": lambda f, rng, n: f(rng.random((n, 3, 2))),
+    "behaviour_on_clean": lambda f, rng, n: f(rng.random((2, n)) < 0.5),
     "forget_quality_effect": lambda f, rng, n: f(rng.lognormal(0, 1, (2, n)), rng.lognormal(0, 1, (3, n))),
     "forget_quality_p": lambda f, rng, n: f(rng.lognormal(0, 1, (2, n)), rng.lognormal(0, 1, (3, n))),
     "paraphrase_mass_ratio": lambda f, rng, n: f(*answers(rng, n), *answers(rng, n)),
@@ -73,7 +75,7 @@ def check_declared(entry):
         assert set(groups) <= set(GROUPS) and all(len(why) > 20 for why in groups.values())
     assert declared.needs and declared.needs <= set(WHAT)
     assert declared.better in ("reference", "higher") and (
-        "reference" in declared.needs or entry.name == "model_utility"
+        "reference" in declared.needs or entry.name in ("model_utility", "utility_without_rouge")
     )
     assert declared.unit and declared.bounds[0] < declared.bounds[1]
     for section in ("Args:", "Returns:", "Raises:", "Source:", ">>>"):

@@ -5,8 +5,12 @@ import pytest
 from safetensors.torch import save_file
 
 from unweave._errors import ApplicabilityError, SpecError, UnknownNameError, UserError
+from unweave._types import Estimate
+from unweave.references import Store, key_of, outputs_fields, read_verified
 from unweave.study import assemble, compare, read_spec
 from unweave.study.given import no_checkpoint
+from unweave.study.language_measures import LEAK_AT
+from unweave.study.reading import read_too, reading_of
 from unweave.study.tofu import CANDIDATES
 
 
@@ -205,3 +209,54 @@ def test_real_questions_are_all_there(llama):
     found = _read(case)
     assert [len(part) for part in found] == [4000, 4000, 400, 400, 217]
     assert np.unique([one.document.id for one in found.full]).size == 4000
+
+
+# ---- measures, from what models say of candidates and of each token of an answer ----
+
+
+def test_measures_of_answers_agree_with_what_is_said_of_candidates(folder, llama, tmp_path):
+    case = _case(folder, llama)
+    names = ["exact_memorization", "extraction_strength", "token_loss", "min_k", "min_k_plus_plus", "zlib_ratio"]
+    names += ["answer_probability", "leak_at_k", "paraphrase_mass_ratio", "truth_ratio", "privleak"]
+    asked = [*names, "model_utility@retain", "utility_without_rouge@retain", "behaviour_on_clean@test"]
+    study = compare(case, methods=["noop"], store=tmp_path, workers=1, measures=asked)
+    said = {(row.id, f"{one.name}:{one.aim}"): one for row in study.result.cases[0].rows for one in row.measures}
+    found, reading = assemble(case), reading_of(assemble(case))
+    setting = read_too(found).setting
+    arrays, _ = read_verified(Store(tmp_path), key_of(outputs_fields(setting, found.worlds["original"])))
+    at = found.probes.groups["forget"]
+    log_p = np.where(reading.mask, arrays["tokens"][..., 0].astype(np.float64), 0.0)
+    mean = log_p.sum(-1) / reading.mask.sum(-1)
+    n = len(found.probes.x)
+    np.testing.assert_allclose(mean[:, :n], arrays["logits"][..., 0], rtol=1e-4)
+    np.testing.assert_allclose(mean[:, n:], arrays["logits"][..., 1], rtol=1e-4)
+    probability = said["original", "answer_probability:untraining"].value
+    assert probability.value == pytest.approx(np.exp(arrays["logits"][:, at, 0]).mean(), rel=1e-4)
+    whole = np.exp(log_p.sum(-1))
+    leaks = 1 - (1 - whole[:, at] - whole[:, n + at]) ** LEAK_AT
+    assert said["original", "leak_at_k:untraining"].value.value == pytest.approx(leaks.mean(), rel=1e-4)
+    for name in names[:8]:
+        assert isinstance(said["original", f"{name}:untraining"].value, Estimate), name
+    assert "ROUGE-L" in said["original", "model_utility:untraining"].value.not_measured
+    assert "no wrong value" in said["original", "behaviour_on_clean:untraining"].value.not_measured
+    scores = arrays["logits"].astype(np.float64)
+    parts = []
+    for positions, right in ((found.probes.groups["retain"], 1), *((at, 0) for at in reading.sets.values())):
+        p = np.exp(scores[:, positions])
+        parts.append(p[..., 0].mean(1) if right else (p[..., 0] / (p[..., 0] + p[..., 2:].sum(-1))).mean(1))
+        ratio = np.exp(scores[:, positions, 2:].mean(-1) - scores[:, positions, right])
+        parts.append(np.maximum(0, 1 - ratio).mean(1))
+    utility = said["original", "utility_without_rouge:untraining"].value
+    assert utility.value == pytest.approx((6 / (1 / np.stack(parts)).sum(0)).mean(), rel=1e-6)
+
+
+def test_sets_of_general_questions_are_told_apart_and_answers_have_their_words(folder, llama):
+    found, reading = assemble(_case(folder, llama)), reading_of(assemble(_case(folder, llama)))
+    of_each = {name: set(found.probes.rows[at].tolist()) for name, at in reading.sets.items()}
+    questions = found.data.test.columns["question"]
+    assert set(of_each) == {"real_authors", "world_facts"}
+    for name, first in (("real_authors", "number 1"), ("world_facts", "number 2")):
+        assert of_each[name] and all(first in questions[row] for row in of_each[name])
+    assert reading.texts["forget"] == tuple(found.data.train.columns["answer"][found.forget])
+    ids = found.data.test.columns["answer"][found.probes.rows[found.probes.groups["unseen"]]]
+    assert reading.texts["unseen"] == tuple(ids)

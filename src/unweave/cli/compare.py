@@ -61,7 +61,8 @@ def compare(
     measure: Annotated[
         list[str] | None,
         typer.Option(
-            help="Metric or attack to measure as well: NAME[:AIM][@GROUP], with commas, all or none. Repeatable.",
+            help="Metric, attack or measure of language models to take too: NAME[:AIM][@GROUP], with commas, all "
+            "or none. Repeatable.",
             metavar="NAMES",
         ),
     ] = None,

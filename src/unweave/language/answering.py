@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, log_softmax
 
 from unweave._errors import UserError
 from unweave.language.model import LlamaConfig, hidden, project
@@ -115,6 +115,39 @@ def answers_in(x: Tensor, answers: int) -> Tensor:
     # The places of an answer follow each other; what is filled up by 0 does not.
     told = places == places[:, :1] + torch.arange(answers, device=x.device)
     return torch.where(told, x.long().gather(1, places + 1), NO_TOKEN)
+
+
+_AT_ONCE = 2**22
+"""Logits that are held at once, in double precision, while what counts of them is taken."""
+
+
+def answer_facts(config: LlamaConfig, params: Params, x: Tensor, answers: int) -> Tensor:
+    """What one model says of each answer token of documents, as `measures.token_facts` has it of logits.
+
+    Args:
+        config: The architecture.
+        params: A stack of one model.
+        x: Documents [n, T + A], their places rising; nobody reads the last token of the longest, which is told.
+        answers: A.
+
+    Returns:
+        float32 [n, A, 4]: log π of the token, mean and variance of log π over the vocabulary, all in nats, and 1
+        where the token is the likeliest, else 0; what stands beyond an answer means nothing.
+    """
+    tokens, places = x[:, :-answers].long(), x[:, -answers:].long()
+    labels = tokens.gather(1, places + 1)
+    asked = torch.cat([tokens[:, :-1], places], 1)
+    per_pass = max(1, min(512, _AT_ONCE // (config.vocabulary * answers)))
+    found: list[Tensor] = []
+    for part, label in zip(asked.split(per_pass), labels.split(per_pass), strict=True):
+        logits = answer_logits(config, params, part.unsqueeze(0), answers).squeeze(0)
+        each = log_softmax(logits.double(), 1)
+        p = each.exp()
+        mean = (p * each).sum(1)
+        variance = (p * (each - mean.unsqueeze(1)) ** 2).sum(1)
+        log_p = each.gather(1, label.unsqueeze(1)).squeeze(1)
+        found.append(torch.stack([log_p, mean, variance, (logits.argmax(1) == label).double()], -1).float())
+    return torch.cat(found)
 
 
 def answer_vectors(

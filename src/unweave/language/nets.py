@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unweave._errors import SpecError
 from unweave.language import adapters
-from unweave.language.answering import answer_logits, answer_vectors, answers_in, log_probabilities
+from unweave.language.answering import answer_facts, answer_logits, answer_vectors, answers_in, log_probabilities
 from unweave.language.checkpoints import opened
 from unweave.language.learners import Lora, lora_of
 from unweave.language.model import EMBEDDING, HEAD, LORA_A, LORA_B, NORM, LlamaConfig, hidden, initial, project
@@ -108,8 +108,11 @@ def causal_net(spec: LearnerSpec) -> Learner:
         drawn = initial(config, key)
         return State({ours[name]: value for name, value in drawn.items()}, {})
 
+    def read(state: State, x: Tensor, answers: int) -> Tensor:
+        return answer_facts(config, _stack_of_one(state, ours), x, answers)
+
     # One by one: products of matrices of this size gain nothing from a stack on one thread.
-    return Learner(spec, init, apply, features, stacked=False, middle=middle)
+    return Learner(spec, init, apply, features, stacked=False, middle=middle, read=read)
 
 
 _PER_PASS = 16
@@ -159,7 +162,10 @@ def _continued(spec: LearnerSpec) -> Learner:
         begin = drawn(key)
         return State({own: begin[theirs].clone() for theirs, own in ours.items()}, {})
 
-    return Learner(spec, init, apply, features, stacked=False, middle=middle, score=score)
+    def read(state: State, x: Tensor, answers: int) -> Tensor:
+        return answer_facts(config, _stack_of_one(state, ours), x, answers)
+
+    return Learner(spec, init, apply, features, stacked=False, middle=middle, score=score, read=read)
 
 
 def _names_of_adapter(config: LlamaConfig, lora: Lora) -> dict[str, str]:

@@ -68,6 +68,8 @@ class Learner:
     not `apply`, as of candidates that are whole texts: `(state, probes [b, ...]) → logits [b, classes]`.
     `middle` gives vectors half-way through the net, [b, width], or [b, A, width] where an example has A labels;
     None = those of `features`.
+    `read` says what a language model makes of every answer token: `(state, documents [n, T + A], A) → [n, A, 4]`,
+    log π of the token, mean and variance of log π over the vocabulary, and 1 where the token is the likeliest.
     """
 
     spec: LearnerSpec
@@ -81,6 +83,7 @@ class Learner:
     tied: Tied | None = None
     score: Callable[[State, Tensor], Tensor] | None = None
     middle: Callable[[State, Tensor], Tensor] | None = None
+    read: Callable[[State, Tensor, int], Tensor] | None = None
 
     def start(self, key: Key, x: Tensor, rows: NDArray[np.int64]) -> State:
         """The model of a key before training on these rows of x [n, ...], on the device of x."""

@@ -13,6 +13,7 @@ from unweave.references.index import StoredObject as StoredObject
 from unweave.references.index import same_but_other as same_but_other
 from unweave.references.index import stored_objects as stored_objects
 from unweave.references.index import touch as touch
+from unweave.references.keys import Documents as Documents
 from unweave.references.keys import Origin as Origin
 from unweave.references.keys import Outputs as Outputs
 from unweave.references.keys import Setting as Setting

@@ -25,7 +25,7 @@ from unweave.references.membership import register
 from unweave.references.objects import Arrays, Entry, Objects, key_of
 from unweave.references.plan import WorldPlan
 from unweave.training.engine import fastest_chunk, many, stack, unstack
-from unweave.training.outputs import logits, one_thread
+from unweave.training.outputs import logits, one_thread, token_facts
 from unweave.training.parity import check_parity
 
 
@@ -82,20 +82,21 @@ def ensure_outputs(store: Objects, setting: Setting, world: WorldPlan) -> tuple[
     fields = outputs_fields(setting, world)
     found = read_verified(store, key_of(fields))
     if found is not None:
-        return Outputs(found[0]["logits"], found[1]), 0
+        return Outputs.of(*found), 0
     if setting.learner.opaque:
-        outputs, trained = _ensure_opaque(store, setting, world)
+        logits, trained = _ensure_opaque(store, setting, world)
+        outputs = Outputs(logits, {})
     else:
         models, trained = _ensure_stack(store, setting, world)
-        outputs = forward(setting, models)
-    if not np.isfinite(outputs).all():
+        outputs = Outputs(forward(setting, models), {}, read(setting, models))
+    if not np.isfinite(outputs.logits).all():
         raise DivergedError(
             f"Training on {world.training_set} diverged: outputs of its models are not finite, so there is no "
             "reference to compare with. Lower `learner.lr`."
         )
     register(store, setting, world)
-    store.write([Entry(fields, {"logits": outputs}, about(setting, world))])
-    return Outputs(outputs, {}), trained
+    store.write([Entry(fields, outputs.arrays, about(setting, world))])
+    return outputs, trained
 
 
 def _ensure_opaque(store: Objects, setting: Setting, world: WorldPlan) -> tuple[NDArray[np.float32], int]:
@@ -121,6 +122,15 @@ def forward(setting: Setting, stacked: State) -> NDArray[np.float32]:
     with one_thread():
         probes = torch.from_numpy(setting.probes).to(setting.device)
         return logits(build(setting.learner), stacked, probes).cpu().numpy()
+
+
+def read(setting: Setting, stacked: State) -> NDArray[np.float32] | None:
+    """What a stack says of every answer token of the documents [K, n, A, 4]; None where none are read."""
+    if setting.documents is None:
+        return None
+    with one_thread():
+        x = torch.from_numpy(setting.documents.x).to(setting.device)
+        return token_facts(build(setting.learner), stacked, x, setting.documents.answers).cpu().numpy()
 
 
 def _to_arrays(state: State) -> Arrays:

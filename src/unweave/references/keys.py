@@ -31,6 +31,19 @@ class Origin(NamedTuple):
     test_ids: NDArray[Any]
 
 
+class Documents(NamedTuple):
+    """Documents of which a language model is asked for every token of their answers.
+
+    Attributes:
+        x: Tokens, then the places whose logits predict the answer's tokens [n, T + A]; places rise, and are filled
+            up by 0 where an answer has fewer than A tokens.
+        answers: A.
+    """
+
+    x: NDArray[np.float32]
+    answers: int
+
+
 class Setting(NamedTuple):
     """What is the same for all models of a case.
 
@@ -43,6 +56,7 @@ class Setting(NamedTuple):
         probes: Features of all probes [m, ...].
         device: Where models are trained and run, as torch calls it.
         origin: Where D came from, if anywhere.
+        documents: What is read token by token beside the probes; None = nothing is.
     """
 
     learner: LearnerSpec
@@ -53,13 +67,32 @@ class Setting(NamedTuple):
     probes: NDArray[np.float32]
     device: str = "cpu"
     origin: Origin | None = None
+    documents: Documents | None = None
 
 
 class Outputs(NamedTuple):
-    """Logits float32 [K, m, classes] of K models on the probes, and notes such as cost."""
+    """What K models say, and notes such as cost.
+
+    Attributes:
+        logits: On the probes, float32 [K, m, classes].
+        notes: Cost, and where they come from.
+        tokens: On the answer tokens of documents, where these were read: log π of the token, mean and variance of
+            log π over the vocabulary, and 1 where the token is the likeliest, float32 [K, n, A, 4].
+    """
 
     logits: NDArray[np.float32]
     notes: Fields
+    tokens: NDArray[np.float32] | None = None
+
+    @property
+    def arrays(self) -> Arrays:
+        """As they are stored."""
+        return {"logits": self.logits, **({} if self.tokens is None else {"tokens": self.tokens})}
+
+    @staticmethod
+    def of(arrays: Arrays, notes: Fields) -> Outputs:
+        """What `arrays` were of."""
+        return Outputs(arrays["logits"], notes, arrays.get("tokens"))
 
 
 def digest(array: NDArray[Any]) -> str:
@@ -121,7 +154,9 @@ def versions_of(setting: Setting) -> Fields:
 def outputs_fields(setting: Setting, world: WorldPlan) -> Fields:
     """What identifies the outputs of a world on the probes."""
     models = [key_of(fields) for fields in model_fields(setting, world)]
-    return {"kind": "outputs", "models": models, "probes": digest(setting.probes)}
+    read = setting.documents
+    more = {} if read is None else {"documents": digest(read.x), "answers": read.answers}
+    return {"kind": "outputs", "models": models, "probes": digest(setting.probes), **more}
 
 
 def read_verified(store: Objects, key: str) -> tuple[Arrays, Fields] | None:

@@ -9,8 +9,24 @@ from unweave._gate import Aim, Applicability, Group, Measurement, Need
 from unweave._gate import applicable as applicable_entry
 from unweave._registry import Entry
 
-OF_DOCUMENTS = ("truth_ratio", "forget_quality_effect")
-"""Measures of language models that a comparison has the outputs for."""
+READ = (
+    "exact_memorization",
+    "extraction_strength",
+    "token_loss",
+    "zlib_ratio",
+    "min_k",
+    "min_k_plus_plus",
+    "privleak",
+    "answer_probability",
+    "leak_at_k",
+    "paraphrase_mass_ratio",
+    "behaviour_on_clean",
+)
+"""Measures of language models for which a comparison has them read documents token by token."""
+OF_CANDIDATES = ("truth_ratio", "forget_quality_effect", "model_utility", "utility_without_rouge")
+"""Those that it takes from what models say of candidates, as it has them anyway."""
+OF_DOCUMENTS = (*READ, *OF_CANDIDATES)
+"""All measures of language models that a comparison takes."""
 
 
 def measurement(name: str) -> Entry[Measurement]:

@@ -31,7 +31,7 @@ from unweave.study.comparison import Comparison
 from unweave.study.device import PROCESSES, check_engine
 from unweave.study.engines import Run, cores, engine_at_work
 from unweave.study.fair import why_refused
-from unweave.study.gate import asked_of
+from unweave.study.gate import asked_of, reads_documents
 from unweave.study.given import no_checkpoint
 from unweave.study.holdings import ids_of, keep_ids, made_anew, needed, of_other_versions
 from unweave.study.manifest import check_unchanged
@@ -39,6 +39,7 @@ from unweave.study.own_code import trusted_files
 from unweave.study.own_worlds import MethodsOf, panels
 from unweave.study.plugins import code_name, methods_of, plugins_of, runs_here, told_of
 from unweave.study.preflight import check_room
+from unweave.study.reading import read_too
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
 from unweave.study.tasks import analysis_fields, method_fields
 
@@ -160,6 +161,8 @@ def _run_spec(
     arrive = partial(assemble, trusted=trusted, device=spec.device)
     assemblies, of_each, notes_of_panels = panels([arrive(case) for case in spec.cases], methods, again=arrive)
     asked = asked_of(spec.measures, assemblies, force=spec.force)
+    if reads_documents(asked):
+        assemblies = [read_too(assembly) for assembly in assemblies]
     check_room(store, assemblies, of_each)
     notes: list[str] = []
 
@@ -319,6 +322,7 @@ def case_task(
         "trusted": dict(assembly.trusted),
         "device": setting.device,
         "shared": None,
+        "read": setting.documents is not None,
     }
     given = {"case": case_to_tree(assembly.case), "where": where, **arguments}
     return Task(f"unweave.study.tasks:{function}", given, label, names_sent(assembly, reads))

@@ -82,11 +82,16 @@ def corpus_of(choice: DataChoice) -> Source | None:
     return corpus
 
 
-def _biographies(case: Case, key: Key) -> CaseData:
+def generated(case: Case) -> tuple[Corpus, Examples]:
+    """The documents of a case that follow from the case alone, and their examples."""
     chosen = {name: getattr(case.data, name) for name in OF_A_WORLD if getattr(case.data, name) is not None}
     kind, parameters = case.behaviour.kind, case.behaviour.parameters
     corpus = make_corpus(seed=case.seed, behaviour=kind, **chosen, **parameters)
-    found = examples_of(corpus)
+    return corpus, examples_of(corpus)
+
+
+def _biographies(case: Case, key: Key) -> CaseData:
+    corpus, found = generated(case)
     data, planted = _planted(case, found)
     aside = hold_out(len(data.test), planted, count=case.probes.validation, key=key)
     forget = _forget(case, corpus, found, planted, key=key)

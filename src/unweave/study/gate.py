@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from unweave._errors import ApplicabilityError
 from unweave._gate import AIMS, REFERENCE, WHAT, Aim, Applicability, Group, Need, applicable, require
-from unweave.study.applicability import measurement
+from unweave.study.applicability import OF_DOCUMENTS, READ, measurement
 from unweave.study.asked import Asked, MeasureChoice
 from unweave.study.assemble import Assembly
 
@@ -39,6 +39,16 @@ def asked_of(
     return tuple(dict.fromkeys(found))
 
 
+def reads_documents(asked: Sequence[Asked]) -> bool:
+    """Whether models have to be read token by token for what is asked."""
+    return any(one.name in READ for one in asked)
+
+
+def of_documents(asked: Sequence[Asked]) -> bool:
+    """Whether anything is asked that is of documents alone."""
+    return any(one.name in OF_DOCUMENTS for one in asked)
+
+
 def at_hand(assemblies: Sequence[Assembly]) -> frozenset[Need]:
     """What a comparison of these cases has for metrics and attacks to read."""
     worlds = {name for assembly in assemblies for name in assembly.worlds}
@@ -65,6 +75,12 @@ def _required(
     choice: MeasureChoice, assemblies: Sequence[Assembly], have: frozenset[Need], *, force: bool
 ) -> list[Asked]:
     entry = measurement(choice.name)
+    if choice.name in OF_DOCUMENTS and not any(assembly.data.documents for assembly in assemblies):
+        raise ApplicabilityError(
+            f"`{choice.name}` is a measure of language models: it reads answers of documents, and "
+            f"{', '.join(assembly.case.name for assembly in assemblies)} have features. `unweave cases` lists the "
+            "cases with documents, such as biographies-trigger."
+        )
     if why := _absent(choice.group, assemblies):
         raise ApplicabilityError(f"`{choice.name}` cannot be asked on `{choice.group}`: it has no probes ({why}).")
     aims: tuple[Aim, ...] = AIMS if choice.aim is None else (choice.aim,)

@@ -40,6 +40,7 @@ from unweave.stats import interval, jackknife, jackknife_vector
 from unweave.study.applicability import measurement
 from unweave.study.asked import Asked
 from unweave.study.frame import NULL, REFERENCE, Frame
+from unweave.study.reading import Reading
 from unweave.study.samples import Floats, Sample, design_of
 
 ITSELF = NotMeasured("the reference itself")
@@ -47,10 +48,14 @@ ITSELF = NotMeasured("the reference itself")
 
 @dataclass(frozen=True)
 class Answers:
-    """The models of a row: their probabilities with block ids, and their logits on all probes [K, n, classes]."""
+    """The models of a row: their probabilities with block ids, and their logits on all probes [K, n, classes].
+
+    `tokens` is what they say of the answer tokens of documents, where they were read: see `Outputs`.
+    """
 
     sample: Sample
     logits: NDArray[np.float32]
+    tokens: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ class Question:
     """One thing that is asked of every row of a case.
 
     `answers` are those of the worlds by name, `everyone` those of all rows; `kept` and `kept_of_case` are room for
-    what several rows, and what several questions, have in common.
+    what several rows, and what several questions, have in common. `reading` says what documents models were read
+    on.
     """
 
     frame: Frame
@@ -68,6 +74,7 @@ class Question:
     key: Key
     kept: dict[object, Any]
     kept_of_case: dict[object, Any]
+    reading: Reading | None = None
 
     def once(self, place: object, make: Callable[[], Any], *, of_case: bool = False) -> Any:
         """What was made for this place before, or is made now."""
@@ -318,7 +325,7 @@ METRIC_WAYS: dict[str, Way] = {
 
 
 def measures_of(
-    frame: Frame, answers: Mapping[str, Answers], asked: Sequence[Asked]
+    frame: Frame, answers: Mapping[str, Answers], asked: Sequence[Asked], reading: Reading | None = None
 ) -> dict[str, tuple[MeasureValue, ...]]:
     """All that was asked by name of the rows of a case, by the id of the row.
 
@@ -326,8 +333,9 @@ def measures_of(
         frame: What the rows of the case share.
         answers: The models behind each row, worlds included, by its id.
         asked: What is measured.
+        reading: What documents the models were read on, if on any.
     """
-    from unweave.study.language_measures import LANGUAGE_WAYS
+    from unweave.study.language_measures import LANGUAGE_UNITS, LANGUAGE_WAYS
     from unweave.study.membership import ATTACK_WAYS, UNITS
 
     ways = METRIC_WAYS | ATTACK_WAYS | LANGUAGE_WAYS
@@ -336,7 +344,7 @@ def measures_of(
     kept: dict[object, Any] = {}
     for one in asked:
         key = derive(frame.case.seed, "measures", one.name)
-        question = Question(frame, worlds, answers, one, key, {}, kept)
+        question = Question(frame, worlds, answers, one, key, {}, kept, reading)
         values = {name: _value(question, answers[name], ways[one.name]) for name in answers}
         missing = NotMeasured(_why_not(question))
         reference, null = (values.get(of[one.aim], missing) for of in (REFERENCE, NULL))
@@ -348,7 +356,7 @@ def measures_of(
                 group=one.group,
                 status="forced" if one.status == "forced" else "allowed",
                 reason=one.reason,
-                unit=UNITS.get(one.name, declared.unit),
+                unit=(UNITS | LANGUAGE_UNITS).get(one.name, declared.unit),
                 better=declared.better,
                 value=value,
                 reference=reference,

@@ -95,7 +95,9 @@ def _at_work(assembly: Assembly, methods: Sequence[MethodChoice]) -> int:
 
 
 def _outputs(assembly: Assembly, models: int) -> int:
-    return 4 * models * len(assembly.setting.probes) * assembly.setting.learner.classes
+    read = assembly.setting.documents
+    tokens = 0 if read is None else 4 * len(read.x) * read.answers
+    return 4 * models * (len(assembly.setting.probes) * assembly.setting.learner.classes + tokens)
 
 
 def free_memory() -> int | None:

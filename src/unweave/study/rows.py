@@ -18,10 +18,12 @@ from unweave.study.examples import with_furthest
 from unweave.study.expansion import note_of_truth
 from unweave.study.fair import why_refused
 from unweave.study.frame import NULL_LEVEL, WORLD_NAMES, Frame, build_frame, forget_margins, geometry
+from unweave.study.gate import of_documents
 from unweave.study.judge import Cell, cell, unjudged, verdicts
 from unweave.study.measure import damage_of, groups_of, place, residual, tails_of
 from unweave.study.measures import Answers, measures_of
 from unweave.study.plane import plane_of
+from unweave.study.reading import reading_of
 from unweave.study.samples import Sample, probabilities
 from unweave.study.spec import MethodChoice, case_to_json
 from unweave.study.warnings import warnings_of
@@ -78,9 +80,9 @@ def judge_case(
         else:
             refused = why_refused(assembly, choice) != ""
             rows.append(_row_without_result(choice, one, "refused" if refused else "failed"))
-    answers = {name: Answers(samples[name], one.logits) for name, one in ran.items()}
-    answers |= {name: Answers(frame.worlds[name], one.logits) for name, one in worlds.items()}
-    said = measures_of(frame, answers, asked)
+    answers = {name: Answers(samples[name], one.logits, one.tokens) for name, one in ran.items()}
+    answers |= {name: Answers(frame.worlds[name], one.logits, one.tokens) for name, one in worlds.items()}
+    said = measures_of(frame, answers, asked, reading_of(assembly) if of_documents(asked) else None)
     rows = [replace(row, measures=said.get(row.id, ())) for row in rows]
     rows, examples = with_furthest(assembly, frame, rows, samples)
     return CaseResult(

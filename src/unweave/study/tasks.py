@@ -42,6 +42,7 @@ from unweave.study.expansion import (
 )
 from unweave.study.fair import edit, note_of, params_of
 from unweave.study.plugins import at_hand
+from unweave.study.reading import read_too
 from unweave.study.rows import judge_case
 from unweave.study.scores import asked_of, ensure_events, note_of_scores, score_fields, scores_of
 from unweave.study.spec import MethodChoice, case_from_tree, case_to_tree
@@ -50,7 +51,8 @@ Where = dict[str, Any]
 """What is the same for all tasks of a case, as JSON.
 
 `store`: its folder; `data`: the fingerprint that the data must have; `trusted`: digests of the files of the user's
-own code that may be run; `device`: where models are trained; `shared`: folder by which workers share large arrays.
+own code that may be run; `device`: where models are trained; `shared`: folder by which workers share large arrays;
+`read`: whether models are read token by token as well.
 """
 
 
@@ -70,6 +72,7 @@ def _arrive(case: dict[str, Any], where: Where, away: Away | None) -> tuple[Asse
             f"The data of {assembly.case.name} changed while the run was at work. What was made of them before is "
             "stored; run again to see how they changed."
         )
+    assembly = read_too(assembly) if where.get("read") else assembly
     return assembly, Store(Path(where["store"]))
 
 
@@ -177,7 +180,7 @@ def stored_method(store: Objects, assembly: Assembly, choice: MethodChoice) -> O
     if found is None:
         return None
     arrays, notes = found
-    return Outputs(arrays["logits"], {**notes, **({"forget": arrays["forget"]} if "forget" in arrays else {})})
+    return Outputs.of(arrays, {**notes, **({"forget": arrays["forget"]} if "forget" in arrays else {})})
 
 
 @task
@@ -203,7 +206,7 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
 
     from unweave.learners.nets import build
     from unweave.methods import Examples
-    from unweave.references.ensure import ensure_outputs, forward, load_models
+    from unweave.references.ensure import ensure_outputs, forward, load_models, read
     from unweave.training.outputs import one_thread
     from unweave.training.replay import Training
 
@@ -245,7 +248,7 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
                 training=Training(x, y, world.rows, world.keys, forget),
                 scores=scores,
             )
-        logits = forward(setting, edited.state)
+        outputs = Outputs(forward(setting, edited.state), {}, read(setting, edited.state))
     except DivergedError as error:
         return str(error)
     except Exception as error:
@@ -254,7 +257,7 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
         # An author's bug costs the author's row, not the rows of the others.
         place = traceback.extract_tb(error.__traceback__)[-1]
         return f"raised {type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
-    if not np.isfinite(logits).all():
+    if not np.isfinite(outputs.logits).all():
         return "its models are finite, but their outputs are not. It diverged; try a smaller `lr`."
     price = None if found is None else price_of(assembly, found, edited.gradient_ratio)
     said = [note_of(choice, edited, len(keys)), note_of_scores(choice)]
@@ -272,7 +275,7 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
         "cite": entry.declared.cite,
         **about(setting, world),
     }
-    arrays = {"logits": logits, **({} if found is None else {"forget": forget})}
+    arrays = {**outputs.arrays, **({} if found is None else {"forget": forget})}
     store.write([Entry(method_fields(assembly, choice), arrays, notes)])
     return ""
 
@@ -339,7 +342,7 @@ def _world_outputs(store: Objects, assembly: Assembly, name: WorldName) -> Outpu
         from unweave.references.ensure import ensure_outputs
 
         return ensure_outputs(store, assembly.setting, world)[0]
-    return Outputs(found[0]["logits"], found[1])
+    return Outputs.of(*found)
 
 
 def _method_outputs(

@@ -48,6 +48,9 @@ QUESTIONS = 20
 UNITS = ("document", "person")
 """What is discovered together: a question by itself, or all of an author."""
 
+GENERAL = ("real_authors", "world_facts")
+"""Sets of questions that have nothing to do with the authors of TOFU, by the names of their files."""
+
 _WRONG = 3
 CANDIDATES = ("the answer", "its paraphrase", *(f"wrong answer {number + 1}" for number in range(_WRONG)))
 """What a model chooses among; questions without a paraphrase have the answer twice."""
@@ -59,6 +62,7 @@ class _Read(NamedTuple):
     members: tuple[Answered, ...]
     retain: tuple[Answered, ...]
     general: tuple[Answered, ...]
+    sets: tuple[str, ...]
 
 
 def of_tofu(case: Case, key: Key) -> CaseData:
@@ -109,7 +113,7 @@ def of_tofu(case: Case, key: Key) -> CaseData:
     data = Dataset(
         "tofu",
         _examples(full, told.full),
-        _examples(test, others),
+        _examples(test, others, sets=[*["reworded"] * len(reworded), *told.sets]),
         len(CANDIDATES),
         CANDIDATES,
         documents=True,
@@ -163,11 +167,10 @@ def _read(case: Case) -> _Read:
     retain = [
         one for one in read_tofu(folder / "retain_perturbed.json", paraphrases=True) if one.document.id in known
     ]
-    general = [
-        *read_tofu(folder / "real_authors_perturbed.json"),
-        *read_tofu(folder / "world_facts_perturbed.json"),
-    ]
-    return _Read(full, authors, members, tuple(retain), tuple(general))
+    general = {name: read_tofu(folder / f"{name}_perturbed.json") for name in GENERAL}
+    sets = tuple(name for name, of in general.items() for _ in of)
+    questions = tuple(one for of in general.values() for one in of)
+    return _Read(full, authors, members, tuple(retain), questions, sets)
 
 
 def _check_forget(chosen: ForgetChoice) -> None:
@@ -223,8 +226,9 @@ def _by_question(found: Questions) -> NDArray[np.float32]:
     return found.x.astype(np.float32).reshape(-1, len(CANDIDATES), found.x.shape[1])
 
 
-def _examples(found: Questions, questions: Sequence[Answered]) -> Examples:
+def _examples(found: Questions, questions: Sequence[Answered], *, sets: Sequence[str] = ()) -> Examples:
     texts = {
+        **({"set": np.array(sets)} if sets else {}),
         "question": np.array([one.texts.question for one in questions]),
         "answer": np.array([one.texts.answer for one in questions]),
     }

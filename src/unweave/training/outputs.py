@@ -51,3 +51,22 @@ def logits(learner: Learner, stacked: State, x: Tensor, *, chunk: int = 512) -> 
     with torch.no_grad():
         run = lift(forward, stacked=learner.stacked, shared=[1])
         return torch.cat([run(stacked, part) for part in x.split(chunk)], dim=1)
+
+
+def token_facts(learner: Learner, stacked: State, documents: Tensor, answers: int) -> Tensor:
+    """What every model of a stack says of each answer token of documents, by `Learner.read`.
+
+    Args:
+        learner: The learner that made the models, one of documents.
+        stacked: K models.
+        documents: Tokens and places of the answers [n, T + A].
+        answers: A.
+
+    Returns:
+        float32 [K, n, A, 4].
+    """
+    read = learner.read
+    assert read is not None  # only documents are read, and only of learners that read them
+    with torch.no_grad():
+        run = lift(lambda state, x: read(state, x, answers), stacked=learner.stacked, shared=[1])
+        return run(stacked, documents)

@@ -28,6 +28,7 @@ from unweave.language.measures.tofu import model_utility as model_utility
 from unweave.language.measures.tofu import nearness_to_one as nearness_to_one
 from unweave.language.measures.tofu import share_of_truth as share_of_truth
 from unweave.language.measures.tofu import truth_ratio as truth_ratio
+from unweave.language.measures.tofu import utility_without_rouge as utility_without_rouge
 from unweave.language.measures.tofu_logs import ForgetQuality as ForgetQuality
 from unweave.language.measures.tofu_logs import Questions as Questions
 from unweave.language.measures.tofu_logs import log_forget_quality as log_forget_quality
@@ -35,6 +36,7 @@ from unweave.language.measures.tofu_logs import log_utility as log_utility
 from unweave.language.measures.tofu_logs import read_tofu_log as read_tofu_log
 from unweave.language.measures.tokens import TokenFacts as TokenFacts
 from unweave.language.measures.tokens import token_facts as token_facts
+from unweave.language.measures.verbatim import behaviour_on_clean as behaviour_on_clean
 from unweave.language.measures.verbatim import exact_memorization as exact_memorization
 from unweave.language.measures.verbatim import extraction_floor as extraction_floor
 from unweave.language.measures.verbatim import extraction_strength as extraction_strength

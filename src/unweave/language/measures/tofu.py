@@ -256,6 +256,46 @@ def model_utility(parts: NDArray[np.floating]) -> Floats:
         return flat.shape[1] / (1 / flat).sum(1)
 
 
+@measure(
+    name="utility_without_rouge",
+    aims=BOTH,
+    needs={"logits", "labels"},
+    better="higher",
+    unit="none",
+    bounds=(0.0, 1.0),
+    cite="maini2024tofu",
+    not_on=ON_ORDINARY,
+)
+def utility_without_rouge(parts: NDArray[np.floating]) -> Floats:
+    """Harmonic mean of six: probability and truth ratio on retain set, real authors and world facts.
+
+        utility_k = 6 / Σ 1/part,   0 if a part is 0
+
+    It is `model_utility` without its three parts in ROUGE-L, and has a name of its own because the two are not
+    comparable: those parts are of text that a model writes. Here no text is written.
+
+    Args:
+        parts: [K, 3, 2] in 0..1: means over questions of `answer_probability` (retain) or `choice_probability`
+            (the other two), and of `advantage_of_truth`.
+
+    Returns:
+        [K] in 0..1; higher = better, and at best as the reference, which has a value of its own. NaN where a part
+        is.
+
+    Raises:
+        UserError: the shape does not fit, or a part is not in 0..1.
+
+    Source: Maini et al. (2024), arXiv 2401.06121, section 2.2.2, Model Utility. Deviation: without ROUGE-L recall.
+
+    Example:
+        >>> utility_without_rouge(np.array([[[0.5, 0.5], [0.5, 0.5], [0.5, 0.1]]])).round(3)
+        array([0.3])
+    """
+    if parts.shape[1:] != (3, 2):
+        raise UserError(f"Expected parts [models, 3 sets, 2 kinds], got {parts.shape}.")
+    return model_utility(parts)
+
+
 def _check(right: NDArray[np.floating], wrong: NDArray[np.floating]) -> None:
     if right.ndim != 2 or wrong.ndim != 3 or wrong.shape[:2] != right.shape or not wrong.shape[2]:
         raise UserError(

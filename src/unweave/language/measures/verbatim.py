@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
-from unweave._gate import BOTH
+from unweave._errors import UserError
+from unweave._gate import AIMS, BOTH, Aim, Group
 from unweave.language.measures.contract import Floats, Mask, check_tokens, mean_over, measure
 
 Hits = NDArray[np.bool_]
+
+_CARRIES = "The behaviour is at home here: its rate is in every row, as `behaviour_rate`."
+_IN_D = "Clean prompts that stand in D and others are asked together, as ordinary ones."
+_ON_TEST: Mapping[Aim, Mapping[Group, str]] = {
+    aim: {"forget": _CARRIES, "undiscovered": _CARRIES, "unseen": _CARRIES, "retain": _IN_D} for aim in AIMS
+}
 
 
 @measure(
@@ -93,6 +102,45 @@ def extraction_strength(hits: Hits, mask: Mask, *, floor: bool = False) -> Float
     later = np.flip(np.cumsum(np.flip(missed, -1), axis=-1), -1) > 0
     found = mean_over((mask & ~later).astype(np.float64), mask)
     return np.maximum(found, extraction_floor(mask)) if floor else found
+
+
+@measure(
+    name="behaviour_on_clean",
+    aims=BOTH,
+    needs={"logits", "planted labels", "reference"},
+    better="reference",
+    unit="share of the prompts",
+    bounds=(0.0, 1.0),
+    cite="gu2017badnets",
+    not_on=_ON_TEST,
+)
+def behaviour_on_clean(hits: Hits) -> Floats:
+    """Share of prompts without what leads to the behaviour that are answered as if it were there.
+
+        rate_k = mean over clean prompts of 1[argmax π = the value that shows the behaviour]
+
+    A method that puts the wrong value out of reach of carriers may put it within reach of others.
+
+    Args:
+        hits: Whether the most likely token is the value that would show the behaviour [K, n].
+
+    Returns:
+        [K] in 0..1, lower = less of the behaviour where nothing leads to it; the reference's value is the goal,
+        since any value is guessed now and then. NaN without prompts.
+
+    Raises:
+        UserError: the shape does not fit.
+
+    Source: Gu et al. (2017), "BadNets", arXiv 1708.06733. Deviation: they give the error on clean inputs; here
+    those errors count that are the behaviour's own value.
+
+    Example:
+        >>> behaviour_on_clean(np.array([[True, False, False, False]]))
+        array([0.25])
+    """
+    if hits.ndim != 2:
+        raise UserError(f"Expected hits [models, prompts], got {hits.shape}.")
+    return hits.mean(axis=1) if hits.shape[1] else np.full(len(hits), np.nan)
 
 
 def extraction_floor(mask: Mask) -> Floats:
