@@ -16,8 +16,8 @@ from unweave.study.gate import asked_of
 from unweave.study.language_measures import LEAK_AT
 
 SMALL = (
-    "data.people=12", "data.values=12", "learner.epochs=3", "learner.width=32", "learner.depth=1", "learner.inner=32",
-    "references.models=3", "probes.limit=25",
+    "data.people=12", "data.values=12", "learner.epochs=3", "learner.width=32", "learner.depth=1",
+    "learner.inner=32", "references.models=3", "probes.limit=25",
 )  # fmt: skip
 MEASURES = (
     "exact_memorization", "exact_memorization@undiscovered", "exact_memorization@retain", "extraction_strength",
