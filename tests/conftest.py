@@ -50,6 +50,7 @@ _FILES = {
     "adult": "tabular/adult-train.csv",
     "german": "tabular/german.csv",
     "text": "text/sms_spam.tsv",
+    "messages": "text/sms_spam.tsv",
     "tofu": "tofu/full.json",
     "tofu logs": "tofu_eval_logs/expected.json",
 }
