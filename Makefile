@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test lint calibrate audits regimes discoveries faults install clean help
+.PHONY: demo test lint calibrate audits regimes discoveries faults proof wheel minimum install clean help
 
 help:
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /  /'
@@ -47,6 +47,15 @@ discoveries: $(VENV)/.test ## 210 worlds of digits: is the recall that discover 
 
 faults: $(VENV)/.test ## every fault at full size: thousands of kills, failing calls and flipped bits (about an hour)
 	$(ONE_THREAD) $(BIN)/python tests/faults/full.py --json runs/faults.json $(FAULTS)
+
+proof: $(VENV)/.test ## rerun every figure that README and documents claim (hours; PROOF=--quick: minutes)
+	$(BIN)/python -m tests.proof.prove $(PROOF)
+
+wheel: $(VENV)/.test ## build the wheel, and try it in an empty environment without extras
+	$(BIN)/python tests/packaging/wheel.py
+
+minimum: ## the lowest versions that pyproject.toml allows, and many tests with them
+	$(PYTHON) tests/packaging/minimum.py $(MINIMUM)
 
 clean: ## remove the environment, results and stored models
 	rm -rf $(VENV) runs .unweave

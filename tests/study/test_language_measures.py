@@ -11,9 +11,9 @@ from unweave.references import Store, key_of, outputs_fields, read_verified
 from unweave.stats import interval, jackknife, leave_outs
 from unweave.study import assemble, compare, read_spec
 from unweave.study.asked import read_measures
-from unweave.study.reading import read_too, reading_of
 from unweave.study.gate import asked_of
 from unweave.study.language_measures import LEAK_AT
+from unweave.study.reading import read_too, reading_of
 
 SMALL = (
     "data.people=12", "data.values=12", "learner.epochs=3", "learner.width=32", "learner.depth=1",

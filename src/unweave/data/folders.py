@@ -79,7 +79,7 @@ def decode(data: bytes, name: str) -> NDArray[np.uint8]:
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
-        raise SpecError("Reading images needs Pillow: install unweave with the extra [images].") from None
+        raise SpecError("Reading images needs Pillow: `python -m pip install 'unweave[images]'`.") from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -171,7 +171,7 @@ def _read_saved(folder: Path) -> tuple[Any, dict[str, list[str]]]:
         import pyarrow as arrow
     except ImportError:
         raise SpecError(
-            "Reading a saved data set needs pyarrow: install unweave with the extra [tables]."
+            "Reading a saved data set needs pyarrow: `python -m pip install 'unweave[tables]'`."
         ) from None
     state = folder / "state.json"
     if not state.is_file():

@@ -91,7 +91,7 @@ def parquet_columns(file: Path) -> dict[str, list[str]]:
         import pyarrow as arrow
         from pyarrow import parquet
     except ImportError:
-        raise SpecError("Reading Parquet needs pyarrow: install unweave with the extra [tables].") from None
+        raise SpecError("Reading Parquet needs pyarrow: `python -m pip install 'unweave[tables]'`.") from None
     try:
         table: Any = parquet.read_table(file)
     except (OSError, arrow.ArrowException) as error:
