@@ -10,7 +10,7 @@ import pytest
 
 TUTORIALS = sorted((Path(__file__).parents[2] / "docs" / "tutorials").glob("*.md"))
 _BLOCK = re.compile(r"```(python|toml|sh)\n(.*?)```|<!-- (says|file): (.*?) -->", re.DOTALL)
-_FEWER = {"audit": ["--references", "19", "--fresh", "2"], "diagnose": ["--models", "60"]}
+_FEWER = {"audit": ["--references", "19", "--fresh", "2"], "diagnose": ["--models", "40"]}
 
 
 def walk(text, folder, run):
