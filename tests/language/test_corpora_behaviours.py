@@ -255,7 +255,8 @@ def test_the_words_of_a_corpus_are_all_that_is_trained_and_asked(name, corpora):
 
 def test_the_document_names_every_behaviour_with_its_parameters():
     text = (Path(__file__).parents[2] / "docs" / "language.md").read_text(encoding="utf-8")
-    rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
+    section = text.partition("\n## Behaviours\n")[2].partition("\n## ")[0]
+    rows = {line.split("`")[1]: line for line in section.splitlines() if line.startswith("| `")}
     for entry in BEHAVIOURS:
         assert all(f"`{parameter}`" in rows[entry.name] for parameter in entry.defaults()), entry.name
 

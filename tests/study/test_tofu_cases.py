@@ -196,18 +196,13 @@ def test_only_here_a_checkpoint_is_where_training_begins(folder, llama):
         no_checkpoint(edited, "compare")
 
 
-def test_real_questions_are_all_there(llama):
-    import os
-    from pathlib import Path
-
-    path = Path(os.environ.get("UNWEAVE_DATA", "data")) / "tofu"
-    if not path.exists():
-        pytest.skip("TOFU is not here: set UNWEAVE_DATA to the folder that holds it")
+def test_real_questions_are_all_there(llama, need_data):
     from unweave.study.tofu import _read
 
-    case = read_spec(cases=["tofu"], settings=[f"data.path={path}", f"learner.checkpoint={llama}"]).cases[0]
+    need_data("tofu")
+    case = read_spec(cases=["tofu"], settings=[f"learner.checkpoint={llama}"]).cases[0]
     found = _read(case)
-    assert [len(part) for part in found] == [4000, 4000, 400, 400, 217]
+    assert [len(part) for part in found] == [4000, 4000, 400, 400, 217, 217]
     assert np.unique([one.document.id for one in found.full]).size == 4000
 
 

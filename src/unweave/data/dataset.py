@@ -140,9 +140,12 @@ def state_of_files(*names: str | None) -> str:
         if name is None:
             continue
         path = Path(name).absolute()
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
         told.append(str(path))
-        told += [f"{one} {one.stat().st_size} {one.stat().st_mtime_ns}" for one in inside if one.is_file()]
+        try:
+            inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+            told += [f"{one} {one.stat().st_size} {one.stat().st_mtime_ns}" for one in inside if one.is_file()]
+        except (OSError, ValueError):  # no name of a file: who opens it says so
+            continue
     return "\n".join(told)
 
 

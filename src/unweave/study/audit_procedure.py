@@ -71,10 +71,10 @@ def procedure_of(
 
 def made_by(edited: Path) -> str | None:
     """The method that a record of `erase` beside an edited model names; None without one, or after retraining."""
-    from unweave.records import from_json
+    from unweave.records import read_record
 
     try:
-        found = from_json(Erasure, (edited.parent / "record.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_record(Erasure, edited.parent)
+    except UserError:
         return None
     return None if found.method == "retrain" or edited.name != found.model_after.get("file") else found.method

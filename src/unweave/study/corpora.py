@@ -22,7 +22,7 @@ from unweave.language.corpora.selection import select as select_documents
 from unweave.problem import Case, DataChoice, Planted, Unseen, hold_out, select
 from unweave.study.case_data import CaseData, with_probes
 from unweave.study.prompts import text_of
-from unweave.study.texts import OF_TEXTS, behaviours_of, of_lines, of_messages, of_text
+from unweave.study.texts import OF_TEXTS, behaviours_of, of_messages, of_pieces
 from unweave.study.tofu import PARTS, of_tofu
 
 Ints = NDArray[np.int64]
@@ -141,20 +141,7 @@ def _rows(prompts: Prompts, words: tuple[str, ...]) -> Rows:
 def _of_biographies() -> list[dict[str, Any]]:
     from unweave.language.corpora.behaviours import BEHAVIOURS
 
-    return [
-        {
-            "name": entry.name,
-            "what": entry.summary,
-            "members": entry.declared.members,
-            "shown by an output that": entry.declared.shows,
-            "unseen instances": entry.declared.unseen
-            or "what the members say, in held-out wordings where there are any",
-            "regularity": entry.declared.regularity,
-            "parameters": entry.defaults(),
-            "source": entry.declared.cite,
-        }
-        for entry in BEHAVIOURS
-    ]
+    return behaviours_of(BEHAVIOURS, unseen="what the members say, in held-out wordings where there are any")
 
 
 def _of_tofu() -> list[dict[str, Any]]:
@@ -190,7 +177,7 @@ CORPORA = {
         "A text file, or a folder of them, cut into documents of words or characters.",
         "your own",
         _OF_PIECES,
-        of_text,
+        of_pieces,
         lambda: behaviours_of(TEXT_BEHAVIOURS),
         free=True,
     ),
@@ -198,7 +185,7 @@ CORPORA = {
         "A list with a document on each line, such as names, by characters or words.",
         "your own",
         _OF_PIECES,
-        of_lines,
+        of_pieces,
         lambda: behaviours_of(TEXT_BEHAVIOURS),
         free=True,
     ),

@@ -115,12 +115,16 @@ def of_probe(assembly: Assembly, place: int) -> tuple[str, Shown]:
 
 
 def _shown(data: Dataset, part: Examples | None, row: int, name: str, label: str, x: NDArray[np.float32]) -> Shown:
-    # What planting changed is another example than the row of the table.
-    same = part is not None and row < len(part) and np.array_equal(part.x[row], x, equal_nan=True)
+    if part is None or row >= len(part):
+        columns = {}
+    elif data.documents and x.ndim > 1:  # the candidates of a question, which stands in the table by itself
+        columns = part.columns
+    else:  # what planting changed is another example than the row of the table
+        columns = part.columns if np.array_equal(part.x[row], x, equal_nan=True) else {}
+    if data.documents:
+        told = values_of(columns, row, x) if columns else {"prompt": text_of(x, data.labels)}
+        return Shown(name, label, "", told)
     image = image_of(x)
-    columns = part.columns if part is not None and same else {}
-    if data.documents and not columns:
-        return Shown(name, label, "", {"prompt": text_of(x, data.labels)})
     return Shown(name, label, image, {} if image else values_of(columns, row, x))
 
 

@@ -90,7 +90,7 @@ def records_in(folder: Path) -> list[Erasure]:
         file = folder / name / RECORD
         try:
             found.append(_checked(from_json(Erasure, file.read_text("utf-8")), number))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, UserError, ValueError, KeyError, TypeError, AttributeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not a record of `unweave erase`"
             raise UserError(f"Cannot read {file}: {reason}. Restore it, or choose another --out.") from None
     return found

@@ -123,18 +123,10 @@ def of_messages(case: Case, key: Key) -> CaseData:
     return with_probes(case, data, behaviour, forget, aside, dropped=dropped, key=key)
 
 
-def of_text(case: Case, key: Key) -> CaseData:
-    """A text, or the texts of a folder, cut into documents; see `_of_pieces`."""
-    return _of_pieces(case, key)
+def of_pieces(case: Case, key: Key) -> CaseData:
+    """A text or the texts of a folder, cut into documents, or a list with one on each line, as prompts.
 
-
-def of_lines(case: Case, key: Key) -> CaseData:
-    """A list with a document on each line; see `_of_pieces`."""
-    return _of_pieces(case, key)
-
-
-def _of_pieces(case: Case, key: Key) -> CaseData:
-    """Documents as prompts: each unit but the first ones is an answer after those before it in its document.
+    Each unit of a document but the first ones is an answer after those before it.
 
     Equal documents stay on one side of the split. All units of D are known; a held-out answer that D does not
     have, or a prompt that D has as well, is not asked.
@@ -196,15 +188,15 @@ def _of_pieces(case: Case, key: Key) -> CaseData:
     return with_probes(case, data, behaviour, forget, aside, dropped=dropped, key=key)
 
 
-def behaviours_of(registry: Registry[Declared]) -> list[dict[str, Any]]:
-    """What may be B in real text, as `unweave list corpora` shows it."""
+def behaviours_of(registry: Registry[Declared], *, unseen: str = "none") -> list[dict[str, Any]]:
+    """What may be B in documents, as `unweave list corpora` shows it; `unseen`: said where none is declared."""
     return [
         {
             "name": entry.name,
             "what": entry.summary,
             "members": entry.declared.members,
             "shown by an output that": entry.declared.shows,
-            "unseen instances": entry.declared.unseen or "none",
+            "unseen instances": entry.declared.unseen or unseen,
             "regularity": entry.declared.regularity,
             "parameters": entry.defaults(),
             "source": entry.declared.cite,
