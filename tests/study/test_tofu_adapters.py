@@ -61,6 +61,10 @@ def test_a_trained_adapter_says_what_the_merged_checkpoint_says(tofu_folder, tof
     for part in ("features", "middle"):
         of_both = getattr(learner, part)(state, x[:3]), getattr(whole, part)(whole.init(0), x[:3])
         torch.testing.assert_close(*of_both, atol=1e-5, rtol=1e-4)
+    assert learner.read is not None and whole.read is not None
+    answers = learner.spec.config["answers"]
+    read, expected = learner.read(state, x[:3], answers), whole.read(whole.init(0), x[:3], answers)
+    torch.testing.assert_close(read[..., :3], expected[..., :3], atol=1e-3, rtol=1e-3)
 
 
 def test_the_gradient_is_that_of_a_matrix_merged_by_hand(tofu_folder, tofu_llama):

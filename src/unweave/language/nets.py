@@ -163,7 +163,7 @@ def _continued(spec: LearnerSpec) -> Learner:
         return State({own: begin[theirs].clone() for theirs, own in ours.items()}, {})
 
     def read(state: State, x: Tensor, answers: int) -> Tensor:
-        return answer_facts(config, _stack_of_one(state, ours), x, answers)
+        return answer_facts(config, params_of(state), x, answers)
 
     return Learner(spec, init, apply, features, stacked=False, middle=middle, score=score, read=read)
 
