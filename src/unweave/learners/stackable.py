@@ -61,6 +61,8 @@ def _same(learner: Learner, module: nn.Module) -> bool:
     x = torch.rand(_MODELS, max(2, learner.recipe.batch_size), *spec.shape, generator=rng)
     y = torch.randint(spec.classes, x.shape[:2], generator=rng)
     first = learner.init(0)
+    if _asked(learner, first, x[0])[0].shape != (*y[0].shape, spec.classes):
+        return False  # it will be refused, with what is wrong
     if _draws(learner, module, x[0]) or _kept(learner, first, x[0], y[0]) > MOST_KEPT:
         return False
     models = [first, *(learner.init(key) for key in range(1, _MODELS))]
