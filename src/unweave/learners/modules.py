@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator
+from collections.abc import Generator, Hashable
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from unweave._random import Key, derive
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.own_code import make, seeded, told
 from unweave.learners.specs import OWN, LearnerSpec
+from unweave.learners.stackable import stackable
 
 
 class Names:
@@ -67,12 +69,25 @@ def tensor_names(learner: Learner, like: State) -> tuple[dict[str, str], dict[st
 
 
 def own_module(spec: LearnerSpec) -> Learner:
-    """The functions of a module that the user's function makes; models are trained one by one.
+    """The functions of a module that the user's function makes; models are trained side by side where they can be.
 
     The function is called with the global generators seeded from the model's key, and so is each pass in
     training from the key of the step: dropout is a function of both. The generators are left as they were.
     """
-    template = _made(spec, 0)
+    known = (spec.config["sha256"], spec.config["function"], spec.shape, spec.classes, spec.recipe)
+    if known not in _stacked:
+        module = _made(spec, 0)
+        with seeded(0):
+            _stacked[known] = stackable(_functions(spec, module, seed=False), module)
+    return replace(_functions(spec, _made(spec, 0), seed=not _stacked[known]), stacked=_stacked[known])
+
+
+_stacked: dict[Hashable, bool] = {}
+"""Which modules can be stacked: one trial in a process."""
+
+
+def _functions(spec: LearnerSpec, template: nn.Module, *, seed: bool) -> Learner:
+    """The functions of one module, whose passes in training are seeded or not."""
     names = Names(template)
 
     def init(key: Key) -> State:
@@ -84,7 +99,7 @@ def own_module(spec: LearnerSpec) -> Learner:
         tensors = {theirs: state.params[ours] for ours, theirs in names.params.items()}
         tensors |= {theirs: buffers[ours] for ours, theirs in names.buffers.items()}
         template.train(train)
-        with told(spec), seeded(int(key)) if train and key is not None else nullcontext():
+        with told(spec), seeded(int(key)) if seed and train and key is not None else nullcontext():
             logits = functional_call(template, tensors, (x.clone(),))
         if not isinstance(logits, Tensor):
             raise SpecError(f"{spec.label} returns {_article(type(logits).__name__)}; expected logits, a tensor.")
