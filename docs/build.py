@@ -28,7 +28,7 @@ def methods_page() -> str:
         "inputs needs numbers, and no tokens. Defaults are those of the papers where there are any; nothing is",
         "tuned. Several in a row are named `ssd then finetune`; one on S and what is found of the rest of its",
         "behaviour, `expand(scrub)`: [expansion.md](expansion.md). Methods of your own:",
-        "[plugins.md](plugins.md). What they did: [results.md](results.md).",
+        "[plugins.md](plugins.md). What they did: [comparisons.md](comparisons.md).",
         "",
         "Answers: where documents have answers of several tokens (y [n, A], −100 where one has fewer), methods",
         "with `several` take the loss of a document as a mean over its own answer tokens, or as a sum where they",

@@ -134,9 +134,33 @@ def test_every_verdict_and_world_is_in_the_glossary():
         assert word in text, word
 
 
-def test_every_document_the_readme_names_exists():
-    for link in re.findall(r"\]\(((?!http)[^)#]+)\)", (ROOT / "README.md").read_text()):
-        assert (ROOT / link).exists(), link
+def _anchors(file: Path) -> set[str]:
+    """Where links into a document may point: its headings, as those who show Markdown name them."""
+    headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def check_links(file: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", file.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for path, anchor in re.findall(r"\]\((?!http)([^)#\s]*)#?([^)\s]*)\)", text):
+        other = file.parent / path if path else file
+        assert other.exists(), path
+        assert not anchor or anchor in _anchors(other), f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("file", [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")], ids=lambda file: file.name)
+def test_links_of_documents_lead_somewhere(file):
+    check_links(file)
+
+
+@pytest.mark.parametrize("link", ["other.md", "#nothing", "page.md#nothing"])
+def test_the_check_of_links_can_fail(tmp_path, link):
+    page = tmp_path / "page.md"
+    page.write_text(f"# A heading\n[here](#a-heading) [there]({link})\n")
+    with pytest.raises(AssertionError):
+        check_links(page)
+    page.write_text("# A heading\n[here](#a-heading) [there](page.md#a-heading)\n")
+    check_links(page)
 
 
 def test_every_spec_key_and_option_is_documented():

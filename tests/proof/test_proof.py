@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -82,7 +84,7 @@ def test_what_is_claimed_still_stands_in_its_document(claim):
 
 def test_every_document_with_figures_has_claims():
     pages = {claim.file for claim in CLAIMS}
-    wanted = "figures results language discover audit sweep speed measures reliability diagnose expansion"
+    wanted = "results comparisons language discover audit sweep speed measures reliability diagnose expansion"
     assert {"README.md", *(f"docs/{name}.md" for name in wanted.split())} <= pages
     assert {f"docs/research/{name}.md" for name in ("expansion", "partial-discovery")} <= pages
     assert len(CLAIMS) >= 100 and all(running.lacking(replace(run, needs=())) is None for run in RUNS.values())
@@ -103,6 +105,33 @@ def test_every_document_with_figures_has_claims():
 def test_claims_that_cannot_be_meant_are_refused(fake, change, said):
     with pytest.raises(ClaimError, match=said):
         fake(change=change)
+
+
+def held_by(page):
+    """What the last cells of a page's tables name, where their header says that it holds a figure."""
+    named, within = [], False
+    for line in page.splitlines():
+        if not line.startswith("|"):
+            within = False
+        elif line.endswith("| held by |"):
+            within = True
+        elif within:
+            named += re.findall(r"`([^`]+)`", line.rsplit("|", 2)[-2])
+    return named
+
+
+def nowhere(named):
+    """Which of them are neither claims, by `*` for several, nor files or folders of the tests."""
+    ids = [claim.id for claim in CLAIMS]
+    return [one for one in named if not fnmatch.filter(ids, one) and not (ROOT / one).exists()]
+
+
+def test_what_the_page_of_results_says_is_held_is_held():
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    named = held_by(page)
+    assert len(named) >= 60 and nowhere(named) == []
+    wrong = ["no.such.claim", "tests/no_such_test.py"]
+    assert nowhere([*named, *wrong]) == wrong
 
 
 # ---- the runner ----
