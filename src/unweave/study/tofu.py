@@ -50,6 +50,8 @@ GENERAL = ("real_authors", "world_facts")
 _WRONG = 3
 CANDIDATES = ("the answer", "its paraphrase", *(f"wrong answer {number + 1}" for number in range(_WRONG)))
 """What a model chooses among; questions without a paraphrase have the answer twice."""
+ANSWER, PARAPHRASE, WRONG = 0, 1, slice(2, None)
+"""Where they stand among the candidates."""
 
 
 class _Read(NamedTuple):
