@@ -22,8 +22,8 @@ from rich.progress import (
 from unweave.cli.files import check_file
 from unweave.cli.options import printable
 from unweave.study import check_out
-from unweave.study.compare import Message
-from unweave.study.compare import Progress as Tell
+from unweave.study.running import Message
+from unweave.study.running import Progress as Tell
 
 _STAGES = {
     "train": "training references",
