@@ -47,6 +47,8 @@ def test_s_may_be_named_by_ids():
     ids = [str(one) for one in assemble(_case()).setting.ids[assemble(_case()).planted.members[:3]]]
     found = assemble(_case("biographies-trigger", f"forget.ids={ids}"))
     assert found.setting.ids[found.forget].tolist() == ids
+    also = _case("biographies-trigger", f"forget.ids={[*ids, 'gone']}", "forget.allow_unknown=true")
+    assert assemble(also).dropped == ("gone",) and assemble(also).forget.tolist() == found.forget.tolist()
 
 
 @pytest.mark.parametrize("kind", ["poisoned", "style", "refusal", "fact", "verbatim", "canary"])
@@ -70,6 +72,7 @@ def test_every_behaviour_of_a_corpus_makes_a_case(kind):
         ("digits-trigger", "learner.name=causal_lm", SpecError, "holds no documents, but features of shape"),
         ("digits-trigger", "forget.unit=person", SpecError, "`forget.unit` is of documents"),
         ("biographies-trigger", "forget.outside=true", SpecError, "a corpus has none"),
+        ("biographies-trigger", ("forget.unit=person", 'forget.ids=["a"]'), SpecError, "names S already"),
         ("biographies-trigger", "behaviour.kind=confusion", UnknownNameError, "behaviour of a corpus"),
         ("biographies-trigger", "behaviour.attribute=job", UnknownNameError, "attribute"),
         ("biographies-trigger", 'forget.ids=["nobody"]', SpecError, "nobody"),
@@ -77,7 +80,7 @@ def test_every_behaviour_of_a_corpus_makes_a_case(kind):
     ],
 )
 def test_what_does_not_go_together_is_refused(name, setting, error, match):
-    settings = [*(SMALL if name.startswith("bio") else ()), setting]
+    settings = [*(SMALL if name.startswith("bio") else ()), *((setting,) if isinstance(setting, str) else setting)]
     with pytest.raises(error, match=match):
         assemble(read_spec(cases=[name], settings=settings).cases[0])
 

@@ -21,7 +21,6 @@ from unweave.cli.options import (
     TrustCode,
     Workers,
     reported,
-    settings_of,
 )
 
 
@@ -67,20 +66,26 @@ def audit(
     The model before the edit is `learner.checkpoint` of the case.
     """
     with reported(debug):
-        from unweave.cli.one_case import one_case
-        from unweave.cli.running import new_folder, progress
-        from unweave.cli.shown import check_places, save, tell
+        from unweave.cli.running import results_in
+        from unweave.cli.shown import save, tell
+        from unweave.cli.wanted import named_case, wanted_spec
         from unweave.study.audit import run_audit
         from unweave.study.audit_prepared import AuditWanted, prepare_audit
 
-        settings = settings_of(setting, allow_unknown=allow_unknown)
-        wanted = one_case(spec, case, settings, seed=seed, workers=workers, store=store, trust_code=trust_code)
+        wanted = wanted_spec(
+            spec,
+            named_case(spec, case),
+            setting,
+            allow_unknown=allow_unknown,
+            seed=seed,
+            workers=workers,
+            out=out,
+            store=store,
+            trust_code=trust_code,
+        )
         asked = AuditWanted(edited, references, fresh, tuple(retrained or ()), procedure)
         prepare_audit(wanted, asked)
-        folder = out or wanted.out or new_folder()
-        asked = asked._replace(out=folder)
-        check_places(folder, json)
-        with progress(quiet) as (advance, say):
-            found = run_audit(wanted, asked, on_progress=advance, on_message=say)
+        with results_in(wanted.out, json=json, quiet=quiet) as (folder, advance, say):
+            found = run_audit(wanted, asked._replace(out=folder), on_progress=advance, on_message=say)
         save(found, folder)
         tell(found, folder, json=json, quiet=quiet)

@@ -22,11 +22,7 @@ from unweave.cli.options import (
     SpecFile,
     TrustCode,
     Workers,
-    names_in,
-    refuse_twice,
     reported,
-    settings_of,
-    with_options,
 )
 
 if TYPE_CHECKING:
@@ -92,37 +88,43 @@ def compare(
     with reported(debug):
         from dataclasses import replace
 
-        from unweave.cli.running import new_folder, progress
-        from unweave.cli.shown import check_places, tell
-        from unweave.study import read_spec, run_spec
+        from unweave.cli.running import results_in
+        from unweave.cli.shown import tell
+        from unweave.cli.wanted import wanted_spec
+        from unweave.study import run_spec
         from unweave.study.asked import read_measures
         from unweave.study.choices import Fair
 
-        names = None if methods is None else names_in(methods, "--methods")
-        once = {"methods": names, "measure": measure, "seed": seed, "workers": workers}
-        once |= {"device": device, "engine": engine, "equal-cost": equal_cost, "equal-rise": equal_rise}
-        keys = {"measure": "measures", "equal-cost": "fair.cost", "equal-rise": "fair.rise"}
-        settings = settings_of(setting, allow_unknown=allow_unknown)
-        refuse_twice(settings, once, keys)
-        settings = with_options(settings, seed=seed, workers=workers)
-        wanted = read_spec(spec, cases=case or [], settings=settings, methods=names, quick=quick)
+        wanted = wanted_spec(
+            spec,
+            case or [],
+            setting,
+            allow_unknown=allow_unknown,
+            quick=quick,
+            seed=seed,
+            workers=workers,
+            methods=methods,
+            device=device,
+            engine=engine,
+            out=out,
+            store=store,
+            trust_code=trust_code,
+            plugin=plugin,
+            also={
+                "measure": ("measures", measure),
+                "equal-cost": ("fair.cost", equal_cost),
+                "equal-rise": ("fair.rise", equal_rise),
+            },
+        )
         costs = ((equal_cost, wanted.fair.cost), (equal_rise, wanted.fair.rise))
         wanted = replace(
             wanted,
-            out=out or wanted.out,
-            store=store or wanted.store,
-            trust_code=tuple(trust_code or ()),
             fair=Fair(*(new or old for new, old in costs)),
-            device=device or wanted.device,
-            engine=engine or wanted.engine,
-            plugins=tuple(plugin or ()),
             force=force or wanted.force,
             measures=wanted.measures if measure is None else read_measures(measure),
         )
-        folder = wanted.out or new_folder()
         _check(wanted)
-        check_places(folder, json)
-        with progress(quiet) as (advance, say):
+        with results_in(wanted.out, json=json, quiet=quiet) as (folder, advance, say):
             study = run_spec(wanted, on_progress=advance, on_message=say)
         study.save(folder)
         tell(study.result, folder, json=json, quiet=quiet)

@@ -21,7 +21,6 @@ from unweave.cli.options import (
     Workers,
     names_in,
     reported,
-    settings_of,
 )
 
 
@@ -70,30 +69,28 @@ def diagnose(
     Without a spec or case: the default case digits-mislabel.
     """
     with reported(debug):
-        from unweave.cli.one_case import one_case
-        from unweave.cli.running import new_folder, progress
-        from unweave.cli.shown import check_places, save, tell
+        from unweave.cli.running import results_in
+        from unweave.cli.shown import save, tell
+        from unweave.cli.wanted import named_case, wanted_spec
         from unweave.study.diagnose import Wanted, prepare, run_diagnose
         from unweave.study.proxies import proxies_named
 
-        names = None if methods is None else names_in(methods, "--methods")
         ranked = () if proxies is None else proxies_named(names_in(proxies, "--proxies"))
-        wanted = one_case(
+        wanted = wanted_spec(
             spec,
-            case,
-            settings_of(setting, allow_unknown=allow_unknown),
+            named_case(spec, case, "digits-mislabel"),
+            setting,
+            allow_unknown=allow_unknown,
             seed=seed,
             workers=workers,
+            out=out,
             store=store,
             trust_code=trust_code,
-            methods=names,
-            default="digits-mislabel",
+            methods=methods,
         )
         asked = Wanted(models, share, use, together, ranked)
         prepare(wanted, asked)
-        folder = out or wanted.out or new_folder()
-        check_places(folder, json)
-        with progress(quiet) as (advance, say):
+        with results_in(wanted.out, json=json, quiet=quiet) as (folder, advance, say):
             found = run_diagnose(wanted, asked, on_progress=advance, on_message=say)
         save(found, folder)
         tell(found, folder, json=json, quiet=quiet)

@@ -20,7 +20,6 @@ from unweave.cli.options import (
     TrustCode,
     Workers,
     reported,
-    settings_of,
 )
 
 if TYPE_CHECKING:
@@ -75,30 +74,29 @@ def discover(
     """
     with reported(debug):
         from unweave.cli.files import write_file
-        from unweave.cli.one_case import one_case
-        from unweave.cli.running import new_folder, progress
-        from unweave.cli.shown import check_places, save, tell
+        from unweave.cli.running import results_in
+        from unweave.cli.shown import save, tell
+        from unweave.cli.wanted import named_case, wanted_spec
         from unweave.records.discovery import ranking_csv
         from unweave.study.discover import prepare_discover, run_discover
 
-        wanted = one_case(
+        wanted = wanted_spec(
             spec,
-            case,
-            settings_of(setting, allow_unknown=allow_unknown),
+            named_case(spec, case, "digits-trigger"),
+            setting,
+            allow_unknown=allow_unknown,
             seed=seed,
             workers=workers,
+            out=out,
             store=store,
             trust_code=trust_code,
-            default="digits-trigger",
         )
         asked = _wanted(target, confidence, rounds, method, models)
         asked = asked._replace(
             confirmed=_ids(confirmed, "--confirmed"), rejected=_ids(rejected, "--rejected"), ask=ask
         )
         prepare_discover(wanted, asked)
-        folder = out or wanted.out or new_folder()
-        check_places(folder, json)
-        with progress(quiet) as (advance, say):
+        with results_in(wanted.out, json=json, quiet=quiet) as (folder, advance, say):
             found, ranking = run_discover(wanted, asked, on_progress=advance, on_message=say)
         write_file(folder / "candidates.csv", ranking_csv(ranking))
         save(found, folder)

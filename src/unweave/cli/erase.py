@@ -22,7 +22,6 @@ from unweave.cli.options import (
     TrustCode,
     Workers,
     reported,
-    settings_of,
 )
 
 if TYPE_CHECKING:
@@ -73,26 +72,28 @@ def erase(
         from rich.console import Console
 
         from unweave.cli.files import check_file, write_file
-        from unweave.cli.one_case import one_case
         from unweave.cli.running import progress
+        from unweave.cli.wanted import named_case, wanted_spec
         from unweave.records import to_json
         from unweave.report.erasure import print_erasure
         from unweave.study.erase import EraseWanted, prepare_erase, run_erase
         from unweave.study.request import read_request
 
         asked = None if request is None else read_request(request)
-        wanted = one_case(
+        wanted = wanted_spec(
             spec,
-            case,
-            settings_of(setting, allow_unknown=allow_unknown),
+            named_case(spec, case),
+            setting,
+            allow_unknown=allow_unknown,
             seed=seed,
             workers=workers,
+            out=out,
             store=store,
             trust_code=trust_code,
             forget_ids=None if asked is None else asked.ids,
         )
         content = {} if asked is None else asked.content
-        named = out or wanted.out or Path("erased")
+        named = wanted.out or Path("erased")
         erase = EraseWanted(_aim(aim), named, _method(wanted.methods, method), content, confirm, models, anyway)
         folder = prepare_erase(wanted, erase).folder.parent
         with _kept_if_used(folder), progress(quiet) as (advance, say):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -64,16 +64,6 @@ def settings_of(given: list[str] | None, *, allow_unknown: bool) -> list[str]:
     return [*(given or []), *(["forget.allow_unknown=true"] if allow_unknown else [])]
 
 
-def with_options(settings: Sequence[str], **options: int | None) -> list[str]:
-    """Settings, and those that options of the same name stand for.
-
-    Example:
-        >>> with_options(["alpha=0.1"], seed=3, workers=None)
-        ['alpha=0.1', 'seed=3']
-    """
-    return [*settings, *(f"{key}={value}" for key, value in options.items() if value is not None)]
-
-
 def names_in(given: str, option: str) -> list[str]:
     """Names separated by commas.
 
@@ -88,25 +78,6 @@ def names_in(given: str, option: str) -> list[str]:
     if not names:
         raise SpecError(f"{option} is empty; expected names separated by commas.")
     return names
-
-
-def refuse_twice(
-    settings: Sequence[str], given: Mapping[str, object], keys: Mapping[str, str] | None = None
-) -> None:
-    """Refuse what is given by an option and by --set as well: nobody knows which of the two is meant.
-
-    Args:
-        settings: All of --set.
-        given: Values of options by name; None = not given.
-        keys: The key that an option sets, where its name is another.
-
-    Raises:
-        SpecError: with the option and the key.
-    """
-    for option, value in given.items():
-        key = (keys or {}).get(option, option)
-        if value is not None and any(one.partition("=")[0].strip() == key for one in settings):
-            raise SpecError(f"Give --{option} or --set {key}=…, not both.")
 
 
 @contextmanager

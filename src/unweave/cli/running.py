@@ -19,9 +19,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from unweave.cli.files import check_file
 from unweave.cli.options import printable
-from unweave.study.compare import Message
-from unweave.study.compare import Progress as Tell
+from unweave.study import check_out
+from unweave.study.running import Message
+from unweave.study.running import Progress as Tell
 
 _STAGES = {
     "train": "training references",
@@ -34,7 +36,27 @@ _STAGES = {
 }
 
 
-def new_folder() -> Path:
+@contextmanager
+def results_in(out: Path | None, *, json: Path | None, quiet: bool) -> Generator[tuple[Path, Tell, Message]]:
+    """The folder of a run's results, checked before any work as `--json` is, and its progress.
+
+    Args:
+        out: The folder; None = a new one.
+        json: Where else the record goes.
+        quiet: Whether nothing is shown.
+
+    Raises:
+        UserError: if results cannot be written there, with the system's reason.
+    """
+    folder = out or _new_folder()
+    check_out(folder)
+    if json is not None:
+        check_file(json)
+    with progress(quiet) as (advance, say):
+        yield folder, advance, say
+
+
+def _new_folder() -> Path:
     """`runs/<time>`, numbered where two runs begin in the same second: no result replaces another."""
     stamp = datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
     candidates = (Path("runs") / (f"{stamp}-{number}" if number else stamp) for number in count())

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from unweave._errors import UserError
-from unweave.cli.files import check_file, write_file
+from unweave.cli.files import write_file
 from unweave.records import KINDS, Record, Result, SweepResult, to_json
 from unweave.records.audit import Audit
 from unweave.records.diagnosis import Diagnosis
@@ -20,7 +20,6 @@ from unweave.report.diagnosis import diagnosis_page, print_diagnosis
 from unweave.report.discovery import discovery_page, print_discovery
 from unweave.report.sweep import sweep_page
 from unweave.report.sweep_terminal import print_sweep
-from unweave.study import check_out
 
 
 class Shown(NamedTuple):
@@ -39,17 +38,6 @@ SHOWN: dict[type[Record], Shown] = {
     Diagnosis: Shown("diagnosis.html", diagnosis_page, print_diagnosis),
 }
 """How each kind of record is shown that has a page."""
-
-
-def check_places(folder: Path, json: Path | None) -> None:
-    """Find out before any work whether results can be written.
-
-    Raises:
-        UserError: with the system's reason.
-    """
-    check_out(folder)
-    if json is not None:
-        check_file(json)
 
 
 def save(record: Record, folder: Path) -> None:

@@ -22,9 +22,7 @@ from unweave.cli.options import (
     TrustCode,
     Workers,
     names_in,
-    refuse_twice,
     reported,
-    with_options,
 )
 
 
@@ -89,14 +87,13 @@ def sweep(
         from dataclasses import replace
 
         from unweave._errors import SpecError
-        from unweave.cli.running import new_folder, progress
-        from unweave.cli.shown import check_places, tell
-        from unweave.study import read_spec
+        from unweave.cli.running import results_in
+        from unweave.cli.shown import tell
+        from unweave.cli.wanted import wanted_spec
         from unweave.study.plugins import methods_of, plugins_of
         from unweave.study.sweep import prepare_sweep, run_sweep
         from unweave.study.sweep_axes import BEHAVIOURS, PRESET_METHODS, preset_cases
 
-        names = None if methods is None else names_in(methods, "--methods")
         axes: dict[str, Any] = {
             "behaviour": None if behaviour is None else names_in(behaviour, "--behaviour"),
             "discovery": None if discovery is None else _shares(discovery),
@@ -105,10 +102,7 @@ def sweep(
             "seeds": seeds,
             "cost_per_example": cost_per_example,
         }
-        once = {**axes, "methods": names, "seed": seed, "workers": workers, "device": device, "engine": engine}
-        settings = setting or []
-        refuse_twice(settings, once, {name: f"sweep.{name}" for name in axes})
-        settings = with_options(settings, seed=seed, workers=workers)
+        own = {name: (f"sweep.{name}", value) for name, value in axes.items()}
         cases = case or []
         if preset is not None:
             if spec is not None or cases:
@@ -117,7 +111,21 @@ def sweep(
         elif quick:
             raise SpecError("--quick belongs to --preset; give --preset discovery as well.")
         bare = spec is None and not cases
-        wanted = read_spec(spec, cases=["digits-trigger"] if bare else cases, settings=settings, methods=names)
+        wanted = wanted_spec(
+            spec,
+            ["digits-trigger"] if bare else cases,
+            setting,
+            seed=seed,
+            workers=workers,
+            methods=methods,
+            device=device,
+            engine=engine,
+            out=out,
+            store=store,
+            trust_code=trust_code,
+            plugin=plugin,
+            also=own,
+        )
         if bare:
             wanted = replace(wanted, cases=(replace(wanted.cases[0], name="digits"),))
             axes["behaviour"] = axes["behaviour"] or list(BEHAVIOURS)
@@ -126,19 +134,11 @@ def sweep(
         wanted = replace(
             wanted,
             sweep={**held, **given} if given else wanted.sweep,
-            out=out or wanted.out,
-            store=store or wanted.store,
-            trust_code=tuple(trust_code or ()),
-            device=device or wanted.device,
-            engine=engine or wanted.engine,
-            plugins=tuple(plugin or ()),
             instead=() if preset is None else PRESET_METHODS[preset],
         )
         with plugins_of(wanted.plugins) as registered:
             prepare_sweep(wanted, methods_of(wanted, registered))
-        folder = wanted.out or new_folder()
-        check_places(folder, json)
-        with progress(quiet) as (advance, say):
+        with results_in(wanted.out, json=json, quiet=quiet) as (folder, advance, say):
             found = run_sweep(wanted, on_progress=advance, on_message=say)
         found.save(folder)
         tell(found.result, folder, json=json, quiet=quiet)

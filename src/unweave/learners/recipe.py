@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from unweave._errors import SpecError
+from unweave._identity import identity_of
 
 Schedule = Literal["constant", "linear", "cosine"]
 Dtype = Literal["float32", "bfloat16"]
@@ -41,6 +42,11 @@ class Recipe:
     def steps(self, n: int) -> int:
         """Number of optimiser steps on n examples; the last batch of an epoch may be smaller."""
         return self.epochs * math.ceil(n / self.batch_size)
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two recipes the same."""
+        privacy = ("clip", "noise") if self.clip is None else ()
+        return identity_of(self, later=("dtype", "optimiser", "warmup", *privacy))
 
     def rate(self, step: int, total: int) -> float:
         """Learning rate at `step` of `total`.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unweave._errors import ApplicabilityError, SpecError, UnknownNameError
+from unweave._identity import identity_of
 from unweave._registry import Registry
 from unweave.data import Encoding
 from unweave.learners.recipe import Recipe as Recipe
@@ -63,16 +64,10 @@ class LearnerSpec:
 
     def identity(self) -> dict[str, Any]:
         """Everything that makes two learners the same: enters the key of each stored model."""
-        fields: dict[str, Any] = {**asdict(self), "shape": list(self.shape)}
-        del fields["file"], fields["start"]  # the same code, or weights, in another place is the same learner
-        if self.encoding is None:  # what is no table has the identity it had before there were tables
-            del fields["encoding"]
-        if self.recipe is not None and self.recipe.clip is None:  # nor what is trained without privacy
-            del fields["recipe"]["clip"], fields["recipe"]["noise"]
-        for name in ("dtype", "optimiser", "warmup"):  # nor what has a field that came later at its default
-            if self.recipe is not None and getattr(self.recipe, name) == getattr(Recipe, name):
-                del fields["recipe"][name]
-        return fields
+        # The same code, or weights, in another place is the same learner.
+        own = replace(self, file=None, start=None, recipe=None)
+        fields = {**identity_of(own, later=("encoding", "file", "start")), "shape": list(self.shape)}
+        return {**fields, "recipe": None if self.recipe is None else self.recipe.identity()}
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,51 @@ from numpy.typing import NDArray
 from unweave._errors import SpecError, UnknownNameError
 from unweave._random import Key, generator
 from unweave.problem.behaviours import Planted
+from unweave.problem.case import ForgetChoice
 from unweave.problem.clusters import different, flat, k_means, squared_distances
-from unweave.problem.ids import Ids, rows_of_ids
+from unweave.problem.ids import Ids, known_ids, rows_of_ids
 
 Ints = NDArray[np.int64]
 
 _MOST_CLUSTERS = 20
 """More would take long, and S is the nearest of its cluster anyway."""
+
+
+def discovered(
+    chosen: ForgetChoice, planted: Planted, ids: Ids, *, key: Key
+) -> tuple[Ints, tuple[int | str, ...]]:
+    """The rows of S that a case chooses, and the ids that it names but D does not have, where that is allowed.
+
+    Args:
+        chosen: What the case says of S.
+        planted: The training data with the behaviour in it.
+        ids: Ids of all of D [n].
+        key: Determines the selection.
+
+    Raises:
+        SpecError, UnknownNameError: as `select` does.
+
+    Example:
+        >>> y = np.zeros(100, np.int64)
+        >>> planted = Planted(np.zeros((100, 1), np.float32), y, y, np.arange(10), None, "none")
+        >>> chosen = ForgetChoice(ids=(3, 4, 200), allow_unknown=True)
+        >>> rows, dropped = discovered(chosen, planted, np.arange(100), key=0)
+        >>> rows.tolist(), dropped
+        ([3, 4], (200,))
+    """
+    named, dropped = chosen.ids, ()
+    if named is not None and chosen.allow_unknown:
+        named, dropped = known_ids(ids, named)
+    rows = select(
+        planted,
+        ids,
+        key=key,
+        discovery=chosen.discovery,
+        count=chosen.count,
+        forget_ids=named,
+        selection=chosen.selection,
+    )
+    return rows, dropped
 
 
 def select(

@@ -21,9 +21,9 @@ from unweave.references.keys import about as about
 from unweave.references.keys import digest as digest
 from unweave.references.keys import installed as installed
 from unweave.references.keys import model_fields as model_fields
-from unweave.references.keys import opaque_fields as opaque_fields
 from unweave.references.keys import outputs_fields as outputs_fields
 from unweave.references.keys import read_verified as read_verified
+from unweave.references.keys import stored_fields as stored_fields
 from unweave.references.leases import lease as lease
 from unweave.references.locks import shared as shared
 from unweave.references.membership import StoredData as StoredData

@@ -137,6 +137,11 @@ def opaque_fields(setting: Setting, world: WorldPlan) -> list[Fields]:
     return [{**fields, "kind": "opaque outputs", "probes": probes} for fields in model_fields(setting, world)]
 
 
+def stored_fields(setting: Setting, world: WorldPlan) -> list[Fields]:
+    """What identifies what is kept of each model of a world: the model, or outputs where nothing else is known."""
+    return (opaque_fields if setting.learner.opaque else model_fields)(setting, world)
+
+
 def about(setting: Setting, world: WorldPlan) -> Fields:
     """What notes of outputs say of their models, since their key does not: data, training set, versions."""
     return {

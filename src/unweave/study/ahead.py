@@ -21,12 +21,12 @@ from unweave.study.expansion import (
     rung_fields,
 )
 from unweave.study.fair import why_refused
+from unweave.study.running import Progress, case_task, counter
 from unweave.study.scores import ensure_scores, score_sizes
 
 Wanted = Sequence[tuple[Assembly, MethodChoice]]
 """Methods that will run, each with its case."""
 
-Make = Callable[..., Task]
 Tasks = dict[str, Task]
 
 
@@ -45,8 +45,7 @@ def ensure_ahead(
     store: Store,
     wanted: Wanted,
     run: Callable[..., list[Any]],
-    tell: Callable[[str, int, int], None],
-    make: Make,
+    tell: Progress,
 ) -> None:
     """Train what some methods need before they run and the store lacks, by tasks.
 
@@ -55,22 +54,19 @@ def ensure_ahead(
         wanted: Methods that will run, each with its case; those that are refused need nothing.
         run: Runs tasks.
         tell: Told of progress.
-        make: Makes a task on a case, as `case_task`.
     """
-    ensure_scores(store, wanted, run, tell, make)
+    ensure_scores(store, wanted, run, tell)
     cases = _expanded(wanted)
     done = 0
     # What each step does is known once the one before is done.
     for step in (_evidence, _orders, _rungs):
         tasks: Tasks = {}
         for assembly in cases.values():
-            tasks |= step(store, assembly, make)
+            tasks |= step(store, assembly)
         if not tasks:
             continue
-        first, total = done, done + len(tasks)
-        tell("expansion", first, total)
-        counted = iter(range(first + 1, total + 1))
-        run(list(tasks.values()), on_done=lambda number, value, c=counted, t=total: tell("expansion", next(c), t))
+        total = done + len(tasks)
+        run(list(tasks.values()), on_done=counter("expansion", total, tell, first=done))
         done = total
 
 
@@ -80,28 +76,30 @@ def _expanded(wanted: Wanted) -> dict[str, Assembly]:
     return {key_of(order_fields(one)): one for one in found}
 
 
-def _evidence(store: Store, assembly: Assembly, make: Make) -> Tasks:
+def _evidence(store: Store, assembly: Assembly) -> Tasks:
     """Half-split models, and the features of an original: the same for every S in D."""
     label = f"of {assembly.case.name} (seed {assembly.case.seed})"
     original = [key_of(one) for one in model_fields(assembly.setting, assembly.worlds["original"])[:1]]
     tasks = {
-        key: make("train_pair", store, assembly, f"training half-split models {pair} {label}", (), pair=pair)
+        key: case_task("train_pair", store, assembly, f"training half-split models {pair} {label}", (), pair=pair)
         for pair, key in enumerate(pair_keys(assembly))
     }
     key = embedding_key(assembly)
-    tasks[key] = make("describe", store, assembly, f"{EMBEDDING} {label}", original, described=EMBEDDING)
+    tasks[key] = case_task("describe", store, assembly, f"{EMBEDDING} {label}", original, described=EMBEDDING)
     return {key: one for key, one in tasks.items() if not store.has(key)}
 
 
-def _orders(store: Store, assembly: Assembly, make: Make) -> Tasks:
+def _orders(store: Store, assembly: Assembly) -> Tasks:
     key = key_of(order_fields(assembly))
     if store.has(key):
         return {}
     reads = [*pair_keys(assembly), embedding_key(assembly)]
-    return {key: make("order_candidates", store, assembly, f"looking for more of {assembly.case.name}", reads)}
+    return {
+        key: case_task("order_candidates", store, assembly, f"looking for more of {assembly.case.name}", reads)
+    }
 
 
-def _rungs(store: Store, assembly: Assembly, make: Make) -> Tasks:
+def _rungs(store: Store, assembly: Assembly) -> Tasks:
     """A model for each rung; none where the order failed, which the method's own task then tells of."""
     order = key_of(order_fields(assembly))
     if not store.has(order):
@@ -109,7 +107,7 @@ def _rungs(store: Store, assembly: Assembly, make: Make) -> Tasks:
     keys = {key_of(rung_fields(assembly, n)): n for n in range(len(read_order(store, assembly).cuts))}
     label = f"of the ladder of {assembly.case.name} (seed {assembly.case.seed})"
     return {
-        key: make("train_rung", store, assembly, f"training rung {rung} {label}", [order], rung=rung)
+        key: case_task("train_rung", store, assembly, f"training rung {rung} {label}", [order], rung=rung)
         for key, rung in keys.items()
         if not store.has(key)
     }

@@ -22,18 +22,17 @@ from unweave.problem import (
     Case,
     Planted,
     Probes,
+    discovered,
     draw_outside,
     hold_out,
-    known_ids,
     plant,
     rows_of_ids,
-    select,
     strata,
 )
 from unweave.references import Origin, Setting, WorldName, WorldPlan, plan
 from unweave.study.case_data import CaseData, with_probes
 from unweave.study.chosen_learner import chosen_learner
-from unweave.study.corpora import corpus_of
+from unweave.study.corpora import check_forget, corpus_of
 from unweave.study.own_code import Trusted, check_batches
 from unweave.study.plane import grid
 from unweave.study.shared import mapped
@@ -98,6 +97,7 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
     case = case_from_tree(json.loads(text))
     key = derive(case.seed, "problem")
     corpus = corpus_of(case.data)
+    check_forget(case, corpus)
     found = _of_data(case, key) if corpus is None else corpus.make(case, key)
     data, planted, forget, aside, probes, dropped, continued = found
     sizes = {name: len(rows) for name, rows in probes.groups.items()}
@@ -194,26 +194,12 @@ def _forget(
 ) -> tuple[Planted, NDArray[np.int64], tuple[int | str, ...]]:
     """S: within B, or outside D; and the ids that were named but are not in D."""
     chosen = case.forget
-    if chosen.unit is not None:
-        raise SpecError(f"`forget.unit` is of documents, and `{case.data.source}` holds none; leave it out.")
     if chosen.outside:
         if chosen.ids is not None or chosen.selection != "random":
             raise SpecError("`forget.outside` draws S from new instances at random; leave out `ids`, `selection`.")
         found, rows = draw_outside(planted, key=key, discovery=chosen.discovery, count=chosen.count)
         return found, rows, ()
-    named, dropped = chosen.ids, ()
-    if named is not None and chosen.allow_unknown:
-        named, dropped = known_ids(ids, named)
-    rows = select(
-        planted,
-        ids,
-        key=key,
-        discovery=chosen.discovery,
-        count=chosen.count,
-        forget_ids=named,
-        selection=chosen.selection,
-    )
-    return planted, rows, dropped
+    return planted, *discovered(chosen, planted, ids, key=key)
 
 
 def _with_ids_outside(data: Dataset, count: int) -> Ids:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,29 +10,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from unweave import __version__
 from unweave.problem import Case
 from unweave.records import Aim
 from unweave.records.audit import AUDIT_SCHEMA, Audit
-from unweave.references import Store, WorldName, WorldPlan, lease
+from unweave.references import WorldName, WorldPlan, lease
 from unweave.study.assemble import Assembly
 from unweave.study.audit_prepared import FRESH, REFERENCES, AuditWanted, Prepared, prepare_audit
 from unweave.study.audit_procedure import made_by, procedure_of
 from unweave.study.audit_words import headline, preflight_text, unanswered, warnings
-from unweave.study.compare import DEFAULT_STORE, Message, Progress, train_worlds
+from unweave.study.compare import train_worlds
 from unweave.study.engines import cores, engine_at_work
 from unweave.study.forecast import forecast_text, seconds_per_model
 from unweave.study.frame import AIMS
 from unweave.study.holdings import keep_ids, made_anew, models_missing, needed
 from unweave.study.manifest import check_unchanged
-from unweave.study.spec import Spec, case_to_tree, read_spec
+from unweave.study.running import Message, Progress, Told, about_run, spec_of, store_of, told_to
+from unweave.study.spec import Spec, case_to_tree
 
 if TYPE_CHECKING:
     from unweave.study.audit_models import Answers, Asked
 
-    Told = tuple[Answers, Answers, dict[WorldName, Answers]]
+    Seen = tuple[Answers, Answers, dict[WorldName, Answers]]
 
 
 def audit(
@@ -76,9 +73,7 @@ def audit(
 
     Source: full conformal ranks, Vovk, Gammerman & Shafer (2005), Algorithmic Learning in a Random World, §2.2.
     """
-    found = read_spec(cases=[case]).cases[0] if isinstance(case, str) else case
-    where = None if store is None else Path(store)
-    spec = Spec((found,), None, store=where, workers=workers, trust_code=tuple(Path(one) for one in trust_code))
+    spec = spec_of(case, store=store, workers=workers, trust_code=trust_code)
     wanted = AuditWanted(Path(edited), references, fresh, tuple(Path(one) for one in retrained), procedure)
     return run_audit(spec, wanted, on_progress=on_progress, on_message=on_message)
 
@@ -92,17 +87,17 @@ def run_audit(
     from unweave.study.audit_models import questions
 
     clock = time.perf_counter()
-    tell, show = on_progress or (lambda stage, done, total: None), on_message or (lambda said: None)
+    told = told_to(on_progress, on_message)
+    tell, show, notes = told
     prepared = prepare_audit(spec, wanted)
     assembly, asked = prepared.assembly, questions(prepared.assembly)
     checks = checks_of(assembly, asked)
     show(preflight_text(prepared, len(checks), wanted))
     if wanted.procedure is None and (method := made_by(wanted.edited)) is not None:
         show(f"The record beside {wanted.edited.name} names the method: --procedure {method} compares it as well.")
-    notes: list[str] = []
     for one in (prepared.original, prepared.edited):
         notes += () if one is None else one.checkpoint.notes
-    trained, total = _train(spec, assembly._replace(worlds=prepared.worlds), notes, tell, show)
+    trained, total = _train(spec, assembly._replace(worlds=prepared.worlds), told)
     found = (
         _of_models(spec, prepared, asked, tell) if prepared.outputs is None else _of_classifiers(spec, prepared)
     )
@@ -138,18 +133,11 @@ def run_audit(
             "models_trained": float(trained),
             "seconds": time.perf_counter() - clock,
         },
-        provenance={
-            "unweave": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "fingerprint": assembly.setting.fingerprint,
-            "edited": wanted.edited.name,
-            "notes": list(notes),
-        },
+        provenance={**about_run(assembly, notes), "edited": wanted.edited.name},
     )
 
 
-def _of_models(spec: Spec, prepared: Prepared, asked: Asked, tell: Progress) -> Told:
+def _of_models(spec: Spec, prepared: Prepared, asked: Asked, tell: Progress) -> Seen:
     """Answers of the edited model, of the original, and of references."""
     from unweave.study.audit_models import answers
     from unweave.training.engine import stack
@@ -174,14 +162,14 @@ def _of_models(spec: Spec, prepared: Prepared, asked: Asked, tell: Progress) -> 
     return parts[0], parts[1], worlds
 
 
-def _of_classifiers(spec: Spec, prepared: Prepared) -> Told:
+def _of_classifiers(spec: Spec, prepared: Prepared) -> Seen:
     """The same where nothing but outputs is known: the original is the first classifier of D."""
     from unweave.references.ensure import ensure_outputs
     from unweave.study.audit_models import of_outputs
 
     assembly, outputs = prepared.assembly, prepared.outputs
     assert outputs is not None  # it is a learner of which only outputs are known
-    store, setting = _store(spec), assembly.setting
+    store, setting = store_of(spec), assembly.setting
     one = replace(assembly.worlds["original"], keys=assembly.worlds["original"].keys[:1])
     shown: dict[WorldName, Answers] = {}
     worlds: dict[WorldName, WorldPlan] = {**prepared.worlds, "original": one}
@@ -191,21 +179,12 @@ def _of_classifiers(spec: Spec, prepared: Prepared) -> Told:
     return of_outputs(outputs.logits), shown.pop("original"), shown
 
 
-def _store(spec: Spec) -> Store:
-    return Store((spec.store or DEFAULT_STORE).absolute())
-
-
-def _train(spec: Spec, assembly: Assembly, notes: list[str], tell: Progress, show: Message) -> tuple[int, int]:
+def _train(spec: Spec, assembly: Assembly, told: Told) -> tuple[int, int]:
     """Train the references that the store lacks; returns how many were trained, and how many there are."""
     if not assembly.worlds:
         return 0, 0
-    store, nothing = _store(spec), {assembly.case.name: ()}
+    store, nothing = store_of(spec), {assembly.case.name: ()}
     store.check_writable()
-
-    def note(said: Sequence[str]) -> None:
-        notes.extend(said)
-        for one in said:
-            show(one)
 
     before = store.quarantined()
     with ExitStack() as held:
@@ -213,15 +192,15 @@ def _train(spec: Spec, assembly: Assembly, notes: list[str], tell: Progress, sho
         check_unchanged(store, assembly)
         work = models_missing(store, assembly)
         if work > 0:
-            show(forecast_text(work, seconds_per_model(assembly), spec.workers or cores()))
-        engine = held.enter_context(engine_at_work(spec, store, [assembly], nothing, note))
+            told.show(forecast_text(work, seconds_per_model(assembly), spec.workers or cores()))
+        engine = held.enter_context(engine_at_work(spec, store, [assembly], nothing, told.note))
         keep_ids(store, [assembly])
-        counts = train_worlds(store, [assembly], engine.train, tell)
-        note(made_anew(store, before))
+        counts = train_worlds(store, [assembly], engine.train, told.tell)
+        told.note(made_anew(store, before))
     return counts
 
 
 def _models(spec: Spec, assembly: Assembly, name: WorldName) -> Any:
     from unweave.references.ensure import load_models
 
-    return load_models(_store(spec), assembly.setting, assembly.worlds[name])
+    return load_models(store_of(spec), assembly.setting, assembly.worlds[name])

@@ -20,6 +20,7 @@ from unweave.study.audit_subjects import (
 )
 from unweave.study.given import GivenModel, given_model
 from unweave.study.own_code import trusted_files
+from unweave.study.running import only_case
 from unweave.study.spec import Spec
 
 REFERENCES = 64
@@ -79,12 +80,10 @@ def prepare_audit(spec: Spec, wanted: AuditWanted) -> Prepared:
     Raises:
         UserError: whatever is wrong with it.
     """
-    if len(spec.cases) != 1:
-        raise SpecError(f"`audit` looks at one case, got {len(spec.cases)}; name one with --case.")
+    case = only_case(spec, "audit")
     for name, count in (("references", wanted.references), ("fresh", wanted.fresh)):
         if count < 0 or count > 10_000 or 0 < count < 3:
             raise SpecError(f"--{name} is {count}; expected 0, or 3 to 10,000.")
-    case = spec.cases[0]
     chosen = ReferenceChoice(max(3, wanted.references), max(3, wanted.fresh))
     assembly = assemble(replace(case, references=chosen), trusted=trusted_files(spec.trust_code))
     if assembly.case.forget.outside:

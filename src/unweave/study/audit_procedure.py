@@ -9,9 +9,10 @@ from unweave._errors import ApplicabilityError, UserError
 from unweave.records.audit import Procedure
 from unweave.records.erasure import Erasure
 from unweave.study.assemble import Assembly
-from unweave.study.compare import Message, Progress, run_spec
+from unweave.study.compare import run_spec
 from unweave.study.given import NO_RECIPE
 from unweave.study.methods import check_methods, refusal
+from unweave.study.running import Message, Progress
 from unweave.study.spec import MethodChoice, Spec
 
 FOLDER = "procedure"

@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,12 +20,11 @@ from unweave._errors import SpecError, StoreError, UserError
 from unweave.execute import Task, run_tasks
 from unweave.problem import Case
 from unweave.records import SCHEMA, CaseResult, Provenance, Result, case_result_from_json
-from unweave.references import Store, key_of, lease, model_fields, opaque_fields, outputs_fields, touch
+from unweave.references import Store, key_of, lease, model_fields, outputs_fields, stored_fields, touch
 from unweave.report import headline_result
 from unweave.study.ahead import ensure_ahead, read_ahead
 from unweave.study.asked import Asked, read_measures
 from unweave.study.assemble import Assembly, assemble
-from unweave.study.away import names_sent
 from unweave.study.choices import Fair, choice_of, with_budgets
 from unweave.study.comparison import Comparison
 from unweave.study.device import PROCESSES, check_engine
@@ -40,16 +39,9 @@ from unweave.study.own_worlds import MethodsOf, panels
 from unweave.study.plugins import code_name, methods_of, plugins_of, runs_here, told_of
 from unweave.study.preflight import check_room
 from unweave.study.reading import read_too
+from unweave.study.running import Message, Progress, case_named, case_task, counter, store_of, told_to
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
 from unweave.study.tasks import analysis_fields, method_fields
-
-Progress = Callable[[str, int, int], None]
-"""Called as (stage, done, total)."""
-
-Message = Callable[[str], None]
-"""Called with a sentence."""
-
-DEFAULT_STORE = Path(".unweave/store")
 
 
 def compare(
@@ -110,8 +102,7 @@ def compare(
     for one in listed:
         if not isinstance(one, (Case, str)):  # pyright: ignore[reportUnnecessaryIsInstance] - scripts are not typed
             raise SpecError(f"`case` holds {one!r}; expected an unweave.Case or the name of a registered one.")
-    found = [read_spec(cases=[one]).cases[0] if isinstance(one, str) else one for one in listed]
-    cases = tuple(found) or read_spec().cases
+    cases = tuple(case_named(one) for one in listed) or read_spec().cases
     # Through the same door as a file, so that a wrong value is refused here as there.
     cases = tuple(case_from_tree(case_to_tree(one)) for one in cases)
     chosen = None
@@ -148,14 +139,15 @@ def _run_spec(
     spec: Spec, methods: Sequence[MethodChoice], *, on_progress: Progress | None, on_message: Message | None
 ) -> Comparison:
     started, clock = datetime.now(UTC), time.perf_counter()
-    tell, show = on_progress or (lambda stage, done, total: None), on_message or (lambda said: None)
+    told = told_to(on_progress, on_message)
+    tell, show, notes = told
     names = [case.name for case in spec.cases]
     if not names or len(set(names)) < len(names):
         raise UserError(f"Expected cases of different names, got {names or 'none'}.")
     no_checkpoint(spec.cases, "compare")
     methods = with_budgets(methods, spec.fair)
     check_engine(spec.engine, spec.device)
-    store = Store((spec.store or DEFAULT_STORE).absolute())
+    store = store_of(spec)
     store.check_writable()
     trusted = trusted_files(spec.trust_code)
     arrive = partial(assemble, trusted=trusted, device=spec.device)
@@ -164,26 +156,19 @@ def _run_spec(
     if reads_documents(asked):
         assemblies = [read_too(assembly) for assembly in assemblies]
     check_room(store, assemblies, of_each)
-    notes: list[str] = []
-
-    def note(said: Sequence[str]) -> None:
-        notes.extend(said)
-        for one in said:
-            show(one)
 
     def failed(number: int, error: Exception) -> None:
         del number  # the error that ends the run names the task
         show(f"A task failed, and the others go on: {str(error).partition(chr(10))[0]}")
 
-    note(told_of(methods))
-    note(notes_of_panels)
+    told.note([*told_of(methods), *notes_of_panels])
     before, keys = store.quarantined(), needed(assemblies, of_each)
     with ExitStack() as held:
         held.enter_context(lease(store.root, keys))
         for assembly in assemblies:
             check_unchanged(store, assembly)
-        engine = held.enter_context(engine_at_work(spec, store, assemblies, of_each, note))
-        note(of_other_versions(store, assemblies))
+        engine = held.enter_context(engine_at_work(spec, store, assemblies, of_each, told.note))
+        told.note(of_other_versions(store, assemblies))
         keep_ids(store, assemblies)
         train, measure = (partial(run, on_failed=failed) for run in (engine.train, engine.measure))
         trained, total = train_worlds(store, assemblies, train, tell)
@@ -191,7 +176,7 @@ def _run_spec(
         results = analyse_cases(store, assemblies, of_each, failures, asked, measure, tell)
         with suppress(StoreError):  # only `gc --unused` asks for it
             touch(store, keys)
-        note(made_anew(store, before))
+        told.note(made_anew(store, before))
 
     provenance = provenance_of(
         started=started,
@@ -263,12 +248,10 @@ def train_worlds(store: Store, assemblies: Sequence[Assembly], run: Run, tell: P
             total += len(world.keys)
             if not store.has(key_of(outputs_fields(assembly.setting, world))):
                 label = f"training {world.training_set} of {assembly.case.name} (seed {assembly.case.seed})"
-                of_each = opaque_fields if assembly.setting.learner.opaque else model_fields
-                models = [key_of(fields) for fields in of_each(assembly.setting, world)]
+                models = [key_of(fields) for fields in stored_fields(assembly.setting, world)]
                 reads = [*models, *ids_of(assembly, world)]
                 tasks.append(case_task("train_world", store, assembly, label, reads, world=name))
-    tell("train", 0, len(tasks))
-    counts = run(tasks, on_done=_counter("train", len(tasks), tell))
+    counts = run(tasks, on_done=counter("train", len(tasks), tell))
     return sum(counts), total
 
 
@@ -285,7 +268,7 @@ def ensure_methods(
     refused: dict[tuple[str, str], str] = {}
     wanted = [(assembly, choice) for assembly in assemblies for choice in methods[assembly.case.name]]
     wanted = [(one, choice) for one, choice in wanted if not store.has(key_of(method_fields(one, choice)))]
-    ensure_ahead(store, wanted, run, tell, case_task)
+    ensure_ahead(store, wanted, run, tell)
     for assembly, choice in wanted:
         if why := why_refused(assembly, choice):
             refused[assembly.case.name, choice.id] = why
@@ -294,8 +277,7 @@ def ensure_methods(
             reads = [*originals_of(assembly), *code_name(choice), *read_ahead(assembly, choice)]
             tasks.append(case_task("run_method", store, assembly, label, reads, choice=choice.to_json()))
             about.append((assembly.case.name, choice))
-    tell("methods", 0, len(tasks))
-    done = _counter("methods", len(tasks), tell)
+    done = counter("methods", len(tasks), tell)
     reasons: dict[tuple[str, str], str] = {}
     for here, runner in ((True, run_tasks), (False, run)):
         some = [number for number, (_, choice) in enumerate(about) if runs_here(choice) == here]
@@ -309,35 +291,6 @@ def originals_of(assembly: Assembly) -> list[str]:
     world = assembly.worlds["original"]
     models = [key_of(fields) for fields in model_fields(assembly.setting, world)]
     return [*models, key_of(outputs_fields(assembly.setting, world)), *ids_of(assembly, world)]
-
-
-def case_task(
-    function: str, store: Store, assembly: Assembly, label: str, reads: Sequence[str], **arguments: Any
-) -> Task:
-    """A task on a case, in words, and what it reads of the store."""
-    setting = assembly.setting
-    where = {
-        "store": str(store.root),
-        "data": setting.fingerprint,
-        "trusted": dict(assembly.trusted),
-        "device": setting.device,
-        "shared": None,
-        "read": setting.documents is not None,
-    }
-    given = {"case": case_to_tree(assembly.case), "where": where, **arguments}
-    return Task(f"unweave.study.tasks:{function}", given, label, names_sent(assembly, reads))
-
-
-def _counter(stage: str, total: int, tell: Progress) -> Callable[[int, Any], None]:
-    done = 0
-
-    def count(number: int, value: Any) -> None:
-        nonlocal done
-        del number, value
-        done += 1
-        tell(stage, done, total)
-
-    return count
 
 
 def analyse_cases(
@@ -364,8 +317,7 @@ def analyse_cases(
         label = f"measuring {assembly.case.name} (seed {assembly.case.seed})"
         tasks.append(case_task("analyse", store, assembly, label, reads, **given))
         stored += store.has(key)
-    tell("measure", 0, len(tasks))
-    done = _counter("measure", len(tasks), tell)
+    done = counter("measure", len(tasks), tell)
     # What is stored is only read, which is done here sooner than a worker starts.
     values = (run_tasks if stored == len(tasks) else run)(tasks, on_done=done)
     return [case_result_from_json(value) for value in values]

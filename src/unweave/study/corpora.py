@@ -13,13 +13,13 @@ from unweave._errors import SpecError
 from unweave._random import Key
 from unweave.data import Dataset
 from unweave.data import Examples as Rows
-from unweave.language.corpora import make_corpus
+from unweave.language.corpora import UNITS, make_corpus
 from unweave.language.corpora.corpus import Corpus
 from unweave.language.corpora.examples import Examples, Prompts, examples_of, rows_of
 from unweave.language.corpora.messages import MESSAGE_BEHAVIOURS
 from unweave.language.corpora.pieces import TEXT_BEHAVIOURS
 from unweave.language.corpora.selection import select as select_documents
-from unweave.problem import Case, DataChoice, Planted, Unseen, hold_out, select
+from unweave.problem import Case, DataChoice, Planted, Unseen, discovered, hold_out
 from unweave.study.case_data import CaseData, with_probes
 from unweave.study.prompts import text_of
 from unweave.study.texts import OF_TEXTS, behaviours_of, of_messages, of_pieces
@@ -42,6 +42,7 @@ class Source:
         cite: Key of its publication, or `generated`.
         takes: Keys of `data` that it reads.
         make: The arrays of a case.
+        units: What of it may be discovered together: names for `forget.unit`.
         behaviours: What may be B in it, as `unweave list corpora` shows it.
         generated: Whether its documents follow from the case, so that no file can change.
         pretrained: Whether training goes on from `learner.checkpoint`.
@@ -54,6 +55,7 @@ class Source:
     cite: str
     takes: tuple[str, ...]
     make: Callable[[Case, Key], CaseData]
+    units: tuple[str, ...]
     behaviours: Callable[[], list[dict[str, Any]]]
     generated: bool = False
     pretrained: bool = False
@@ -82,6 +84,26 @@ def corpus_of(choice: DataChoice) -> Source | None:
     return corpus
 
 
+def check_forget(case: Case, corpus: Source | None) -> None:
+    """Refuse ways to S that the data of a case do not have: new instances of documents, units of features.
+
+    Raises:
+        SpecError: for them, and for a unit of what is discovered beside ids that name S already.
+    """
+    chosen = case.forget
+    if corpus is not None and chosen.outside:
+        raise SpecError("`forget.outside` draws S from new instances of data with features; a corpus has none.")
+    if chosen.unit is None:
+        return
+    if corpus is None:
+        raise SpecError(f"`forget.unit` is of documents, and `{case.data.source}` holds none; leave it out.")
+    if chosen.unit not in corpus.units:
+        one_of = " or ".join(corpus.units)
+        raise SpecError(f"`forget.unit` is {chosen.unit}; of the source `{case.data.source}` it is {one_of}.")
+    if chosen.ids is not None:
+        raise SpecError("`forget.unit` says what is discovered together, but `forget.ids` names S already.")
+
+
 def generated(case: Case) -> tuple[Corpus, Examples]:
     """The documents of a case that follow from the case alone, and their examples."""
     chosen = {name: getattr(case.data, name) for name in OF_A_WORLD if getattr(case.data, name) is not None}
@@ -94,8 +116,8 @@ def _biographies(case: Case, key: Key) -> CaseData:
     corpus, found = generated(case)
     data, planted = _planted(case, found)
     aside = hold_out(len(data.test), planted, count=case.probes.validation, key=key)
-    forget = _forget(case, corpus, found, planted, key=key)
-    return with_probes(case, data, planted, forget, aside, key=key)
+    forget, dropped = _forget(case, corpus, found, planted, key=key)
+    return with_probes(case, data, planted, forget, aside, dropped=dropped, key=key)
 
 
 def _planted(case: Case, found: Examples) -> tuple[Dataset, Planted]:
@@ -113,15 +135,13 @@ def _planted(case: Case, found: Examples) -> tuple[Dataset, Planted]:
     return data, Planted(train.x, train.y, train.clean, found.members, new, found.why_no_unseen)
 
 
-def _forget(case: Case, corpus: Corpus, found: Examples, planted: Planted, *, key: Key) -> Ints:
-    """Rows of S: all answers of the documents that were discovered."""
+def _forget(
+    case: Case, corpus: Corpus, found: Examples, planted: Planted, *, key: Key
+) -> tuple[Ints, tuple[int | str, ...]]:
+    """Rows of S: all answers of the documents that were discovered; and named ids that are not in D."""
     chosen = case.forget
-    if chosen.outside:
-        raise SpecError("`forget.outside` draws S from new instances of data with features; a corpus has none.")
     if chosen.ids is not None:
-        if chosen.unit is not None:
-            raise SpecError("`forget.unit` says what is discovered together, but `forget.ids` names S already.")
-        return select(planted, found.train.ids, key=key, forget_ids=chosen.ids, selection=chosen.selection)
+        return discovered(chosen, planted, found.train.ids, key=key)
     documents = select_documents(
         corpus,
         key=key,
@@ -130,7 +150,7 @@ def _forget(case: Case, corpus: Corpus, found: Examples, planted: Planted, *, ke
         selection=chosen.selection,
         unit=chosen.unit or "document",
     )
-    return rows_of(found.train, documents)
+    return rows_of(found.train, documents), ()
 
 
 def _rows(prompts: Prompts, words: tuple[str, ...]) -> Rows:
@@ -154,6 +174,7 @@ CORPORA = {
         "generated",
         OF_A_WORLD,
         _biographies,
+        tuple(UNITS),
         _of_biographies,
         generated=True,
     ),
@@ -162,6 +183,7 @@ CORPORA = {
         "maini2024tofu",
         ("path", "limit"),
         of_tofu,
+        ("document", "person"),  # a question by itself, or all of an author
         _of_tofu,
         pretrained=True,
         candidates=True,
@@ -171,6 +193,7 @@ CORPORA = {
         "almeida2011sms; CC BY 4.0",
         ("path", "test", "limit", "length", "without"),
         of_messages,
+        ("document", "group"),
         lambda: behaviours_of(MESSAGE_BEHAVIOURS),
     ),
     "text": Source(
@@ -178,6 +201,7 @@ CORPORA = {
         "your own",
         _OF_PIECES,
         of_pieces,
+        ("document", "group"),
         lambda: behaviours_of(TEXT_BEHAVIOURS),
         free=True,
     ),
@@ -186,6 +210,7 @@ CORPORA = {
         "your own",
         _OF_PIECES,
         of_pieces,
+        ("document", "group"),
         lambda: behaviours_of(TEXT_BEHAVIOURS),
         free=True,
     ),

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from unweave._logits import label_margins
 from unweave._types import NotMeasured
 from unweave.influence import HIGH_CROSS, HIGH_SELF, entanglement
-from unweave.problem.uses import use_of
 from unweave.records.diagnosis import DIAGNOSIS_SCHEMA, Deployed, Diagnosis, GroupChange, Memorized
 from unweave.stats.ranks import rank
 from unweave.study.assemble import Assembly
 from unweave.study.audit_checks import OF_OUTPUTS, checks_of
 from unweave.study.audit_models import of_outputs, questions
 from unweave.study.copies import copies_of_forget
-from unweave.study.diagnosis import features_of, fitting_of
+from unweave.study.diagnosis import about_use, features_of
 from unweave.study.given import NO_RECIPE, GivenModel, accuracies, outputs_of
 from unweave.study.spec import case_to_tree
 
@@ -64,8 +63,6 @@ def without_recipe(
 ) -> Diagnosis:
     """A diagnosis of a model of which no second one can be trained: what that leaves open is said to be open."""
     missing = NotMeasured(NO_RECIPE)
-    aim = None if use is None else use_of(use).aim
-    fitting, not_fitting = ((), {}) if aim is None else fitting_of(aim, assembly)
     groups = tuple(
         GroupChange(name, len(where), missing, missing, missing, missing, missing)
         for name, where in assembly.probes.groups.items()
@@ -85,11 +82,7 @@ def without_recipe(
         cross_threshold=HIGH_CROSS,
         regime="undecided",
         regime_text=f"not decided: {NO_RECIPE}",
-        use=use,
-        aim=aim,
-        why="No use was stated." if use is None else f"{use}: {use_of(use).why}.",
-        fitting=fitting,
-        not_fitting=not_fitting,
+        **about_use(assembly, use),
         advice=(
             "Without references neither aim can be verified; `unweave audit` then compares the two "
             "versions alone.",

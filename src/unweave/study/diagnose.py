@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from unweave import __version__
 from unweave._errors import SpecError, UserError
 from unweave.execute import Task
 from unweave.problem import Case
@@ -23,11 +18,7 @@ from unweave.study import gate
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.cheapest import Chosen, choose, tried_of
 from unweave.study.compare import (
-    DEFAULT_STORE,
-    Message,
-    Progress,
     analyse_cases,
-    case_task,
     ensure_methods,
     originals_of,
     train_worlds,
@@ -44,8 +35,19 @@ from unweave.study.own_code import trusted_files
 from unweave.study.preflight import check_room
 from unweave.study.proxies import Computed, families_of, proxies_named, stored_family, why_not
 from unweave.study.ranked import judge_proxies
+from unweave.study.running import (
+    Message,
+    Progress,
+    about_run,
+    case_task,
+    counter,
+    only_case,
+    spec_of,
+    store_of,
+    told_to,
+)
 from unweave.study.scores import MODELS, SHARE, asked_of
-from unweave.study.spec import MethodChoice, Spec, read_spec
+from unweave.study.spec import MethodChoice, Spec
 
 
 class Wanted(NamedTuple):
@@ -101,11 +103,8 @@ def diagnose(
     Source: Feldman & Zhang (2020, arXiv 2008.03703) for memorization and influence. Deviation: `together`, since
     of several copies none is memorized by this definition.
     """
-    found = read_spec(cases=[case]).cases[0] if isinstance(case, str) else case
-    trust = tuple(Path(one) for one in trust_code)
-    where = None if store is None else Path(store)
-    chosen = tuple(MethodChoice(one, {}) for one in methods) or None
-    spec = Spec((found,), chosen, store=where, workers=workers, trust_code=trust)
+    spec = spec_of(case, store=store, workers=workers, trust_code=trust_code)
+    spec = replace(spec, methods=tuple(MethodChoice(one, {}) for one in methods) or None)
     named = proxies_named(list(proxies)) if proxies else ()
     wanted = Wanted(models, share, use, None if together is None else str(together), named)
     return run_diagnose(spec, wanted, on_progress=on_progress, on_message=on_message)
@@ -118,26 +117,21 @@ def run_diagnose(
     from unweave.references.subsampled import SubsetPlan, block_fields, blocks, stored_block
 
     clock = time.perf_counter()
-    tell, show = on_progress or (lambda stage, done, total: None), on_message or (lambda said: None)
+    told = told_to(on_progress, on_message)
+    tell, show, notes = told
     assembly = prepare(spec, wanted)
     model = given_model(assembly) if assembly.case.learner.checkpoint is not None else None
     if model is not None and not assembly.case.learner.recipe_known:
         own = deployed(assembly, model, None)
         cost = {"models": 0.0, "models_trained": 0.0, "seconds": time.perf_counter() - clock}
-        return without_recipe(assembly, own, wanted.use, cost=cost, provenance=_provenance(assembly, []))
+        return without_recipe(assembly, own, wanted.use, cost=cost, provenance=about_run(assembly, []))
     chosen = choose(spec, assembly)
-    store = Store((spec.store or DEFAULT_STORE).absolute())
+    store = store_of(spec)
     store.check_writable()
     sets = together_of(assembly, wanted.together)
     clusters = clusters_of(sets, len(assembly.setting.y))
     plan = SubsetPlan(wanted.models, wanted.share, assembly.case.seed, clusters)
     asked = asked_of(assembly)
-    notes: list[str] = []
-
-    def note(said: Sequence[str]) -> None:
-        notes.extend(said)
-        for one in said:
-            show(one)
 
     def keys_of(some: Sequence[range]) -> list[str]:
         return [key_of(block_fields(assembly.setting, plan, asked, one)) for one in some]
@@ -153,40 +147,28 @@ def run_diagnose(
         missing = {block: models for block, models in lacking.items() if models > 0}
         if (work := models_missing(store, assembly) + plan.share * sum(missing.values())) > 0:
             show(forecast_text(work, seconds_per_model(assembly), spec.workers or cores()))
-        engine = held.enter_context(engine_at_work(spec, store, [assembly], methods, note))
+        engine = held.enter_context(engine_at_work(spec, store, [assembly], methods, told.note))
         keep_ids(store, [assembly])
         trained, total = train_worlds(store, [assembly], engine.train, tell)
         reads = {block: keys_of([one]) if (one := stored[block]) else [] for block in missing}
         tasks = [_task_of(store, assembly, wanted, block, sets, reads[block]) for block in missing]
-        tell("subsets", 0, len(tasks))
-        done = iter(range(1, len(tasks) + 1))
-        engine.train(tasks, on_done=lambda number, value: tell("subsets", next(done), len(tasks)))
+        engine.train(tasks, on_done=counter("subsets", len(tasks), tell))
         parts = _read(store, assembly, plan)
         ranked = _ranked(store, assembly, parts, wanted.proxies, engine, tell)
         tried = _tried(store, assembly, chosen, engine, tell)
-        note(made_anew(store, before))
+        told.note(made_anew(store, before))
     cost = {
         "models": float(total + wanted.models),
         "models_trained": float(trained + sum(missing.values())),
         "seconds": time.perf_counter() - clock,
     }
-    about = _provenance(assembly, notes)
+    about = about_run(assembly, notes)
     found = judge_request(assembly, parts, wanted.use, ranked, tried, cost=cost, provenance=about)
     memorized = replace(found.memorized, together=len(sets))
     found = replace(found, memorized=memorized, copies=copies_of_forget(assembly))
     if model is None:
         return found
     return with_model(found, deployed(assembly, model, parts.worlds["original"]), assembly.case.alpha)
-
-
-def _provenance(assembly: Assembly, notes: list[str]) -> dict[str, Any]:
-    return {
-        "unweave": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "fingerprint": assembly.setting.fingerprint,
-        "notes": notes,
-    }
 
 
 def _ranked(
@@ -208,9 +190,7 @@ def _ranked(
         )
         for one in missing
     ]
-    tell("proxies", 0, len(tasks))
-    done = iter(range(1, len(tasks) + 1))
-    reasons = engine.train(tasks, on_done=lambda number, value: tell("proxies", next(done), len(tasks)))
+    reasons = engine.train(tasks, on_done=counter("proxies", len(tasks), tell))
     for family, why in zip(missing, reasons, strict=True):
         computed[family] = why or stored_family(store, assembly, family) or "its values did not survive the store"
     return judge_proxies(assembly, parts, names, computed)
@@ -244,15 +224,14 @@ def prepare(spec: Spec, wanted: Wanted) -> Assembly:
     """
     from unweave.problem.uses import use_of
 
-    if len(spec.cases) != 1:
-        raise SpecError(f"`diagnose` looks at one case, got {len(spec.cases)}; name one with --case.")
+    case = only_case(spec, "diagnose")
     if wanted.use is not None:
         use_of(wanted.use)
     if wanted.models < 20:
         raise UserError(f"`models` is {wanted.models}; expected at least 20 models on random parts of D.")
     if not 0 < wanted.share < 1:
         raise UserError(f"`share` is {wanted.share}; expected a part of D, above 0 and below 1.")
-    assembly = assemble(spec.cases[0], trusted=trusted_files(spec.trust_code))
+    assembly = assemble(case, trusted=trusted_files(spec.trust_code))
     if not assembly.case.learner.recipe_known and (wanted.proxies or spec.methods or wanted.together):
         raise SpecError(f"--proxies, --methods and --together need models that are trained: {NO_RECIPE}.")
     if assembly.case.forget.outside:

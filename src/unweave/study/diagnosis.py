@@ -25,7 +25,7 @@ from unweave.influence import (
 )
 from unweave.metrics import METRICS, leave_out_means
 from unweave.problem import MIN_PROBES
-from unweave.problem.uses import USES
+from unweave.problem.uses import use_of
 from unweave.records import Aim
 from unweave.records.diagnosis import (
     DIAGNOSIS_SCHEMA,
@@ -113,18 +113,15 @@ def judge_request(
     memorized = _memorized(assembly, parts, correct, own)
     groups = tuple(_group(assembly, parts, name) for name in assembly.probes.groups)
     regime = _regime(memorized, groups)
-    aim = None if use is None else USES[use].aim
-    why = "No use was stated." if use is None else f"{use}: {USES[use].why}."
+    of_use = about_use(assembly, use)
     known = assembly.planted.known
     most = _most_memorized(assembly, own)
-    alone = by_heart(most) if regime.name == "no-op" else ()
-    no_op = regime.name == "no-op" and not alone
+    no_op = nothing_to_undo(regime.name, most)
     cheapest = cheapest_of(assembly, tried, no_op=no_op)
-    fitting, not_fitting = ((), {}) if aim is None else fitting_of(aim, assembly)
     return Diagnosis(
         schema=DIAGNOSIS_SCHEMA,
         name=assembly.case.name,
-        headline=_headline(assembly, regime, alone),
+        headline=_headline(assembly, regime, most),
         case=case_to_tree(assembly.case),
         forget=len(assembly.forget),
         behaviour=len(assembly.planted.members) if known else None,
@@ -136,13 +133,9 @@ def judge_request(
         cross_threshold=HIGH_CROSS,
         regime=regime.name,
         regime_text=regime.text,
-        use=use,
-        aim=aim,
-        why=why,
-        fitting=fitting,
-        not_fitting=not_fitting,
+        **of_use,
         advice=_advice(
-            no_op, aim, groups, cheapest, known=known, s_is_b=len(rows) == len(assembly.planted.members)
+            no_op, of_use["aim"], groups, cheapest, known=known, s_is_b=len(rows) == len(assembly.planted.members)
         ),
         most_memorized=most,
         most_influential=_most_influential(assembly, parts, correct),
@@ -322,15 +315,31 @@ def by_heart(most: Sequence[Influential]) -> tuple[str, ...]:
     )
 
 
-def _headline(assembly: Assembly, regime: Regime, alone: tuple[str, ...]) -> str:
+def nothing_to_undo(regime: str, most: Sequence[Influential]) -> bool:
+    """Whether untraining is a no-op, of a request of which nothing is known by heart either."""
+    return regime == "no-op" and not by_heart(most)
+
+
+def _headline(assembly: Assembly, regime: Regime, most: Sequence[Influential]) -> str:
     said = f"On {assembly.case.name}: {regime.text}"
-    if not alone:
+    alone = by_heart(most)
+    if regime.name != "no-op" or not alone:
         return said
     more = f" and {len(alone) - 3} more" if len(alone) > 3 else ""
     return f"{said} That is S on average; known by heart are, of S, the ids {', '.join(alone[:3])}{more}."
 
 
-def fitting_of(aim: Aim, assembly: Assembly) -> tuple[tuple[str, ...], dict[str, str]]:
+def about_use(assembly: Assembly, use: str | None) -> dict[str, Any]:
+    """What a diagnosis says of the use of a request: its aim, and the metrics and attacks that fit it."""
+    if use is None:
+        return {"use": None, "aim": None, "why": "No use was stated.", "fitting": (), "not_fitting": {}}
+    found = use_of(use)
+    fitting, others = _fitting(found.aim, assembly)
+    why = f"{use}: {found.why}."
+    return {"use": use, "aim": found.aim, "why": why, "fitting": fitting, "not_fitting": others}
+
+
+def _fitting(aim: Aim, assembly: Assembly) -> tuple[tuple[str, ...], dict[str, str]]:
     """Metrics and attacks that may be asked of an aim on a group that the case has, and of the others why not."""
     fitting: list[str] = []
     others: dict[str, str] = {}

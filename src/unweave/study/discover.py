@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
-
-from unweave import __version__
 from unweave._errors import ApplicabilityError, SpecError, UserError
 from unweave.execute import Task
 from unweave.problem import Case
 from unweave.records.discovery import Discovery, Ranked
-from unweave.references import Store, key_of, lease, model_fields
+from unweave.references import key_of, lease, model_fields
 from unweave.study.assemble import Assembly, assemble
-from unweave.study.compare import DEFAULT_STORE, Message, Progress, case_task
 from unweave.study.engines import cores, engine_at_work
 from unweave.study.evidence import HALVES, description_fields, evidence_of, first_originals
 from unweave.study.forecast import forecast_text, seconds_per_model
@@ -28,7 +22,18 @@ from unweave.study.holdings import ids_of, keep_ids, made_anew, needed
 from unweave.study.manifest import check_unchanged
 from unweave.study.own_code import trusted_files
 from unweave.study.preflight import check_room
-from unweave.study.spec import Spec, read_spec
+from unweave.study.running import (
+    Message,
+    Progress,
+    about_run,
+    case_task,
+    counter,
+    only_case,
+    spec_of,
+    store_of,
+    told_to,
+)
+from unweave.study.spec import Spec
 
 Confidence = Literal["mean", "95"]
 LEAST = 4
@@ -100,9 +105,7 @@ def discover(
     Raises:
         UserError: for bad input, before anything is trained.
     """
-    found = read_spec(cases=[case]).cases[0] if isinstance(case, str) else case
-    trust = tuple(Path(one) for one in trust_code)
-    spec = Spec((found,), store=None if store is None else Path(store), workers=workers, trust_code=trust)
+    spec = spec_of(case, store=store, workers=workers, trust_code=trust_code)
     wanted = DiscoverWanted(target, confidence, rounds, method, halves, tuple(confirmed), tuple(rejected), ask)
     return run_discover(spec, wanted, on_progress=on_progress, on_message=on_message)
 
@@ -114,18 +117,12 @@ def run_discover(
     from unweave.references.halves import half_fields
 
     clock = time.perf_counter()
-    tell, show = on_progress or (lambda stage, done, total: None), on_message or (lambda said: None)
+    told = told_to(on_progress, on_message)
+    tell, show, notes = told
     assembly, described, asked = prepare_discover(spec, wanted)
     few = first_originals(assembly, described)
-    store = Store((spec.store or DEFAULT_STORE).absolute())
+    store = store_of(spec)
     store.check_writable()
-    notes: list[str] = []
-
-    def note(said: Sequence[str]) -> None:
-        notes.extend(said)
-        for one in said:
-            show(one)
-
     setting, seed, methods = assembly.setting, assembly.case.seed, {assembly.case.name: ()}
     pairs = {pair: key_of(half_fields(setting, seed, pair)) for pair in range(wanted.halves // 2)}
     descriptions = {one: key_of(description_fields(assembly, one)) for one in described}
@@ -140,7 +137,7 @@ def run_discover(
         new = [pair for pair, key in pairs.items() if not store.has(key)]
         if (work := len(missing) + float(len(new))) > 0:
             show(forecast_text(work, seconds_per_model(assembly), spec.workers or cores()))
-        engine = held.enter_context(engine_at_work(spec, store, [few], methods, note))
+        engine = held.enter_context(engine_at_work(spec, store, [few], methods, told.note))
         keep_ids(store, [few])
         label = f"of {assembly.case.name} (seed {seed})"
         reads = [*originals, *ids_of(few, few.worlds["original"])]
@@ -153,11 +150,9 @@ def run_discover(
             for one, key in descriptions.items()
             if not store.has(key)
         ]
-        tell("subsets", 0, len(tasks))
-        done = iter(range(1, len(tasks) + 1))
-        engine.train(tasks, on_done=lambda number, value: tell("subsets", next(done), len(tasks)))
+        engine.train(tasks, on_done=counter("subsets", len(tasks), tell))
         evidence = evidence_of(store, assembly, halves=wanted.halves, described=described)
-        note(made_anew(store, before))
+        told.note(made_anew(store, before))
     cost = {
         "retrainings": wanted.halves / 2 + len(originals),
         "models": float(wanted.halves + len(originals)),
@@ -165,14 +160,7 @@ def run_discover(
     }
     found, ranking = judge_discovery(assembly, evidence, asked)
     cost["seconds"] = time.perf_counter() - clock
-    provenance = {
-        "unweave": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "fingerprint": setting.fingerprint,
-        "notes": notes,
-    }
-    return found(cost, provenance), ranking
+    return found(cost, about_run(assembly, notes)), ranking
 
 
 def _models(few: Assembly) -> list[dict[str, object]]:
@@ -187,8 +175,7 @@ def prepare_discover(spec: Spec, wanted: DiscoverWanted) -> Prepared:
     """
     from unweave.influence.discovery import SCORERS
 
-    if len(spec.cases) != 1:
-        raise SpecError(f"`discover` looks at one case, got {len(spec.cases)}; name one with --case.")
+    case = only_case(spec, "discover")
     declared = SCORERS.get(wanted.method).declared
     if not 0 < wanted.target < 1:
         raise UserError(f"`target` is {wanted.target}; expected a recall above 0 and below 1, such as 0.9.")
@@ -202,7 +189,7 @@ def prepare_discover(spec: Spec, wanted: DiscoverWanted) -> Prepared:
         raise ApplicabilityError(
             f"`{wanted.method}` learns nothing from further seeds, so rounds change nothing; leave out --rounds."
         )
-    assembly = assemble(spec.cases[0], trusted=trusted_files(spec.trust_code))
+    assembly = assemble(case, trusted=trusted_files(spec.trust_code))
     if not assembly.case.learner.recipe_known:
         raise SpecError(
             "`discover` trains models on halves of D, and how this model was trained is not known; give "

@@ -13,13 +13,11 @@ from unweave._errors import SpecError
 from unweave._random import Key
 from unweave.data import Dataset, Ids
 from unweave.language.corpora.examples import Prompts
-from unweave.problem import ForgetChoice, Planted, known_ids, rows_of_ids, select
+from unweave.problem import ForgetChoice, Planted, discovered, rows_of_ids
 from unweave.study.prompts import counts_of
 
 Ints = NDArray[np.int64]
 Thing = TypeVar("Thing")
-
-_UNITS = ("document", "group")
 
 
 def forget_documents(
@@ -39,14 +37,8 @@ def forget_documents(
         The rows, sorted, and ids that are not in D, where that was allowed.
 
     Raises:
-        SpecError: for keys that do not go together, and what `select` refuses.
+        SpecError, UnknownNameError: for what `select` refuses.
     """
-    if chosen.outside:
-        raise SpecError("`forget.outside` draws S from new instances of data with features; a corpus has none.")
-    if chosen.unit is not None and chosen.unit not in _UNITS:
-        raise SpecError(f"`forget.unit` is {chosen.unit}; of real text it is {' or '.join(_UNITS)}.")
-    if chosen.ids is not None and chosen.unit is not None:
-        raise SpecError("`forget.unit` says what is discovered together, but `forget.ids` names S already.")
     names, at = _numbered(groups if chosen.unit == "group" else found.document.tolist())
     # A unit that B has a part of is one of B's; what is not of B stays when it is discovered.
     inside = np.unique(at[planted.members])
@@ -57,20 +49,9 @@ def forget_documents(
         np.add.at(counts, at, counts_of(found.x, tokens))
     units = replace(planted, x=counts, y=planted.y[first], clean=planted.clean[first], members=inside, unseen=None)
     ids = np.array(names, dtype=np.str_)
-    wanted, dropped = chosen.ids, ()
-    if wanted is not None:
-        wanted = documents_named(wanted, ids)
-        if chosen.allow_unknown:
-            wanted, dropped = known_ids(ids, wanted)
-    picked = select(
-        units,
-        ids,
-        key=key,
-        discovery=chosen.discovery,
-        count=chosen.count,
-        forget_ids=wanted,
-        selection=chosen.selection,
-    )
+    if chosen.ids is not None:
+        chosen = replace(chosen, ids=documents_named(chosen.ids, ids))
+    picked, dropped = discovered(chosen, units, ids, key=key)
     rows = np.flatnonzero(np.isin(at, picked))
     return (np.intersect1d(rows, planted.members) if planted.known else rows), dropped
 

@@ -22,7 +22,6 @@ from unweave.data import Examples, fingerprint
 from unweave.records import Aim
 from unweave.records.erasure import ERASURE_SCHEMA, STILL_TO_DELETE, Accuracy, Erasure
 from unweave.study.assemble import Assembly
-from unweave.study.compare import Progress
 from unweave.study.copies import copies_of_forget
 from unweave.study.expansion import Found
 from unweave.study.found_alone import about_found, price_alone
@@ -30,6 +29,7 @@ from unweave.study.given import GivenModel, accuracies, outputs_of
 from unweave.study.id_files import paths_from
 from unweave.study.request import content_digest
 from unweave.study.request_log import NET, PICKLE
+from unweave.study.running import Progress
 from unweave.study.spec import MethodChoice, case_to_tree
 from unweave.study.warnings import about_request
 
@@ -103,14 +103,14 @@ def retained(assembly: Assembly) -> NDArray[np.int64]:
     return np.setdiff1d(assembly.worlds["original"].rows, assembly.forget)
 
 
-def edited(prepared: Prepared, on_progress: Progress | None) -> Made:
+def edited(prepared: Prepared, tell: Progress) -> Made:
     """Make the edited model.
 
     Raises:
         DivergedError: if it is not finite.
         UserError: if nothing about it differs.
     """
-    return _refitted(prepared) if prepared.model is None else _edited(prepared, prepared.model, on_progress)
+    return _refitted(prepared) if prepared.model is None else _edited(prepared, prepared.model, tell)
 
 
 def _about(prepared: Prepared) -> str:
@@ -118,7 +118,7 @@ def _about(prepared: Prepared) -> str:
     return json.dumps({"unweave": __version__, "aim": prepared.aim, "method": prepared.choice.id})
 
 
-def _edited(prepared: Prepared, model: GivenModel, on_progress: Progress | None) -> Made:
+def _edited(prepared: Prepared, model: GivenModel, tell: Progress) -> Made:
     import torch
 
     from unweave.learners.checkpoints import to_safetensors
@@ -128,7 +128,6 @@ def _edited(prepared: Prepared, model: GivenModel, on_progress: Progress | None)
     from unweave.training.outputs import one_thread
 
     assembly, choice, setting = prepared.assembly, prepared.choice, prepared.assembly.setting
-    tell = on_progress or (lambda stage, done, total: None)
     x, y = (torch.from_numpy(one) for one in (setting.x, setting.y))
     forget = assembly.forget if prepared.found is None else prepared.found.forget
     rows, key = np.setdiff1d(retained(assembly), forget), derive(assembly.case.seed, "erase", choice.setting)

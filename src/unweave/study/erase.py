@@ -19,7 +19,6 @@ from unweave.records.erasure import Erasure
 from unweave.report.toml import toml_text
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.choices import expands
-from unweave.study.compare import Message, Progress
 from unweave.study.documents import names_of
 from unweave.study.edit import OUTPUTS, RETRAIN, Made, Prepared, case_tree, digests, edited, record, retained
 from unweave.study.fair import why_not_expanded
@@ -31,6 +30,7 @@ from unweave.study.methods import check_methods, refusal
 from unweave.study.own_code import Trusted, trusted_files
 from unweave.study.request import check_content, check_size
 from unweave.study.request_log import LOG, RECORD, REQUEST, Logged, check_new, log_text, read_log, records_in
+from unweave.study.running import Message, Progress, Told, only_case, told_to
 from unweave.study.spec import SPEC_VERSION, MethodChoice, Spec
 
 FEWEST_MODELS = 20
@@ -67,9 +67,7 @@ def prepare_erase(spec: Spec, wanted: EraseWanted) -> Prepared:
     Raises:
         UserError: whatever is wrong with it; nothing has been written then.
     """
-    if len(spec.cases) != 1:
-        raise SpecError(f"`erase` takes one case, got {len(spec.cases)}; name one with --case.")
-    case = spec.cases[0]
+    case = only_case(spec, "erase")
     if case.forget.ids is None:
         raise SpecError("`forget.ids` is missing: the records to forget. Name them there, or with --request FILE.")
     _check_run(spec, wanted)
@@ -226,17 +224,15 @@ def run_erase(
     Raises:
         UserError: for bad input, before anything is trained or written; for a method that diverged.
     """
-    show = on_message or (lambda said: None)
+    told = told_to(on_progress, on_message)
     prepared = prepare_erase(spec, wanted)
-    forecast = _forecast(prepared, show)
-    nothing, said = _consult(spec, wanted, prepared, on_progress, show)
+    forecast = _forecast(prepared, told.show)
+    nothing, said = _consult(spec, wanted, prepared, told)
     if nothing and wanted.aim == "untraining" and not wanted.anyway:
         return _write(prepared, record(prepared, said, forecast, None), None)
     if expands(prepared.choice.name):
-        prepared = prepared._replace(
-            found=found_alone(spec, prepared.assembly, prepared.choice, on_progress, show)
-        )
-    made = edited(prepared, on_progress)
+        prepared = prepared._replace(found=found_alone(spec, prepared.assembly, prepared.choice, told))
+    made = edited(prepared, told.tell)
     return _write(prepared, record(prepared, said, forecast, made), made)
 
 
@@ -258,9 +254,7 @@ def _forecast(prepared: Prepared, show: Message) -> float | None:
     return seconds
 
 
-def _consult(
-    spec: Spec, wanted: EraseWanted, prepared: Prepared, on_progress: Progress | None, show: Message
-) -> tuple[bool, str]:
+def _consult(spec: Spec, wanted: EraseWanted, prepared: Prepared, told: Told) -> tuple[bool, str]:
     """What `diagnose` says of the request: whether untraining changes nothing, and a sentence."""
     case = prepared.assembly.case
     if not case.learner.recipe_known:
@@ -268,15 +262,14 @@ def _consult(
     if wanted.models == 0:
         return False, "No diagnosis was asked for."
     from unweave.study.diagnose import Wanted, run_diagnose
-    from unweave.study.diagnosis import by_heart
+    from unweave.study.diagnosis import nothing_to_undo
 
     plain = replace(case, learner=replace(case.learner, checkpoint=None))
-    show("What the request would change is looked at first (--models 0 leaves that out).")
+    told.show("What the request would change is looked at first (--models 0 leaves that out).")
     # The method of the request is not to be tried by the diagnosis as well.
     asked = replace(spec, cases=(plain,), methods=None)
-    found = run_diagnose(asked, Wanted(wanted.models), on_progress=on_progress, on_message=show)
-    nothing = found.regime == "no-op" and not by_heart(found.most_memorized)
-    return nothing, found.headline
+    found = run_diagnose(asked, Wanted(wanted.models), on_progress=told.tell, on_message=told.show)
+    return nothing_to_undo(found.regime, found.most_memorized), found.headline
 
 
 def _write(prepared: Prepared, found: Erasure, made: Made | None) -> Erasure:

@@ -6,17 +6,17 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from unweave.references import Store, lease
+from unweave.references import lease
 from unweave.study.ahead import ensure_ahead, expansion_work
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.choices import MethodChoice
-from unweave.study.compare import DEFAULT_STORE, Message, Progress, case_task
 from unweave.study.engines import cores, engine_at_work
 from unweave.study.evidence import HALVES, first_originals
 from unweave.study.expansion import EMBEDDING, MOST_RUNGS, Found, Price, found_of, price_of
 from unweave.study.forecast import forecast_text, seconds_per_model
 from unweave.study.holdings import keep_ids, needed
 from unweave.study.preflight import check_room
+from unweave.study.running import Told, store_of
 from unweave.study.spec import Spec
 
 
@@ -32,9 +32,7 @@ def price_alone(assembly: Assembly, found: Found, ratio: float) -> Price:
     return price._replace(scoring=price.scoring + n / (n - len(assembly.forget)))
 
 
-def found_alone(
-    spec: Spec, assembly: Assembly, choice: MethodChoice, on_progress: Progress | None, show: Message
-) -> Found:
+def found_alone(spec: Spec, assembly: Assembly, choice: MethodChoice, told: Told) -> Found:
     """Find more of the behaviour of S, with models that are trained as the user's was.
 
     What a comparison of the same case trained is found again, and the other way round.
@@ -42,8 +40,7 @@ def found_alone(
     case = assembly.case
     plain = replace(case, learner=replace(case.learner, checkpoint=None))
     few = first_originals(assemble(plain, trusted=assembly.trusted), [EMBEDDING])
-    tell = on_progress or (lambda stage, done, total: None)
-    store = Store((spec.store or DEFAULT_STORE).absolute())
+    store = store_of(spec)
     store.check_writable()
     methods, wanted = {case.name: (choice,)}, [(few, choice)]
     check_room(store, [few], methods)
@@ -51,11 +48,11 @@ def found_alone(
         held.enter_context(lease(store.root, needed([few], methods)))
         work, _ = expansion_work(store, wanted)
         if work > 0:
-            show("More of the behaviour of S is looked for in D∖S.")
-            show(forecast_text(work, seconds_per_model(few), spec.workers or cores()))
+            told.show("More of the behaviour of S is looked for in D∖S.")
+            told.show(forecast_text(work, seconds_per_model(few), spec.workers or cores()))
         engine = held.enter_context(engine_at_work(spec, store, [few], methods, lambda said: None))
         keep_ids(store, [few])
-        ensure_ahead(store, wanted, engine.train, tell, case_task)
+        ensure_ahead(store, wanted, engine.train, told.tell)
         found = found_of(store, few, choice)
     assert found is not None  # the choice expands
     return found

@@ -10,12 +10,11 @@ from unweave.references import (
     WorldPlan,
     data_fields,
     key_of,
-    model_fields,
-    opaque_fields,
     outputs_fields,
     register,
     same_but_other,
     set_fields,
+    stored_fields,
 )
 from unweave.study.ahead import ahead_sizes
 from unweave.study.assemble import Assembly
@@ -31,8 +30,7 @@ def needed(assemblies: Sequence[Assembly], methods: MethodsOf) -> set[str]:
         keys.update(key_of(method_fields(assembly, choice)) for choice in methods[assembly.case.name])
         keys.update(ahead_sizes(assembly, methods[assembly.case.name]))
         for world in assembly.worlds.values():
-            of_each = opaque_fields if setting.learner.opaque else model_fields
-            keys.update(key_of(fields) for fields in of_each(setting, world))
+            keys.update(key_of(fields) for fields in stored_fields(setting, world))
             keys |= {key_of(outputs_fields(setting, world)), *ids_of(assembly, world)}
     return keys
 
@@ -54,11 +52,10 @@ def of_other_versions(store: Store, assemblies: Sequence[Assembly]) -> list[str]
     said: list[str] = []
     for assembly in assemblies:
         setting = assembly.setting
-        of_each = opaque_fields if setting.learner.opaque else model_fields
         wanted: list[Fields] = []
         for world in assembly.worlds.values():
             if not store.has(key_of(outputs_fields(setting, world))):
-                wanted += [fields for fields in of_each(setting, world) if not store.has(key_of(fields))]
+                wanted += [fields for fields in stored_fields(setting, world) if not store.has(key_of(fields))]
         found = same_but_other(store, wanted) if wanted else {}
         said += [
             f"{count} models of {assembly.case.name} are in the store, but of {versions}: models of two versions "
@@ -86,6 +83,5 @@ def models_missing(store: Store, assembly: Assembly) -> float:
     work = 0.0
     for world in assembly.worlds.values():
         if not store.has(key_of(outputs_fields(assembly.setting, world))):
-            of_each = opaque_fields if assembly.setting.learner.opaque else model_fields
-            work += sum(not store.has(key_of(one)) for one in of_each(assembly.setting, world))
+            work += sum(not store.has(key_of(one)) for one in stored_fields(assembly.setting, world))
     return work

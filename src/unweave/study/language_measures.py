@@ -34,6 +34,7 @@ from unweave.stats import interval, jackknife
 from unweave.study.measures import ITSELF, Answers, Question, Way, mean_of, within
 from unweave.study.reading import Ints, Reading
 from unweave.study.samples import Floats, design_of
+from unweave.study.tofu import ANSWER, PARAPHRASE, WRONG
 
 LEAK_AT = 16
 """How often one asks, for `leak_at_k`."""
@@ -182,7 +183,7 @@ def _scores(question: Question, row: Answers, at: Ints) -> Floats | None:
 def _ratios(question: Question, row: Answers) -> Floats | None:
     """Truth ratio of each model and question [K, n]."""
     scores = None if question.asked.group == "test" else _scores(question, row, question.at)
-    return None if scores is None else truth_ratio(scores[..., 1], scores[..., 2:])
+    return None if scores is None else truth_ratio(scores[..., PARAPHRASE], scores[..., WRONG])
 
 
 def _truth_ratio(question: Question, row: Answers) -> Measured:
@@ -228,11 +229,14 @@ def _utility(question: Question, row: Answers) -> Measured:
     assert reading is not None  # there would be no scores
     if not retain.shape[1] or not all(len(at) for at in reading.sets.values()):
         return NotMeasured("there is no question of one of the three sets: raise `probes.limit`")
-    answered = answer_probability(retain[..., :1], np.ones((retain.shape[1], 1), dtype=np.bool_))
-    parts += [answered.mean(1), advantage_of_truth(truth_ratio(retain[..., 1], retain[..., 2:])).mean(1)]
+    answered = answer_probability(retain[..., ANSWER, None], np.ones((retain.shape[1], 1), dtype=np.bool_))
+    parts += [
+        answered.mean(1),
+        advantage_of_truth(truth_ratio(retain[..., PARAPHRASE], retain[..., WRONG])).mean(1),
+    ]
     for at in reading.sets.values():
         scores = row.logits[:, at].astype(np.float64)
-        right, wrong = scores[..., 0], scores[..., 2:]
+        right, wrong = scores[..., ANSWER], scores[..., WRONG]
         parts.append(choice_probability(right, wrong).mean(1))
         parts.append(advantage_of_truth(truth_ratio(right, wrong)).mean(1))
     of_each = np.stack(parts, axis=-1).reshape(len(retain), 1 + len(reading.sets), 2)

@@ -12,6 +12,7 @@ import numpy as np
 
 from unweave._durable import make_folder, write_durably
 from unweave._errors import SpecError, StoreError, UserError
+from unweave._identity import identity_of
 from unweave.data import Examples, row_prints, table_prints
 from unweave.problem import Case
 from unweave.references import Store, seal, shared, unseal
@@ -76,12 +77,12 @@ def check_pin(pin: str, found: str) -> None:
 
 def _file(store: Store, case: Case) -> Path:
     choice = case.data
-    fields: dict[str, Any] = {**asdict(choice), "fingerprint": None}
+    fields: dict[str, Any] = {
+        **identity_of(choice, later=("without", *OF_A_WORLD, *OF_TEXTS)),
+        "fingerprint": None,
+    }
     if is_free_text(choice):  # what stands in D is the behaviour's as well
         fields["planted"] = [asdict(case.behaviour), case.seed]
-    for key in ("without", *OF_A_WORLD, *OF_TEXTS):  # a choice has the name it had before there was such a key
-        if fields[key] is None:
-            del fields[key]
     for key in ("path", "test"):
         if isinstance(fields[key], str):
             fields[key] = str(Path(fields[key]).absolute())

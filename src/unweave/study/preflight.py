@@ -9,7 +9,7 @@ from pathlib import Path
 
 from unweave._errors import StoreError, UserError
 from unweave.learners.sizes import model_bytes
-from unweave.references import Store, key_of, model_fields, opaque_fields, outputs_fields, set_fields
+from unweave.references import Store, key_of, outputs_fields, set_fields, stored_fields
 from unweave.study.ahead import ahead_sizes
 from unweave.study.assemble import Assembly
 from unweave.study.expansion import expansion_sizes
@@ -47,7 +47,6 @@ def check_room(store: Store, assemblies: Sequence[Assembly], methods: MethodsOf)
 def _to_write(store: Store, assembly: Assembly, methods: Sequence[MethodChoice]) -> dict[str, int]:
     """Bytes of each object that a case needs and the store lacks, by key."""
     setting, sizes = assembly.setting, dict[str, int]()
-    of_each = opaque_fields if setting.learner.opaque else model_fields
     each = _outputs(assembly, 1) if setting.learner.opaque else model_bytes(setting.learner)
     of_methods = {key_of(method_fields(assembly, one)): one for one in methods}
     to_run = [one for key, one in of_methods.items() if not store.has(key)]
@@ -55,7 +54,7 @@ def _to_write(store: Store, assembly: Assembly, methods: Sequence[MethodChoice])
     for name, world in assembly.worlds.items():
         key, count = key_of(outputs_fields(setting, world)), len(world.keys)
         if not store.has(key) or (edited and name == "original"):
-            sizes |= {key_of(fields): each for fields in of_each(setting, world)}
+            sizes |= {key_of(fields): each for fields in stored_fields(setting, world)}
             sizes |= {key: _outputs(assembly, count), key_of(set_fields(setting, world)): setting.ids.nbytes}
     sizes |= ahead_sizes(assembly, to_run)
     sizes |= dict.fromkeys(of_methods, _outputs(assembly, len(assembly.worlds["original"].keys)))

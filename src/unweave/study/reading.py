@@ -29,7 +29,7 @@ from unweave.references import Documents
 from unweave.study.assemble import Assembly
 from unweave.study.corpora import CORPORA, generated
 from unweave.study.spec import case_from_tree, case_to_tree
-from unweave.study.tofu import GENERAL
+from unweave.study.tofu import ANSWER, GENERAL, PARAPHRASE
 
 Ints = NDArray[np.int64]
 
@@ -85,14 +85,14 @@ def reading_of(assembly: Assembly) -> Reading | None:
 
 
 def _of_candidates(assembly: Assembly) -> Reading:
-    """The first candidate of a question is its answer, the second the same in other words."""
+    """The answer of each question, and the same in other words."""
     x, answers = assembly.probes.x, int(assembly.setting.learner.config["answers"])
     groups, each = assembly.probes.groups, len(assembly.probes.x)
     texts: dict[str, tuple[str, ...]] = {}
     for name, at in groups.items():
         part = assembly.data.train if name in IN_D else assembly.data.test
         texts[name] = tuple(part.columns["answer"][assembly.probes.rows[at]].tolist())
-    documents = Documents(np.concatenate([x[:, 0], x[:, 1]]), answers)
+    documents = Documents(np.concatenate([x[:, ANSWER], x[:, PARAPHRASE]]), answers)
     of_set = assembly.data.test.columns["set"][assembly.probes.rows[groups["test"]]]
     return Reading(
         documents,

@@ -15,6 +15,7 @@ from unweave.study.assemble import Assembly
 from unweave.study.choices import MethodChoice
 from unweave.study.code import scores_code
 from unweave.study.fair import why_refused
+from unweave.study.running import Progress, case_task, counter
 
 if TYPE_CHECKING:
     from unweave.references.subsampled import Asked, SubsetPlan
@@ -95,8 +96,7 @@ def ensure_scores(
     store: Store,
     wanted: Sequence[tuple[Assembly, MethodChoice]],
     run: Callable[..., list[Any]],
-    tell: Callable[[str, int, int], None],
-    make: Callable[..., Task],
+    tell: Progress,
 ) -> None:
     """Train what the scores of some methods need and the store lacks, by tasks.
 
@@ -105,7 +105,6 @@ def ensure_scores(
         wanted: Methods that will run, each with its case; those that are refused need no scores.
         run: Runs tasks.
         tell: Told of progress.
-        make: Makes a task on a case, as `case_task`.
     """
     tasks: dict[str, Task] = {}
     for assembly, choice in wanted:
@@ -116,11 +115,9 @@ def ensure_scores(
             if not store.has(key):
                 function = "train_block" if score == _MEMORIZATION else "follow_training"
                 label = f"training models for scores ({score}) of {assembly.case.name}"
-                tasks[key] = make(function, store, assembly, label, (), **given)
+                tasks[key] = case_task(function, store, assembly, label, (), **given)
     if tasks:
-        tell("subsets", 0, len(tasks))
-        done = iter(range(1, len(tasks) + 1))
-        run(list(tasks.values()), on_done=lambda number, value: tell("subsets", next(done), len(tasks)))
+        run(list(tasks.values()), on_done=counter("subsets", len(tasks), tell))
 
 
 def scores_of(objects: Objects, assembly: Assembly, choice: MethodChoice) -> Floats | None:

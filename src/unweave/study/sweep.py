@@ -15,14 +15,11 @@ from typing import Any
 from unweave._errors import SpecError, StoreError, UserError
 from unweave.problem import Case
 from unweave.records import SWEEP_SCHEMA, SweepCell, SweepResult, sweep_csv, to_json
-from unweave.references import Store, lease, touch
+from unweave.references import lease, touch
 from unweave.report.sweep import sweep_headline, sweep_page
 from unweave.study import sweep_views as views
 from unweave.study.assemble import assemble
 from unweave.study.compare import (
-    DEFAULT_STORE,
-    Message,
-    Progress,
     choice_given,
     ensure_methods,
     provenance_of,
@@ -37,7 +34,8 @@ from unweave.study.own_code import trusted_files
 from unweave.study.own_worlds import panels
 from unweave.study.plugins import methods_of, plugins_of, told_of
 from unweave.study.preflight import check_room
-from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree, read_spec
+from unweave.study.running import Message, Progress, case_named, store_of, told_to
+from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree
 from unweave.study.sweep_advice import Bounds, advise
 from unweave.study.sweep_axes import BEHAVIOURS, PRESET_METHODS, Axes, Place, grid, preset_cases, read_axes
 from unweave.study.sweep_steps import (
@@ -153,7 +151,7 @@ def sweep(
         behaviours = None
     elif quick:
         raise SpecError("`quick` belongs to a preset; give `preset` as well.")
-    found = [read_spec(cases=[one]).cases[0] if isinstance(one, str) else one for one in listed]
+    found = [case_named(one) for one in listed]
     given = {
         **{"behaviour": behaviours or (None if listed else BEHAVIOURS), "discovery": discovery},
         **{"selection": selection, "models": models, "seeds": seeds, "target": target},
@@ -207,32 +205,26 @@ def _run(
     spec: Spec, methods: Sequence[MethodChoice], *, on_progress: Progress | None, on_message: Message | None
 ) -> Sweep:
     started, clock = datetime.now(UTC), time.perf_counter()
-    tell, show = on_progress or (lambda stage, done, total: None), on_message or (lambda said: None)
+    told = told_to(on_progress, on_message)
+    tell, show, notes = told
     axes, places = prepare_sweep(spec, methods)
-    store = Store((spec.store or DEFAULT_STORE).absolute())
+    store = store_of(spec)
     store.check_writable()
     arrive = partial(assemble, trusted=trusted_files(spec.trust_code), device=spec.device)
     made, refused = assembled(places, arrive)
     assemblies, of_each, notes_of_panels = panels(list(made.values()), methods, again=arrive)
     check_room(store, assemblies, of_each)
     sites = sites_of(assemblies, places)
-    notes: list[str] = []
-
-    def note(said: Sequence[str]) -> None:
-        notes.extend(said)
-        for one in said:
-            show(one)
-
-    note([*told_of(methods), *list(dict.fromkeys(notes_of_panels))[:1]])
-    note([f"{name}: not run: {why}" for name, why in refused.items()])
+    told.note([*told_of(methods), *list(dict.fromkeys(notes_of_panels))[:1]])
+    told.note([f"{name}: not run: {why}" for name, why in refused.items()])
     show(forecast(store, assemblies, of_each, cells=len(places), workers=spec.workers or cores()))
     before, keys = store.quarantined(), needed(assemblies, of_each)
     with ExitStack() as held:
         held.enter_context(lease(store.root, keys))
         for assembly in assemblies:
             check_unchanged(store, assembly)
-        engine = held.enter_context(engine_at_work(spec, store, assemblies, of_each, note))
-        note(list(dict.fromkeys(of_other_versions(store, assemblies))))
+        engine = held.enter_context(engine_at_work(spec, store, assemblies, of_each, told.note))
+        told.note(list(dict.fromkeys(of_other_versions(store, assemblies))))
         keep_ids(store, assemblies)
         failed: dict[str, str] = {}
         trained, total = train_each_once(store, assemblies, engine, tell, failed, show)
@@ -241,7 +233,7 @@ def _run(
         results = analyse_each(store, alive, of_each, reasons, engine, tell, failed, show)
         with suppress(StoreError):  # only `gc --unused` asks for it
             touch(store, keys)
-        note(made_anew(store, before))
+        told.note(made_anew(store, before))
         cells = cells_of(store, places, sites, of_each, results, failed | refused)
 
     provenance = provenance_of(

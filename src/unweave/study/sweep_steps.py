@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from unweave._errors import StoreError, UnweaveError, UserError
 from unweave.execute import Task
 from unweave.problem import Case
 from unweave.records import CaseResult, SweepCell
-from unweave.references import Outputs, Store, key_of, model_fields, opaque_fields, outputs_fields, read_verified
+from unweave.references import Outputs, Store, key_of, outputs_fields, read_verified, stored_fields
 from unweave.study.ahead import expansion_work
 from unweave.study.assemble import Assembly
-from unweave.study.compare import Message, Progress, analyse_cases, case_task
+from unweave.study.compare import analyse_cases
 from unweave.study.engines import Engine, Run
 from unweave.study.fair import why_refused
 from unweave.study.forecast import forecast_text, seconds_per_model
 from unweave.study.holdings import ids_of
 from unweave.study.own_worlds import MethodsOf
+from unweave.study.running import Message, Progress, case_task, counter
 from unweave.study.spec import MethodChoice
 from unweave.study.sweep_axes import Place
 from unweave.study.sweep_cells import Site, cell_of, failed_cell, refused_cell
@@ -55,8 +56,7 @@ def sites_of(assemblies: Sequence[Assembly], places: Sequence[Place]) -> list[Si
 
 
 def _model_keys(assembly: Assembly, world: str) -> list[str]:
-    of_each = opaque_fields if assembly.setting.learner.opaque else model_fields
-    return [key_of(fields) for fields in of_each(assembly.setting, assembly.worlds[world])]  # pyright: ignore[reportArgumentType]
+    return [key_of(fields) for fields in stored_fields(assembly.setting, assembly.worlds[world])]  # pyright: ignore[reportArgumentType]
 
 
 def forecast(store: Store, assemblies: Sequence[Assembly], methods: MethodsOf, *, cells: int, workers: int) -> str:
@@ -109,12 +109,11 @@ def train_each_once(
             waves[later].append(case_task("train_world", store, assembly, label, reads, world=name))
             of_case[later].append(assembly.case.name)
     total, trained = sum(map(len, waves)), 0
-    counter: Iterator[int] = iter(range(1, total + 1))
-    tell("train", 0, total)
+    done = counter("train", total, tell)
     for tasks, names in zip(waves, of_case, strict=True):
         errors: dict[int, str] = {}
         run = going_on(engine.train, show, errors)
-        counts = run(tasks, on_done=lambda number, value: tell("train", next(counter), total))
+        counts = run(tasks, on_done=done)
         trained += sum(one for number, one in enumerate(counts) if number not in errors)
         for number, why in errors.items():
             failed.setdefault(names[number], why)

@@ -24,11 +24,10 @@ from unweave.problem import (
     Planted,
     Probes,
     Unseen,
+    discovered,
     hold_out,
     join_probes,
-    known_ids,
     sample_rows,
-    select,
 )
 from unweave.problem.probes import Part
 from unweave.study.case_data import CaseData
@@ -45,15 +44,14 @@ PARTS = {
 QUESTIONS = 20
 """Questions about one author, which stand one after the other in `full.json`."""
 
-UNITS = ("document", "person")
-"""What is discovered together: a question by itself, or all of an author."""
-
 GENERAL = ("real_authors", "world_facts")
 """Sets of questions that have nothing to do with the authors of TOFU, by the names of their files."""
 
 _WRONG = 3
 CANDIDATES = ("the answer", "its paraphrase", *(f"wrong answer {number + 1}" for number in range(_WRONG)))
 """What a model chooses among; questions without a paraphrase have the answer twice."""
+ANSWER, PARAPHRASE, WRONG = 0, 1, slice(2, None)
+"""Where they stand among the candidates."""
 
 
 class _Read(NamedTuple):
@@ -174,37 +172,22 @@ def _read(case: Case) -> _Read:
 
 
 def _check_forget(chosen: ForgetChoice) -> None:
-    if chosen.outside:
-        raise SpecError(
-            "`forget.outside` draws S from new instances of data with features; those of TOFU are its questions "
-            "in other words, which are asked as `unseen`. Leave it out."
-        )
     if chosen.selection != "random":
         raise SpecError(
             f"`forget.selection` is {chosen.selection!r}, which goes by distances between features, and "
             "questions have none. Take random, or name S in `forget.ids`."
         )
-    if chosen.unit is not None and chosen.unit not in UNITS:
-        raise SpecError(
-            f"`forget.unit` is {chosen.unit}; each question of TOFU has one wording and no copies. Take document, "
-            f"a question by itself, or person, all {QUESTIONS} of an author."
-        )
-    if chosen.unit is not None and chosen.ids is not None:
-        raise SpecError("`forget.unit` says what is discovered together, but `forget.ids` names S already.")
 
 
 def _forget(
     chosen: ForgetChoice, planted: Planted, ids: Ids, authors: Ints, key: Key
 ) -> tuple[Ints, tuple[int | str, ...]]:
     """Rows of S, and the ids that were named but are not in D."""
-    named, dropped = chosen.ids, ()
-    if named is not None and chosen.allow_unknown:
-        named, dropped = known_ids(ids, named)
     among = planted
     if chosen.unit == "person":
         _, first = np.unique(authors[planted.members], return_index=True)
         among = replace(planted, members=planted.members[first])  # one question stands for its author
-    rows = select(among, ids, key=key, discovery=chosen.discovery, count=chosen.count, forget_ids=named)
+    rows, dropped = discovered(chosen, among, ids, key=key)
     if chosen.unit == "person":
         rows = planted.members[np.isin(authors[planted.members], authors[rows])]
     return rows, dropped
