@@ -55,7 +55,7 @@ wheel: $(VENV)/.test ## build the wheel, and try it in an empty environment with
 	$(BIN)/python tests/packaging/wheel.py
 
 minimum: ## the lowest versions that pyproject.toml allows, and many tests with them
-	$(PYTHON) tests/packaging/minimum.py $(MINIMUM)
+	$(ONE_THREAD) $(PYTHON) tests/packaging/minimum.py $(MINIMUM)
 
 clean: ## remove the environment, results and stored models
 	rm -rf $(VENV) runs .unweave

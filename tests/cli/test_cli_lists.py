@@ -1,6 +1,8 @@
 """`unweave list` and `unweave cases`: what there is, on the screen and as JSON."""
 
 import json
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -145,3 +147,13 @@ def test_members_are_the_ids_of_b(invoke, tmp_path, need_data, name):
 def test_members_follow_the_settings(invoke):
     done = invoke("cases", "digits-trigger", "--members", "--set", "behaviour.size=7", "--set", "forget.count=2")
     assert len(done.stdout.split()) == 7
+
+
+def test_a_reader_who_has_seen_enough_is_no_bug(tmp_path):
+    # `unweave list methods | head -1`: the pipe is closed while there is more to say.
+    command = [sys.executable, "-m", "unweave", "list", "methods"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert process.returncode == 1 and said == b""

@@ -87,7 +87,7 @@ def test_lowest_versions_are_those_of_the_bounds():
     ]
     with pytest.raises(ValueError, match="'rich' has no lower bound"):
         minimum.lowest(["rich"])
-    assert "typer==0.15.4" in minimum.wanted() and minimum.torch_of().startswith("torch==")
+    assert "typer==0.18" in minimum.wanted() and minimum.torch_of().startswith("torch==")
 
 
 def test_tests_ask_for_the_versions_that_users_are_asked_for():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -75,7 +75,9 @@ def progress(quiet: bool) -> Generator[tuple[Tell, Message]]:
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bars:
+    bars = Progress(*columns, console=console)
+    # Bars that are not drawn are never begun: older versions of rich end disabled ones with an empty line.
+    with bars if console.is_terminal and not quiet else nullcontext():
         stages: dict[str, TaskID] = {}
 
         def tell(stage: str, done: int, total: int) -> None:
