@@ -10,7 +10,7 @@ from typing import get_type_hints
 from unittest.mock import patch
 
 import pytest
-from beartype import beartype
+from beartype import BeartypeConf, beartype
 from hypothesis import HealthCheck, settings
 
 
@@ -37,7 +37,7 @@ class _Checked(ast.NodeTransformer):
             if one is not None and one.annotation is not None:
                 one.annotation = self._known(one.annotation)
         node.returns = self._known(node.returns) if node.returns is not None else None
-        check = ast.parse("__import__('beartype').beartype", mode="eval").body
+        check = ast.parse("__loader__.check", mode="eval").body
         node.decorator_list.append(ast.copy_location(check, node))  # the last is the first to be applied
         return node
 
@@ -57,6 +57,9 @@ class _Checked(ast.NodeTransformer):
 
 class _CheckedLoader(SourceFileLoader):
     """Loads a module of unweave with these checks; what it compiles is kept apart from what has none."""
+
+    # A wrong type is the error that Python itself makes of many: what refuses damaged data by it does so here.
+    check = staticmethod(beartype(conf=BeartypeConf(violation_type=TypeError)))
 
     def source_to_code(self, data, path, *, _optimize=-1):
         tree = ast.parse(data, path)
@@ -81,7 +84,7 @@ def _check_fields(kind: type) -> None:
     if "__init__" in vars(kind):
         hints = get_type_hints(kind)
         kind.__init__.__annotations__ = {n: hints.get(n, t) for n, t in kind.__init__.__annotations__.items()}
-        kind.__init__ = beartype(kind.__init__)
+        kind.__init__ = _CheckedLoader.check(kind.__init__)
 
 
 class _Finder:

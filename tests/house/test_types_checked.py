@@ -4,8 +4,6 @@ import importlib.util
 import sys
 
 import pytest
-from beartype.roar import BeartypeCallHintParamViolation as WrongArgument
-from beartype.roar import BeartypeCallHintReturnViolation as WrongReturn
 
 import unweave._types
 from unweave._types import Estimate
@@ -63,7 +61,7 @@ def made(tmp_path_factory):
 
 def test_unweave_is_loaded_so():
     assert Estimate(1.0, None, None, 3).value == 1.0
-    with pytest.raises(WrongArgument, match="value"):
+    with pytest.raises(TypeError, match="parameter value=1 violates"):
         Estimate(1, None, None, 3)
 
 
@@ -78,13 +76,13 @@ def test_unweave_is_loaded_so():
     ],
 )
 def test_a_wrong_argument_is_refused(made, wrong):
-    with pytest.raises(WrongArgument):
+    with pytest.raises(TypeError, match="parameter .* violates"):
         wrong(made)
 
 
 @pytest.mark.parametrize("wrong", [lambda made: made.Child(3).half, lambda made: made.named(0, "a")])
 def test_a_wrong_result_is_refused(made, wrong):
-    with pytest.raises(WrongReturn):
+    with pytest.raises(TypeError, match="return .* violates"):
         wrong(made)
 
 
