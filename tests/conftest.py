@@ -2,27 +2,106 @@
 
 import ast
 import json
+import sys
+from dataclasses import is_dataclass
+from importlib.machinery import PathFinder, SourceFileLoader
+from importlib.util import cache_from_source
+from typing import get_type_hints
+from unittest.mock import patch
 
 import pytest
+from beartype import BeartypeConf, beartype
 from hypothesis import HealthCheck, settings
-from jaxtyping import _import_hook
 
 
-class _Outermost(_import_hook.JaxtypingTransformer):
-    """Types are checked at run time where functions of modules and classes are called, and in these alone.
+class _Checked(ast.NodeTransformer):
+    """Functions of modules and classes, and what makes a dataclass, check types where they are called.
 
-    A check of a function within a function is compiled anew whenever the outer one runs, which takes most of the
-    time of tests of methods: those are left to the static type checker.
+    A check of a function within a function would be compiled anew whenever the outer one runs, which takes most of
+    the time of tests of methods: those are left to the static type checker, and so are types that are imported for
+    it alone.
     """
 
+    def __init__(self, tree: ast.Module) -> None:
+        blocks = [one for one in tree.body if isinstance(one, ast.If) and ast.unparse(one.test) == "TYPE_CHECKING"]
+        self._unknown: set[str] = set()
+        for one in (part for block in blocks for part in block.body):
+            if isinstance(one, ast.Import | ast.ImportFrom):
+                self._unknown |= {alias.asname or alias.name for alias in one.names}
+            elif isinstance(one, ast.Assign):
+                self._unknown |= {ast.unparse(target) for target in one.targets}
+
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:  # noqa: N802
-        within = any(isinstance(parent, ast.FunctionDef) for parent in self._parents)
-        return node if within else super().visit_FunctionDef(node)
+        given = node.args
+        for one in (*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg):
+            if one is not None and one.annotation is not None:
+                one.annotation = self._known(one.annotation)
+        node.returns = self._known(node.returns) if node.returns is not None else None
+        check = ast.parse("__loader__.check", mode="eval").body
+        node.decorator_list.append(ast.copy_location(check, node))  # the last is the first to be applied
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:  # noqa: N802
+        self.generic_visit(node)
+        for one in node.body:
+            if isinstance(one, ast.AnnAssign):
+                one.annotation = self._known(one.annotation)
+        return node
+
+    def _known(self, annotation: ast.expr) -> ast.expr:
+        for one in ast.walk(annotation):
+            if isinstance(one, ast.Name) and one.id in self._unknown:
+                one.id = "object"
+        return annotation
 
 
-_import_hook.JaxtypingTransformer = _Outermost
+class _CheckedLoader(SourceFileLoader):
+    """Loads a module of unweave with these checks; what it compiles is kept apart from what has none."""
 
-from unweave import UserError  # noqa: E402 - its modules are imported by that hook
+    # A wrong type is the error that Python itself makes of many: what refuses damaged data by it does so here.
+    check = staticmethod(beartype(conf=BeartypeConf(violation_type=TypeError)))
+
+    def source_to_code(self, data, path, *, _optimize=-1):
+        tree = ast.parse(data, path)
+        return compile(_Checked(tree).visit(tree), path, "exec", dont_inherit=True, optimize=_optimize)
+
+    def get_code(self, fullname):
+        def named(path, debug_override=None):
+            return cache_from_source(path, debug_override, optimization="checked")
+
+        with patch("importlib._bootstrap_external.cache_from_source", named):
+            return super().get_code(fullname)
+
+    def exec_module(self, module):
+        super().exec_module(module)
+        for one in list(vars(module).values()):
+            if isinstance(one, type) and one.__module__ == module.__name__ and is_dataclass(one):
+                _check_fields(one)
+
+
+def _check_fields(kind: type) -> None:
+    """Check what a dataclass is made of; fields that it inherits are of types that the module of these knows."""
+    if "__init__" in vars(kind):
+        hints = get_type_hints(kind)
+        kind.__init__.__annotations__ = {n: hints.get(n, t) for n, t in kind.__init__.__annotations__.items()}
+        kind.__init__ = _CheckedLoader.check(kind.__init__)
+
+
+class _Finder:
+    """Finds the modules of unweave for that loader."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        found = PathFinder.find_spec(name, path, target) if name.split(".")[0] == "unweave" else None
+        if found is not None and isinstance(found.loader, SourceFileLoader):
+            found.loader = _CheckedLoader(found.loader.name, found.loader.path)
+        return found
+
+
+assert "unweave" not in sys.modules, "types are checked in what is imported from here on"
+sys.meta_path.insert(0, _Finder)
+
+from unweave import UserError  # noqa: E402 - by that loader
 from unweave.data.named import VARIABLE, find  # noqa: E402
 
 collect_ignore = [

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
 
 from unweave.bench.plain import module_of, train, weights_of
-from unweave.bench.workloads import Work
+from unweave.bench.workloads import Work, with_epochs
 from unweave.learners.contract import State
 from unweave.training.batches import epoch_orders
 from unweave.training.engine import many, unstack
@@ -31,13 +30,6 @@ def peak_flops() -> float:
     """Multiplications and additions a second of one product of 1024×1024 matrices, float32, one thread."""
     a, b = torch.rand(2, _SIZE, _SIZE, generator=torch.Generator().manual_seed(0)).unbind()
     return 2.0 * _SIZE**3 / min(seconds(lambda: torch.mm(a, b)) for _ in range(5))
-
-
-def with_epochs(work: Work, epochs: int) -> Work:
-    """The same work for so many epochs."""
-    learner = work.learner
-    spec = replace(learner.spec, recipe=replace(learner.recipe, epochs=epochs))
-    return replace(work, learner=replace(learner, spec=spec))
 
 
 def engine_run(work: Work, count: int, epochs: int) -> Callable[[], State]:
