@@ -49,10 +49,21 @@ class _Checked(ast.NodeTransformer):
         return node
 
     def _known(self, annotation: ast.expr) -> ast.expr:
-        for one in ast.walk(annotation):
-            if isinstance(one, ast.Name) and one.id in self._unknown:
-                one.id = "object"
-        return annotation
+        return _Replaced(self._unknown).visit(annotation)
+
+
+class _Replaced(ast.NodeTransformer):
+    """Types of these names, and what stands behind them in brackets, are any object."""
+
+    def __init__(self, names: set[str]) -> None:
+        self._names = names
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:  # noqa: N802
+        return ast.copy_location(ast.Name("object", node.ctx), node) if node.id in self._names else node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:  # noqa: N802
+        unknown = isinstance(node.value, ast.Name) and node.value.id in self._names
+        return self.visit(node.value) if unknown else self.generic_visit(node)
 
 
 class _CheckedLoader(SourceFileLoader):

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 if TYPE_CHECKING:
-    from heavy import Model
+    from heavy import Box, Model
     Pair = tuple[Model, Model]
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ def within(size: int) -> Iterator[int]:
 
 def named(model: Model, name: str, pair: Pair | None = None) -> str:
     return name if model else model
+
+def boxed(size: int, box: Box[Model] | None = None) -> Box[Model]:
+    return size
 
 def outer(x: int) -> int:
     def inner(y: str) -> int:
@@ -73,6 +76,7 @@ def test_unweave_is_loaded_so():
         lambda made: made.Child.of("3"),
         lambda made: made.within("3").__enter__(),
         lambda made: made.named(object(), 3),  # beside a type that only the static checker knows
+        lambda made: made.boxed("3"),
     ],
 )
 def test_a_wrong_argument_is_refused(made, wrong):
@@ -87,6 +91,7 @@ def test_a_wrong_result_is_refused(made, wrong):
 
 
 def test_what_is_right_passes_and_functions_within_functions_are_not_looked_at(made):
+    assert made.boxed(3) == 3
     assert made.Child.of(3).size == made.Child(3, model=object()).size == 3
     with made.within(3) as size:
         assert size == 3

@@ -61,7 +61,24 @@ def test_check_method_catches_every_one_and_says_how_to_mend_it(planted):
     with pytest.raises(AssertionError) as caught:
         check_method(entry(factory, name))
     assert said in str(caught.value), caught.value
-    assert "To mend it: " in str(caught.value) and "planted breaks" in str(caught.value)
+    assert "To mend it: " in str(caught.value) or "of the checks end so: " in str(caught.value)
+    assert "planted breaks" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"), [("several", "returned a tensor of shape"), ("none", "returned NoneType")]
+)
+def test_a_loss_that_is_not_one_number_is_refused_once(loss, said):
+    def step(net, aux, batches, i, key):
+        each = wrong.on_retain(net, aux, batches, i, key)
+        return each.expand(3) if loss == "several" else None
+
+    with pytest.raises(AssertionError) as caught:
+        check_method(entry(lambda: wrong.finetune(step)))
+    assert str(caught.value).count(said) == 1 and "of the checks end so: raised UserError: its `step`" in str(
+        caught.value
+    )
+    assert "no `mul_`" not in str(caught.value), "nothing was looked at that this would mend"
 
 
 @pytest.mark.parametrize(
@@ -76,11 +93,11 @@ def test_check_method_catches_wrong_needs(needs, said):
 @pytest.mark.parametrize(
     ("declared", "said"),
     [
-        ({"cite": "Me 2026"}, "no citation"),
+        ({"cite": "Me 2026"}, "`cite` is 'Me 2026'; expected author"),
         ({"equation": ""}, "no equation"),
         ({"identity": {"strength": 0.0}}, "does not exist: strength"),
         ({"space": {"epochs": (2.0, 3.0)}}, "the default of epochs lies outside"),
-        ({"needs": frozenset({"retain"})}, "needs are of"),
+        ({"needs": frozenset({"retain"})}, "`needs` lacks original"),
     ],
 )
 def test_check_method_catches_wrong_declarations(declared, said):

@@ -137,6 +137,22 @@ def test_headlines_count_and_name(trigger: CaseResult, mislabel: CaseResult) -> 
     )
 
 
+def test_doing_nothing_is_never_called_closest(trigger: CaseResult) -> None:
+    missed = [row for row in trigger.rows if row.kind == "method" and row.label == "neither"]
+    rows = [replace(row, residual_unlearning=Estimate(1.4, 1.3, 1.5, 8)) for row in missed[1:]]
+    rows.append(replace(missed[0], id="noop", name="noop", residual_unlearning=Estimate(1.0, 1.0, 1.0, 8)))
+    text = headline(replace(trigger, rows=tuple(rows)))
+    assert "unlearned, none of them closer than the original is" in text and "noop closest" not in text, text
+
+
+def test_one_reason_of_all_that_failed_stands_in_the_headline(trigger: CaseResult) -> None:
+    row = next(row for row in trigger.rows if row.kind == "method" and row.status == "ok")
+    failed = replace(row, status="failed", reason="it diverged")
+    assert headline(replace(trigger, rows=(failed, failed))).endswith("none with a result (failed: it diverged).")
+    other = replace(failed, reason="of another reason")
+    assert headline(replace(trigger, rows=(failed, other))).endswith("none with a result.")
+
+
 def test_undecided_methods_are_not_called_failures(trigger: CaseResult) -> None:
     rows = tuple(row for row in trigger.rows if row.label in ("neither", "inconclusive"))
     text = headline(replace(trigger, rows=rows))

@@ -18,6 +18,7 @@ from unweave.problem import DataChoice, ForgetChoice, ProbeChoice
 from unweave.records import rows_csv
 from unweave.references import Store
 from unweave.study import DEFAULT_METHODS, MethodChoice, assemble, catalogue, read_spec, tasks
+from unweave.study.methods import check_methods
 from unweave.study.plugins import code_name, code_sent
 from unweave.study.spec import case_to_tree
 from unweave.study.tasks import method_fields, run_method
@@ -169,6 +170,21 @@ def test_a_method_that_raises_costs_its_row_only(write, tmp_path):
     assert "raised NameError: name 'retain' is not defined (my_method.py, line " in found["my_method"].reason
 
 
+def test_a_loss_of_each_example_costs_its_row_and_is_not_summed(write, tmp_path):
+    text = example()
+    file = write(re.sub(r"return (.*)\n\n    return Method", r"return (\1).expand(5)\n\n    return Method", text))
+    assert file.read_text() != text
+    row = rows(run(file, tmp_path / "s"))["my_method"]
+    assert row.status == "failed" and "its `step` returned a tensor of shape [5]; expected the loss" in row.reason
+    assert not row.reason.endswith(".")
+
+
+def test_parameters_behind_a_name_are_told_where_they_belong():
+    for written in ("ssd(alpha=2)", "ssd:alpha=2", "ssd alpha=2"):
+        with pytest.raises(UserError, match=r"Parameters of a method stand in a spec: .*name = \"ssd\""):
+            check_methods([MethodChoice(written, {})])
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -190,6 +206,14 @@ def test_a_method_that_raises_costs_its_row_only(write, tmp_path):
         (
             lambda text: text.replace("    return Method(", "    Method("),
             "returned NoneType; expected an unweave.methods.Method",
+        ),
+        (
+            lambda text: text.replace("(net, aux, batches, i, key)", "(net, batches, i, key)"),
+            r"`step` of the method `my_method` is step\(net, batches.*expected step\(net, aux, batches, i, key\)",
+        ),
+        (
+            lambda text: text.replace('"forget"', '"forgt"', 1),
+            "Unknown entry of `needs` `forgt`. Did you mean `forget`",
         ),
         (
             lambda text: text.replace("    return Method(", "    return missing("),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from torch import Tensor
 
-from unweave._errors import UserError
+from unweave._errors import UnknownNameError, UserError
 from unweave._registry import Entry, Registry
 from unweave.learners.contract import Learner, Params, State
 from unweave.learners.specs import Recipe
@@ -287,6 +287,10 @@ def _knowing(made: Method) -> Method:
 
 
 METHODS: Registry[Declared] = Registry("method")
+
+NEEDS = frozenset({"original", "forget", "retain", "validation", "history"})
+"""What a method may read."""
+
 Factory = TypeVar("Factory", bound=Callable[..., Method])
 
 
@@ -306,7 +310,15 @@ def method(
     several: bool = False,
     alters: bool = False,
 ) -> Callable[[Factory], Factory]:
-    """Register a factory `(*, parameters) → Method` under a name, with what it declares."""
+    """Register a factory `(*, parameters) → Method` under a name, with what it declares.
+
+    Raises:
+        UnknownNameError: for an aim, or something that it needs, that does not exist.
+    """
+    for one in needs - NEEDS:
+        raise UnknownNameError("entry of `needs`", one, NEEDS)
+    if authors_aim is not None and authors_aim not in get_args(Aim):
+        raise UnknownNameError("aim (`authors_aim`)", authors_aim, get_args(Aim))
     still = {"epochs": 0.0} if identity is None else dict(identity)
     declared = Declared(
         family,

@@ -353,5 +353,6 @@ def _check_finite(state: State, steps: int) -> None:
         if bad.any():
             raise DivergedError(
                 f"After {steps} steps `{name}` of {int(bad.sum())} of {len(bad)} models is not finite. "
-                "The method diverged; try a smaller `lr` or fewer `epochs`."
+                "The method diverged: try a smaller `lr` or fewer `epochs`, and look for what its loss divides by "
+                "or takes a root or logarithm of."
             )

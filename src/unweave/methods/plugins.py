@@ -185,7 +185,40 @@ def build_entry(entry: Entry[Declared], params: Mapping[str, float]) -> Method |
                 f"The factory of the method `{entry.name}` returned {type(one).__name__}; expected an "
                 "unweave.methods.Method."
             )
+        for stage in one.stages():
+            _check_arguments(stage, entry.name)
     return made
+
+
+_ARGUMENTS = {
+    "step": "net, aux, batches, i, key",
+    "prepare": "net, given, key",
+    "update_mask": "aux",
+    "passes": "plan",
+    "prepare_cost": "n_forget, n_retain",
+    "respond": "net, aux, batches, i, key",
+    "project": "aux, update",
+    "until": "net, aux, given",
+}
+"""What the functions of a method are called with, each by its place."""
+
+
+def _check_arguments(stage: Method, name: str) -> None:
+    """Refuse a function that cannot be called as it will be, before anything is trained."""
+    for hook, wanted in _ARGUMENTS.items():
+        function = getattr(stage, hook)
+        if function is None:
+            continue
+        try:
+            signature = inspect.signature(function)
+        except ValueError:  # what is compiled may have none to look at
+            continue
+        try:
+            signature.bind(*wanted.split(", "))
+        except TypeError:
+            raise UserError(
+                f"`{hook}` of the method `{name}` is {hook}{signature}; expected {hook}({wanted})."
+            ) from None
 
 
 def origin_of(entry: Entry[Declared]) -> Origin | None:

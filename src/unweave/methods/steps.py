@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from unweave._errors import UserError
 from unweave.learners.contract import Learner, Params, State
 from unweave.methods.contract import Aux, Batch, Method, Net
 from unweave.training.adamw import adamw_step
@@ -214,7 +215,15 @@ def _lowest_moved(mask: Params, depth: int) -> int:
 
 def _loss(method: Method, net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
     assert method.step is not None  # no step is taken otherwise
-    return method.step(net, aux, batches, i, key)
+    loss: Any = method.step(net, aux, batches, i, key)
+    if not isinstance(loss, Tensor) or loss.ndim:
+        # Of several numbers the gradient would be that of their sum: a rate as many times as large.
+        what = f"a tensor of shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise UserError(
+            f"its `step` returned {what}; expected the loss of one model, a tensor of one number and no axis, "
+            "such as a `.mean()` over the examples"
+        )
+    return loss
 
 
 def _gradients(total: Tensor, leaves: list[Tensor]) -> tuple[Tensor | None, ...]:

@@ -35,6 +35,8 @@ def _closest(rows: Sequence[Row], aim: Aim) -> str:
     if not found:
         return ""
     value, row = min(found, key=lambda pair: pair[0])
+    if row.id == "noop":  # which does nothing, and is a measure of nothing but that
+        return "none of them closer than the original is"
     if value > 1.005:
         return f"{row_name(row)} closest at {number_text(value, 1)} times the original's E²"
     return f"{row_name(row)} closest with {share_text(value)} of the way left"
@@ -90,7 +92,9 @@ def _case_clause(name: str, rows: Sequence[Row], geometry: Geometry, null_ok: bo
     if not methods:
         text = "no method was compared"
     elif not usable:
-        text = f"{_plural(len(methods), 'method')} compared, none with a result"
+        reasons = {f"{row.status}: {one_line(row.reason)}" for row in methods}
+        why = f" ({reasons.pop()})" if len(reasons) == 1 else ""
+        text = f"{_plural(len(methods), 'method')} compared, none with a result{why}"
     else:
         clauses = [_aim_clause(usable, aim) for aim in ("unlearning", "untraining")]
         text = ", and ".join(clauses)

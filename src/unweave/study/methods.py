@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from unweave.learners.specs import without_tied_variant
 from unweave.study.spec import MethodChoice
 
 if TYPE_CHECKING:
+    from unweave._registry import Entry
     from unweave.methods import Declared
 
 # Named here, so that a run whose outputs are all stored need not import torch to know them;
@@ -70,10 +72,10 @@ def check_methods(methods: Sequence[MethodChoice]) -> None:
         raise SpecError(f"`methods` lists {next(one for one in ids if ids.count(one) > 1)} more than once.")
     if all(choice.name in DEFAULT_METHODS and not choice.params for choice in methods):
         return
-    from unweave.methods.plugins import build_entry, method_entry
+    from unweave.methods.plugins import build_entry
 
     for choice in methods:
-        build_entry(method_entry(choice.name), choice.params)
+        build_entry(_entry_of(choice.name), choice.params)
         for name, value in choice.params.items():
             if value < 0:
                 raise SpecError(f"`methods`: {choice.name}.{name} is {value}; expected a number ≥ 0.")
@@ -82,6 +84,22 @@ def check_methods(methods: Sequence[MethodChoice]) -> None:
                     f"`methods`: {choice.name}.{name} is {value:g} times those of the learner; expected at most "
                     f"{_MOST_EPOCHS}."
                 )
+
+
+def _entry_of(name: str) -> Entry[Declared]:
+    """The method of a name, or how its parameters are given where they were written behind it."""
+    from unweave.methods.plugins import method_entry
+
+    try:
+        return method_entry(name)
+    except UnknownNameError:
+        bare = re.match(r"[\w.-]*", name)
+        if bare is None or bare.group() in ("", name) or _declared(bare.group()) is None:
+            raise
+        raise SpecError(
+            f"`methods`: {name!r} is a name with something behind it. Parameters of a method stand in a spec: "
+            f'[[methods]], and in lines below it name = "{bare.group()}" and each parameter with its value.'
+        ) from None
 
 
 def trains(method: str) -> str | None:

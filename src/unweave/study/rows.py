@@ -222,6 +222,7 @@ def _method_row(
 
 
 def _row_without_result(choice: MethodChoice, reason: str, status: Literal["failed", "refused"]) -> Row:
+    reason = reason.removesuffix(".")  # a part of other sentences
     missing = NotMeasured(reason)
     return Row(
         id=choice.id,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from unweave._errors import DivergedError, StoreError, UserError
+from unweave._errors import StoreError, UserError
 from unweave._random import derive
 from unweave.execute import Away, out_of_memory, task
 from unweave.records import case_result_to_json
@@ -249,7 +249,7 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
                 scores=scores,
             )
         outputs = Outputs(forward(setting, edited.state), {}, read(setting, edited.state))
-    except DivergedError as error:
+    except UserError as error:
         return str(error)
     except Exception as error:
         if out_of_memory(error):  # it may do with fewer at work, which is not the method's affair

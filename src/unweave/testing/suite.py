@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -204,12 +205,22 @@ def check_method(
         >>> check_method("ssd", strong={"alpha": 1.5}, chance=False)
     """
     subject = Subject(_entry(method), dict(strong or {}), chance)
-    broken = [(one, said) for one in CONTRACTS if (said := _broken(one, subject))]
-    if broken:
-        lines = [f"  {one.promise}: {said}\n    To mend it: {one.mend}." for one, said in broken]
+    told = [(one, said) for one in CONTRACTS if (said := _broken(one, subject))]
+    if told:
+        often = Counter(said for _, said in told if said.startswith(_RAISED))
+        lines = [
+            f"  {one.promise}: {said}\n    To mend it: {one.mend}."
+            for one, said in told
+            if often.get(said, 1) == 1
+        ]
+        # Of a method that does not run no promise was looked at, and how to keep each of them would not help.
+        lines += [f"  {count} of the checks end so: {said}" for said, count in often.items() if count > 1]
         raise AssertionError(
-            f"{subject.entry.name} breaks {len(broken)} of {len(CONTRACTS)} promises.\n" + "\n".join(lines)
+            f"{subject.entry.name} breaks {len(told)} of {len(CONTRACTS)} promises.\n" + "\n".join(lines)
         )
+
+
+_RAISED = "raised "
 
 
 def _entry(method: str | Callable[..., Method] | Entry[Declared]) -> Entry[Declared]:
@@ -239,5 +250,5 @@ def _broken(contract: Contract, subject: Subject) -> str:
         ]
         place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
         said = (str(error).strip().splitlines() or ["no message"])[0]
-        return f"raised {type(error).__name__}: {said}{place}"
+        return f"{_RAISED}{type(error).__name__}: {said}{place}"
     return ""
