@@ -11,7 +11,8 @@ from unweave import Case, LearnerChoice, ReferenceChoice, UserError
 from unweave.execute import Away
 from unweave.learners import own_code
 from unweave.problem import DataChoice, ForgetChoice, ProbeChoice
-from unweave.references import Packed, Store, key_of, model_fields, opaque_fields, outputs_fields
+from unweave.references import Packed, Store, key_of, model_fields, outputs_fields
+from unweave.references.keys import opaque_fields
 from unweave.study import assemble, trusted_files
 from unweave.study.away import code_here, names_sent, sender
 from unweave.study.spec import MethodChoice, case_to_tree
