@@ -43,6 +43,7 @@ class Judged(NamedTuple):
     measured: str
     outcome: str
     why: str = ""
+    run: str = "–"
 
 
 def _read(reading: Reading, folder: Path, steps: list[dict[str, Any]]) -> Any:
@@ -100,13 +101,14 @@ def prove(
     quick: bool = False,
     kept_only: bool = False,
     again: bool = False,
+    older: bool = False,
     root: Path = ROOT,
 ) -> list[Judged]:
-    """Do the runs that these claims need, and judge each claim."""
+    """Do the runs that these claims need, and judge each claim; `older`: also by what other code wrote last."""
     found: dict[str, Judged] = {}
     for name in dict.fromkeys(one.run for one in claims):
         run, own = runs[name], [one for one in claims if one.run == name]
-        folder = None if again else running.kept(run, out)
+        folder = None if again else running.kept(run, out, older=older)
         reason = None
         if folder is None:
             reason = "not asked for" if kept_only or (quick and run.seconds > QUICK) else running.lacking(run)
@@ -121,16 +123,16 @@ def prove(
             elif folder is None:
                 found[one.id] = Judged(one, "–", NOT_RUN, reason or "")
             else:
-                found[one.id] = judge(one, folder, root)
+                found[one.id] = judge(one, folder, root)._replace(run=running.when(run, folder))
     return [found[one.id] for one in claims]
 
 
 def table(judged: Sequence[Judged]) -> str:
     """The claims, what they claim and what was measured, in Markdown."""
-    lines = ["| claim | in | claimed | measured | |", "|---|---|---|---|---|"]
+    lines = ["| claim | in | claimed | measured | | run |", "|---|---|---|---|---|---|"]
     for one in judged:
         said = one.outcome + (f": {one.why}" if one.why else "")
-        cells = [one.claim.id, one.claim.file, one.claim.claimed, one.measured, said]
+        cells = [one.claim.id, one.claim.file, one.claim.claimed, one.measured, said, one.run]
         lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
     return "\n".join(lines)
 
@@ -161,6 +163,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--quick", action="store_true", help=f"only runs of at most {QUICK} seconds")
     parser.add_argument("--kept", action="store_true", help="run nothing: judge what is kept of this code")
     parser.add_argument("--again", action="store_true", help="run also what was run before")
+    parser.add_argument("--older", action="store_true", help="judge also what is kept of other code, and mark it")
     parser.add_argument("--list", action="store_true", help="only name claims, runs and their times")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the table as JSON")
     parser.add_argument("--write", action="store_true", help="also write the table into docs/proof.md")
@@ -178,7 +181,7 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{one.id:<44} {runs[one.run].seconds:>6.0f} s  {one.run:<22} {one.file}")
         return 0
     try:
-        how = {"quick": asked.quick, "kept_only": asked.kept, "again": asked.again}
+        how = {"quick": asked.quick, "kept_only": asked.kept, "again": asked.again, "older": asked.older}
         judged = prove(runs, claims, asked.out.resolve(), **how)
     except KeyboardInterrupt:
         print("Interrupted: the same command goes on.", file=sys.stderr)
@@ -188,7 +191,7 @@ def main(arguments: Sequence[str]) -> int:
     if asked.json is not None:
         rows = [
             {"id": one.claim.id, "file": one.claim.file, "says": one.claim.quotation, "claimed": one.claim.claimed}
-            | {"measured": one.measured, "outcome": one.outcome, "why": one.why}
+            | {"measured": one.measured, "outcome": one.outcome, "why": one.why, "run": one.run}
             for one in judged
         ]
         told = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "hardware": running.hardware()}

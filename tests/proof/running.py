@@ -103,10 +103,45 @@ def words(command: str) -> list[str]:
     return [*own.get(first, [first]), *rest]
 
 
-def kept(run: Run, out: Path) -> Path | None:
-    """The folder with what a finished run wrote, if it was done with this code."""
+def kept(run: Run, out: Path, *, older: bool = False) -> Path | None:
+    """The folder with what a finished run wrote with this code; `older`: or, where there is none, last with other."""
     folder = out / key(run)
-    return folder if (folder / "run.json").exists() else None
+    if (folder / "run.json").exists():
+        return folder
+    if not older:
+        return None
+    finished = [(load_run(one)["when"], one) for one in out.glob(f"{run.name}-*") if _same_commands(run, one)]
+    return max(finished)[1] if finished else None
+
+
+def _same_commands(run: Run, folder: Path) -> bool:
+    done = load_run(folder)
+    steps = tuple(step["command"] for step in done.get("steps", ()))
+    return done.get("name") == run.name and steps == run.commands
+
+
+def load_run(folder: Path) -> dict[str, Any]:
+    """What is noted of a finished run; {} of one that failed."""
+    noted = folder / "run.json"
+    return json.loads(noted.read_text(encoding="utf-8")) if noted.exists() else {}
+
+
+def when(run: Run, folder: Path) -> str:
+    """When a run was done and with which code; a star marks code that has changed since."""
+    done = load_run(folder)
+    if not done:
+        return "–"
+    star = "" if folder.name == key(run) else "*"
+    return f"{done['when'][:16].replace('T', ' ')}, {done.get('commit') or 'unknown'}{star}"
+
+
+def _commit() -> str | None:
+    """The commit that is checked out, if this is a checkout."""
+    try:
+        asked = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def do(run: Run, out: Path, files: Iterable[str]) -> Path:
@@ -131,7 +166,8 @@ def do(run: Run, out: Path, files: Iterable[str]) -> Path:
                 shutil.copyfile(work / name, target / name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    done = {"name": run.name, "when": datetime.now(UTC).isoformat(timespec="seconds"), "steps": steps}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    done = {"name": run.name, "when": now, "commit": _commit(), "steps": steps}
     finished = not steps[-1]["exit"]
     (target / ("run.json" if finished else "failed.json")).write_text(json.dumps(done, indent=1), encoding="utf-8")
     return target

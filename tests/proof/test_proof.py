@@ -178,6 +178,22 @@ def test_what_was_run_is_not_run_again(fake, monkeypatch):
     assert {one[0] for one in fake(change=("seconds = 1\n", "seconds = 99\n"), quick=True).values()} == {"holds"}
 
 
+def test_what_other_code_wrote_counts_only_where_it_is_asked_for_and_is_marked(fake, monkeypatch, tmp_path):
+    first = fake()
+    monkeypatch.setattr(running, "fingerprint", lambda folders: "other code")
+    monkeypatch.setattr(running, "do", lambda *_: pytest.fail("run again"))
+    assert {outcome for outcome, *_ in fake(kept_only=True).values()} == {prove.NOT_RUN}
+    assert fake(kept_only=True, older=True) == first
+    other = ("print(2)", "print(3)")
+    assert {outcome for outcome, *_ in fake(kept_only=True, older=True, change=other).values()} == {prove.NOT_RUN}
+    runs, claims = read(tmp_path / "claims")
+    runs["fake"] = replace(
+        runs["fake"], commands=tuple(one.replace(*reversed(other)) for one in runs["fake"].commands)
+    )
+    found = prove.prove(runs, claims, tmp_path / "out", root=tmp_path, kept_only=True, older=True)
+    assert all(one.run.endswith("*") and one.run.startswith("20") for one in found)
+
+
 def test_other_commands_and_other_code_are_run_again(monkeypatch):
     run = RUNS["catalogue"]
     key = running.key(run)
