@@ -104,7 +104,7 @@ def words(command: str) -> list[str]:
 
 
 def kept(run: Run, out: Path, *, older: bool = False) -> Path | None:
-    """The folder with what a finished run wrote with this code; `older`: or, where there is none, last with other."""
+    """The folder with what a finished run wrote with this code; `older`: if there is none, what other code did."""
     folder = out / key(run)
     if (folder / "run.json").exists():
         return folder
