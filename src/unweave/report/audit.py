@@ -43,7 +43,7 @@ def print_audit(console: Console, found: Audit) -> None:
     for one in [*version_texts(found), *found.unanswered]:
         console.print(plain(console, f"· {one}"))
     for one in found.warnings:
-        console.print(plain(console, one, "yellow"))
+        console.print(plain(console, f"⚠ {one}", "yellow"))
 
 
 def finding_text(one: Finding) -> str:

@@ -124,7 +124,7 @@ def run_audit(
         relearned=comeback(assembly, *found),
         recipe_p=p,
         unanswered=unanswered(prepared, procedure),
-        warnings=warnings(assembly, p, unchanged=prepared.unchanged),
+        warnings=warnings(prepared, p),
         files=prepared.files,
         retrained=tuple(one.checkpoint.sha256 for one in prepared.retrained),
         procedure=procedure,
