@@ -60,13 +60,15 @@ def finding_text(one: Finding) -> str:
 
 def check_rows(found: Audit, aim: str) -> list[tuple[str, ...]]:
     """Cells of the checks of an aim, as `CHECK_HEADS` names them."""
-    return [_check(one) for one in found.checks if one.aim == aim]
+    return [_check(one, known=found.behaviour is not None) for one in found.checks if one.aim == aim]
 
 
-def _check(one: AuditCheck) -> tuple[str, ...]:
+def _check(one: AuditCheck, *, known: bool) -> tuple[str, ...]:
+    # Where B is not declared, all that is known of the behaviour is S.
+    group = "forget" if one.group == "behaviour" and not known else one.group
     return (
         one.name,
-        GROUPS.get(one.group, one.group),
+        GROUPS.get(group, group),
         number_text(one.edited, 3),
         number_text(one.original, 3),
         _range(one.references),

@@ -123,7 +123,7 @@ def run_audit(
         versions=versions(assembly, *found),
         relearned=comeback(assembly, *found),
         recipe_p=p,
-        unanswered=unanswered(prepared, procedure),
+        unanswered=unanswered(prepared, findings, procedure),
         warnings=warnings(prepared, p),
         files=prepared.files,
         retrained=tuple(one.checkpoint.sha256 for one in prepared.retrained),

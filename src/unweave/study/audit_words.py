@@ -35,10 +35,18 @@ def headline(findings: tuple[Finding, ...], *, unchanged: bool) -> str:
     return "; ".join(said).capitalize() + "."
 
 
-def unanswered(prepared: Prepared, procedure: Procedure | None) -> tuple[str, ...]:
+_WHY_APART = (
+    "Whether S is what sets the model apart: a model retrained without S by another recipe (batch size, epochs, "
+    "optimiser, how a table is scaled) is distinguishable as well. What it still says of S stands beside that of "
+    "the references."
+)
+
+
+def unanswered(prepared: Prepared, findings: tuple[Finding, ...], procedure: Procedure | None) -> tuple[str, ...]:
     """What could not be asked, in sentences."""
     assembly = prepared.assembly
-    said: list[str] = []
+    apart = not prepared.unchanged and any(one.verdict == "distinguishable" for one in findings)
+    said = [_WHY_APART] if apart else []
     if prepared.outputs is not None:
         said.append(
             f"Of {assembly.setting.learner.label} only outputs are known: what noise, further training, weights "
