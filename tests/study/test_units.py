@@ -220,3 +220,14 @@ def test_features_are_listed_as_a_model_gets_them_and_named_where_a_model_does_n
         given_model(assemble(case, trusted=trusted_files([folder / "net.py"])), tmp_path / "four.safetensors")
     with pytest.raises(SpecError, match=r"arrays of the shape \[8, 8\]"):
         features_text(Case(data=DataChoice("digits")))
+
+
+def test_what_is_wrong_with_the_data_is_said_of_an_edit_and_of_an_audit_as_well(place, tmp_path):
+    folder, case, _ = place
+    write(tmp_path, [line for line in rows()[140:] if line[-1] == "no"], "held.csv")
+    case = replace(case, data=replace(case.data, test=str(tmp_path / "held.csv")))
+    found = run(case, tmp_path / "out")
+    spec = Spec((case,), store=tmp_path / "store", workers=1, trust_code=(folder / "net.py",))
+    edited = tmp_path / "out" / "0001" / "model.safetensors"
+    for one in (found, run_audit(spec, AuditWanted(edited, references=0, fresh=0))):
+        assert any("No test example is of class yes (1 of 2 classes)" in said for said in one.warnings)

@@ -172,7 +172,8 @@ def tabular(name: str, train: dict[str, list[str]], test: dict[str, list[str]] |
             raise SpecError(f"`data.{key}` and `data.label` are both {column!r}; expected two columns.")
     parts, ids = _split(train, test, wanted)
     kept = limited(np.arange(len(ids[0])), wanted.limit)
-    labels = _labels(parts, label)
+    named = None if wanted.id_column is None else ids
+    labels = _labels(parts, label, named)
     special = {label, wanted.id_column, wanted.group, wanted.split}
     columns = {one for one in train if one not in special}
     table = Table(*({one: part[one] for one in train if one in columns} for part in _typed(parts)))
@@ -251,12 +252,16 @@ def as_ids(texts: Sequence[str], column: str) -> Ids:
     return np.array(texts, dtype=np.str_)
 
 
-def _labels(parts: Sequence[Mapping[str, list[str]]], label: str) -> tuple[tuple[str, ...], tuple[Ints, Ints]]:
-    for part, name in zip(parts, ("training", "test"), strict=True):
-        missing = [row for row, one in enumerate(part[label]) if one in MISSING]
+def _labels(
+    parts: Sequence[Mapping[str, list[str]]], label: str, ids: Sequence[Ids] | None
+) -> tuple[tuple[str, ...], tuple[Ints, Ints]]:
+    for place, name in enumerate(("training", "test")):
+        missing = [row for row, one in enumerate(parts[place][label]) if one in MISSING]
         if missing:
+            # Rows with ids are sorted by them, so that their number says nothing about the file.
+            first = f"row {missing[0]}" if ids is None else f"id {ids[place][missing[0]]}"
             raise SpecError(
-                f"{len(missing)} rows of the {name} part have no {label} (first: row {missing[0]}); an example "
+                f"{len(missing)} rows of the {name} part have no {label} (first: {first}); an example "
                 "without a label cannot be trained on. Leave these rows out."
             )
     both = [*parts[0][label], *parts[1][label]]

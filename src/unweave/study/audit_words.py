@@ -77,7 +77,8 @@ def warnings(prepared: Prepared, p: float | None) -> tuple[str, ...]:
     assembly = prepared.assembly
     given = [("the edited model", prepared.edited), *(("a retrained model", one) for one in prepared.retrained)]
     silent = [name for name, one in given if one is not None and not says_units(one.checkpoint)]
-    said = [] if prepared.unchanged else unsaid_words(assembly, list(dict.fromkeys(silent)))
+    said = list(assembly.data.warnings)
+    said += [] if prepared.unchanged else unsaid_words(assembly, list(dict.fromkeys(silent)))
     if p is not None and p <= assembly.case.alpha:
         said.append(
             f"The original is not like models that its recipe trains on D (p = {p:.3f}): the references may not "

@@ -358,7 +358,7 @@ def _hardly_knows(assembly: Assembly, rates: tuple[Accuracy, ...]) -> bool:
 
 
 def _warnings(prepared: Prepared, rates: tuple[Accuracy, ...], copies: int) -> tuple[str, ...]:
-    said = about_request(prepared.assembly)
+    said = [*prepared.assembly.data.warnings, *about_request(prepared.assembly)]
     if copies:
         said.append(
             f"{copies} copies of examples of S stay in the training data; what S taught they still teach. "
