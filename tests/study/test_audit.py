@@ -16,7 +16,7 @@ from unweave.learners.nets import build
 from unweave.problem import BehaviourChoice, ForgetChoice, LearnerChoice
 from unweave.records import from_json, to_json
 from unweave.records.audit import Audit
-from unweave.report.audit import audit_page, check_rows
+from unweave.report.audit import audit_page, check_rows, legend
 from unweave.stats.ranks import rank
 from unweave.study.assemble import assemble
 from unweave.study.audit_checks import checks_of
@@ -125,6 +125,7 @@ def test_where_b_is_not_known_unlearning_is_inconclusive(audited, variant):
     assert "training on D∖S alone" in audit_page(found)
     assert {row[1] for row in check_rows(found, "untraining") if row[0] in ("relearned", "4 bit")} == {"S"}
     both = audited.audit()
+    assert "unseen instances" in legend(both) and "unseen instances" not in legend(found)
     assert {row[1] for row in check_rows(both, "untraining") if row[0] == "relearned"} == {"behaviour"}
 
 

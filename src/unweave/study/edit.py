@@ -148,6 +148,8 @@ def _edited(prepared: Prepared, model: GivenModel, tell: Progress) -> Made:
             ratio = 1.0
         else:
             aside, test = assembly.validation, assembly.data.test
+            # Of few test data none are set aside; methods that need some were refused.
+            held = Examples(*map(torch.from_numpy, (test.x[aside], test.y[aside]))) if len(aside) else None
             result = run(
                 built(choice),  # pyright: ignore[reportArgumentType] - no parts, no budget
                 model.learner,
@@ -155,7 +157,7 @@ def _edited(prepared: Prepared, model: GivenModel, tell: Progress) -> Made:
                 forget=Examples(x[forget], y[forget]),
                 retain=Examples(x[rows], y[rows]),
                 keys=[key],
-                validation=Examples(torch.from_numpy(test.x[aside]), torch.from_numpy(test.y[aside])),
+                validation=held,
                 on_step=lambda done, total: tell("edit", done, total),
             )
             state, ratio, params = result.state, result.gradient_ratio, params_of(assembly, choice, result)
