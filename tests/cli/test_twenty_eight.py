@@ -133,7 +133,7 @@ REFUSED = {
         MY,
         r"1 of 24 numbers of `0\.weight` are not finite",
     ),
-    "9 missing": (label(""), ROWS, r"1 rows of the \w+ part have no label \(first: row \d+\)"),
+    "9 missing": (label(""), ROWS, r"1 rows of the \w+ part have no label \(first: id p\d+\)"),
     "9 float": (label("0.5"), ROWS, "label holds 0.5; expected classes, not numbers to predict"),
     "9 negative": (
         lambda folder: arrays(folder, y_train=np.full(N, -1)), MY, r"-1.*expected|labels?.*-1",

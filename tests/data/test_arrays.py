@@ -146,8 +146,9 @@ def test_some_copies_and_absent_classes_are_told(tmp_path):
     given = four(classes=3)
     given["x_test"][:2], given["y_test"][:2] = given["x_train"][:2], given["y_train"][:2]
     given["y_train"] = np.where(given["y_train"] == 2, 3, given["y_train"])
-    (first, second) = load("npz", path=write(tmp_path, **given)).warnings
+    first, of_test, second = load("npz", path=write(tmp_path, **given)).warnings
     assert first == "No training example is of class 2 (1 of 4 classes)."
+    assert of_test.startswith("No test example is of class 3 (1 of 4 classes)")
     assert second == "2 of 6 test examples are exact copies of training examples."
 
 

@@ -133,7 +133,11 @@ BAD = {
         "Id ann appears 2×|stand in the training and in the test",
     ),
     "no id": (PEOPLE.replace("bob", ""), {}, r"1 rows have no name \(first: row 1\)"),
-    "label gap": (PEOPLE.replace("Bern,high", "Bern,?"), {}, "rows of the .* part have no income"),
+    "label gap": (
+        PEOPLE.replace("Bern,high", "Bern,?"),
+        {},
+        r"1 rows of the .* part have no income \(first: id fay\)",
+    ),
     "fractions": (PEOPLE, {"label": "age", "test": 2}, "have no age|expected classes"),
     "one class": (PEOPLE.replace("high", "low"), {}, "are of class 0; there is nothing to tell apart"),
     "no split": (PEOPLE, {"test": None}, r"`data\.test` is missing"),
@@ -218,3 +222,13 @@ def test_any_table_is_a_whole_data_set_or_an_error(tmp_path_factory, rows, label
         assert part.y.min() >= 0 and part.y.max() < data.classes == len(data.labels)
         assert all(len(values) == len(part) for values in part.columns.values())
     assert data.train.x.shape[1:] == data.test.x.shape[1:]
+
+
+def test_classes_that_a_part_lacks_are_named(tmp_path):
+    lines = PEOPLE.splitlines(keepends=True)
+    low = [line for line in lines[1:] if line.rstrip().endswith("low")]
+    write(tmp_path, lines[0] + "".join(line for line in lines[1:] if line not in low[:1]))
+    held = write(tmp_path, lines[0] + low[0], "held.csv")
+    found = load("csv", path=str(tmp_path / "people.csv"), label="income", id_column="name", test=str(held))
+    said = "No test example is of class high (1 of 2 classes): figures on test data say nothing of it."
+    assert said in found.warnings and not any("training example is of class" in one for one in found.warnings)

@@ -16,7 +16,7 @@ from unweave.learners.nets import build
 from unweave.problem import BehaviourChoice, ForgetChoice, LearnerChoice
 from unweave.records import from_json, to_json
 from unweave.records.audit import Audit
-from unweave.report.audit import audit_page
+from unweave.report.audit import audit_page, check_rows, legend
 from unweave.stats.ranks import rank
 from unweave.study.assemble import assemble
 from unweave.study.audit_checks import checks_of
@@ -123,6 +123,20 @@ def test_where_b_is_not_known_unlearning_is_inconclusive(audited, variant):
     assert any("rest of the behaviour" in one for one in found.unanswered)
     assert {one.aim for one in found.checks} == {"untraining"}
     assert "training on D∖S alone" in audit_page(found)
+    assert {row[1] for row in check_rows(found, "untraining") if row[0] in ("relearned", "4 bit")} == {"S"}
+    both = audited.audit()
+    assert "unseen instances" in legend(both) and "unseen instances" not in legend(found)
+    assert {row[1] for row in check_rows(both, "untraining") if row[0] == "relearned"} == {"behaviour"}
+
+
+def test_a_model_retrained_by_another_recipe_is_told_apart_and_that_this_may_be_why_is_said(audited, variant):
+    learner = replace(audited.case.learner, checkpoint=None, batch_size=16)
+    other = audited._replace(assembly=assemble(variant(learner=learner)))
+    found = audited.audit(other.train("untrained", "other recipe", 5))
+    assert found.verdicts["untraining"] == "distinguishable" and not found.warnings  # the original's is the recipe
+    assert any("by another recipe" in one for one in found.unanswered)
+    for one in (audited.audit("original"), audited.audit(references=0)):
+        assert not any("by another recipe" in said for said in one.unanswered)
 
 
 def test_a_wrong_recipe_is_warned_of(audited, variant):

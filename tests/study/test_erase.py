@@ -148,7 +148,7 @@ def test_a_recipe_that_is_not_known(tmp_path, case):
 
 
 def test_a_method_that_diverges_writes_nothing(tmp_path, case):
-    with pytest.raises(DivergedError, match="The method diverged; try a smaller `lr`"):
+    with pytest.raises(DivergedError, match="The method diverged: try a smaller `lr`"):
         erase(case, tmp_path / "out", method=MethodChoice("finetune", {"lr": 1e25}))
     assert not (tmp_path / "out").exists()
 

@@ -56,6 +56,13 @@ def test_the_example_of_the_documentation_runs(write, tmp_path):
     assert len(example().splitlines()) <= 18
 
 
+def test_that_models_are_trained_one_by_one_is_said_of_those_alone(write):
+    from unweave.study.warnings import _about_learner
+
+    said = [_about_learner(assembled(write(text, name))) for text, name in ((LINEAR, "a.py"), (example(), "b.py"))]
+    assert said[0] == [] and "one by one" in said[1][0]
+
+
 def test_all_methods_run_on_batch_norm_and_dropout(write):
     from unweave.methods import METHODS, Examples, run
     from unweave.training.replay import Training

@@ -18,6 +18,9 @@ def cases(
     manifest: Annotated[
         bool, typer.Option("--manifest", help="With a name: list ids of D with the SHA-256 of their content.")
     ] = False,
+    features: Annotated[
+        bool, typer.Option("--features", help="With a table: list features and classes as a model gets them.")
+    ] = False,
     setting: Setting = None,
     allow_unknown: AllowUnknown = False,
     trust_code: TrustCode = None,
@@ -32,13 +35,14 @@ def cases(
         from unweave.study import assemble, case_to_tree, read_spec, trusted_files
         from unweave.study.request import manifest_text
         from unweave.study.spec import SPEC_VERSION
+        from unweave.study.units import features_text
 
         settings = settings_of(setting, allow_unknown=allow_unknown)
         if name is None:
-            if members or manifest or settings:
+            if members or manifest or features or settings:
                 raise SpecError(
-                    "--members, --manifest, --set and --allow-unknown need the name of a case; `unweave "
-                    "cases` lists the names."
+                    "--members, --manifest, --features, --set and --allow-unknown need the name of a case; "
+                    "`unweave cases` lists the names."
                 )
             _list_all(json)
             return
@@ -52,6 +56,9 @@ def cases(
             if getattr(spec, key) is not None:
                 raise SpecError(f"--set of `{key}` has no effect on a case; give it to `unweave compare`.")
         case = spec.cases[0]
+        if features:
+            print(features_text(case), end="")
+            return
         if manifest:
             print(manifest_text(assemble(case, trusted=trusted_files(trust_code or [])).data), end="")
             return

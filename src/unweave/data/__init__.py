@@ -14,3 +14,4 @@ from unweave.data.dataset import state_of_files as state_of_files
 from unweave.data.dataset import table_prints as table_prints
 from unweave.data.sources import SOURCES as SOURCES
 from unweave.data.sources import load as load
+from unweave.data.tables import feature_names as feature_names

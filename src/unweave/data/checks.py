@@ -44,7 +44,7 @@ def checked(data: Dataset) -> Dataset:
             f"{len(shared)} ids stand in the training and in the test part (first: {shared[0]}); what was trained "
             "on is no test data. Split them, or give the test part ids of its own."
         )
-    warnings = [*data.warnings, *_about_classes(data, present), *_about_copies(train, test)]
+    warnings = [*data.warnings, *_about_classes(data), *_about_copies(train, test)]
     return replace(data, warnings=tuple(warnings))
 
 
@@ -64,12 +64,20 @@ def _unique(part: Examples, name: str) -> None:
         raise SpecError(f"Id {first} appears {times}× in the {name} part; each example needs an id of its own.")
 
 
-def _about_classes(data: Dataset, present: NDArray[np.int64]) -> list[str]:
-    absent = np.setdiff1d(np.arange(data.classes), present)
-    if len(absent) == 0:
+def _about_classes(data: Dataset) -> list[str]:
+    return [
+        *_absent(data, data.train.y, "No training example is of class {}."),
+        *_absent(data, data.test.y, "No test example is of class {}: figures on test data say nothing of it."),
+    ]
+
+
+def _absent(data: Dataset, y: NDArray[np.int64], said: str) -> list[str]:
+    absent = np.setdiff1d(np.arange(data.classes), y)
+    if len(absent) == 0 or data.documents:  # the labels of documents are words, and most words are rare
         return []
-    shown = ", ".join(str(one) for one in absent[:5]) + ("…" if len(absent) > 5 else "")
-    return [f"No training example is of class {shown} ({len(absent)} of {data.classes} classes)."]
+    shown = ", ".join(data.labels[one] if data.labels else str(one) for one in absent[:5])
+    more = "…" if len(absent) > 5 else ""
+    return [said.format(f"{shown}{more} ({len(absent)} of {data.classes} classes)")]
 
 
 def _about_copies(train: Examples, test: Examples) -> list[str]:

@@ -172,7 +172,8 @@ def tabular(name: str, train: dict[str, list[str]], test: dict[str, list[str]] |
             raise SpecError(f"`data.{key}` and `data.label` are both {column!r}; expected two columns.")
     parts, ids = _split(train, test, wanted)
     kept = limited(np.arange(len(ids[0])), wanted.limit)
-    labels = _labels(parts, label)
+    named = None if wanted.id_column is None else ids
+    labels = _labels(parts, label, named)
     special = {label, wanted.id_column, wanted.group, wanted.split}
     columns = {one for one in train if one not in special}
     table = Table(*({one: part[one] for one in train if one in columns} for part in _typed(parts)))
@@ -251,12 +252,16 @@ def as_ids(texts: Sequence[str], column: str) -> Ids:
     return np.array(texts, dtype=np.str_)
 
 
-def _labels(parts: Sequence[Mapping[str, list[str]]], label: str) -> tuple[tuple[str, ...], tuple[Ints, Ints]]:
-    for part, name in zip(parts, ("training", "test"), strict=True):
-        missing = [row for row, one in enumerate(part[label]) if one in MISSING]
+def _labels(
+    parts: Sequence[Mapping[str, list[str]]], label: str, ids: Sequence[Ids] | None
+) -> tuple[tuple[str, ...], tuple[Ints, Ints]]:
+    for place, name in enumerate(("training", "test")):
+        missing = [row for row, one in enumerate(parts[place][label]) if one in MISSING]
         if missing:
+            # Rows with ids are sorted by them, so that their number says nothing about the file.
+            first = f"row {missing[0]}" if ids is None else f"id {ids[place][missing[0]]}"
             raise SpecError(
-                f"{len(missing)} rows of the {name} part have no {label} (first: row {missing[0]}); an example "
+                f"{len(missing)} rows of the {name} part have no {label} (first: {first}); an example "
                 "without a label cannot be trained on. Leave these rows out."
             )
     both = [*parts[0][label], *parts[1][label]]
@@ -315,7 +320,7 @@ def encode(table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32], Enco
                 test.append(np.isnan(others))
             continue
         known = np.unique(values)
-        if len(known) > max(_FEW_TEXTS, len(values) / 2):
+        if _too_many(known, values):
             warnings.append(f"The column {name} has {len(known)} different texts in {len(values)} rows: left out.")
             continue
         for one in known:
@@ -326,3 +331,40 @@ def encode(table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32], Enco
         raise SpecError("The table has no column that could be a feature, besides labels, ids, groups and split.")
     x_train, x_test = (np.stack(part, axis=1).astype(np.float32) for part in (train, test))
     return x_train, x_test, Encoding(tuple(numeric), tuple(missing), tuple(category)), warnings
+
+
+def _too_many(known: Column, values: Column) -> bool:
+    return len(known) > max(_FEW_TEXTS, len(values) / 2)
+
+
+def feature_names(data: Dataset) -> tuple[str, ...]:
+    """What each feature of a table is, in the order in which a model gets them; empty for what is no table.
+
+    The columns come in the order of the file. A number is followed by its indicator where the training part lacks
+    any, a column of texts is one feature for each of its values in the order of the alphabet, a missing one first.
+
+    Example:
+        >>> x, y, ids = np.zeros((2, 4), np.float32), np.array([0, 1]), np.arange(2)
+        >>> part = Examples(x, y, ids, {"age": np.array([30.0, np.nan]), "city": np.array(["Rome", "Bern"])})
+        >>> feature_names(Dataset("d", part, part, 2, encoding=Encoding((0,), (1,), (2, 3))))
+        ('age, (v − mean)/sd', 'age is missing', "city = 'Bern'", "city = 'Rome'")
+    """
+    encoding = data.encoding
+    if encoding is None:
+        return ()
+    columns = data.train.columns
+    found: dict[int, str] = {}
+    numbers = [name for name, values in columns.items() if values.dtype.kind == "f"]
+    for name, place, flag in zip(numbers, encoding.numeric, encoding.missing, strict=True):
+        found[place] = f"{name}, (v − mean)/sd"
+        if flag >= 0:
+            found[flag] = f"{name} is missing"
+    texts = {name: np.unique(values) for name, values in columns.items() if values.dtype.kind != "f"}
+    named = [
+        f"{name} = {str(one)!r}" if one else f"{name} is missing"
+        for name, known in texts.items()
+        if not _too_many(known, columns[name])
+        for one in known
+    ]
+    found |= dict(zip(encoding.category, named, strict=True))
+    return tuple(found[place] for place in sorted(found))

@@ -35,6 +35,7 @@ class Checkpoint(NamedTuple):
         dtypes: Name in the file → its dtype there.
         others: Second name → first name, of tensors that stand there twice, as tied weights do.
         notes: What a reader should know, in sentences.
+        header: Texts beside the tensors, of a safetensors file.
     """
 
     state: State
@@ -43,6 +44,7 @@ class Checkpoint(NamedTuple):
     dtypes: dict[str, torch.dtype]
     others: dict[str, str]
     notes: tuple[str, ...]
+    header: Mapping[str, str] = {}  # noqa: RUF012 - a NamedTuple's default, never written to
 
 
 def read_checkpoint(file: Path, learner: Learner, like: State) -> Checkpoint:
@@ -60,7 +62,7 @@ def read_checkpoint(file: Path, learner: Learner, like: State) -> Checkpoint:
     Raises:
         SpecError: if the file cannot be read, holds no tensors, does not fit the learner, or is not finite.
     """
-    tensors = _tensors(file)
+    tensors, header = _tensors(file)
     wanted, second = tensor_names(learner, like)
     found, prefix = _without_prefix(tensors, set(wanted.values()) | set(second))
     for other, first in second.items():  # a file may have kept either name
@@ -78,7 +80,7 @@ def read_checkpoint(file: Path, learner: Learner, like: State) -> Checkpoint:
         if theirs not in found:
             notes.append(f"{file.name} has no `{theirs}`; it is what it is in an untrained {learner.spec.label}.")
             continue
-        value = _fitted(file, prefix + theirs, found[theirs], expected[ours])
+        value = _fitted(file, prefix + theirs, found[theirs], expected[ours], learner)
         (params if ours in params else buffers)[ours] = value
     for other, first in second.items():
         if other in found and not torch.equal(found[other], found[first]):
@@ -96,23 +98,26 @@ def read_checkpoint(file: Path, learner: Learner, like: State) -> Checkpoint:
         {prefix + name: value.dtype for name, value in found.items()},
         {prefix + other: prefix + first for other, first in second.items() if other in found},
         tuple(notes),
+        header,
     )
 
 
-def to_safetensors(state: State, like: Checkpoint, about: str) -> bytes:
+def to_safetensors(state: State, like: Checkpoint, about: str, header: Mapping[str, str] | None = None) -> bytes:
     """A model as the content of a safetensors file, with the names and dtypes of the file that it came from.
 
     Args:
         state: The model.
         like: The checkpoint that it was made of.
         about: Text for the header, under the key `unweave`.
+        header: Further texts for it, by key.
     """
     from safetensors.torch import save
 
     own = {**state.params, **state.buffers}
     tensors = {theirs: own[ours].detach().cpu().to(like.dtypes[theirs]) for ours, theirs in like.names.items()}
     tensors |= {other: tensors[first].clone() for other, first in like.others.items()}
-    return save({name: value.contiguous() for name, value in sorted(tensors.items())}, {"unweave": about})
+    texts = {**(header or {}), "unweave": about}
+    return save({name: value.contiguous() for name, value in sorted(tensors.items())}, texts)
 
 
 def sha256_of(file: Path) -> str:
@@ -121,7 +126,7 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _tensors(file: Path) -> dict[str, Tensor]:
+def _tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         if file.is_dir():
             raise SpecError(f"`{file}` is a folder; expected a file of tensors, such as model.safetensors.")
@@ -134,15 +139,16 @@ def _tensors(file: Path) -> dict[str, Tensor]:
         raise SpecError(f"The checkpoint {file} is empty.")
     if begin[8:9] == b"{" and int.from_bytes(begin[:8], "little") <= _LARGEST_HEADER:
         return _of_safetensors(file)
-    return _of_torch(file, zipped=begin[:4] == _ZIP)
+    return _of_torch(file, zipped=begin[:4] == _ZIP), {}
 
 
-def _of_safetensors(file: Path) -> dict[str, Tensor]:
+def _of_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, framework="pt") as content:  # pyright: ignore[reportPrivateImportUsage]
-            return {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - no mapping
+            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - no mapping
+            return tensors, content.metadata() or {}
     except (SafetensorError, ValueError, OSError) as error:
         raise SpecError(f"{file} is no whole safetensors file: {_first(error)}.") from None
 
@@ -220,11 +226,17 @@ def _some(names: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in names[:_SHOWN]) + more
 
 
-def _fitted(file: Path, name: str, value: Tensor, expected: Tensor) -> Tensor:
+def _fitted(file: Path, name: str, value: Tensor, expected: Tensor, learner: Learner) -> Tensor:
     if value.shape != expected.shape:
+        features = learner.spec.shape[0]
+        table = (
+            f" The table has {features} features here: `unweave cases SPEC.toml --features` lists them."
+            if learner.spec.encoding is not None and features in expected.shape
+            else ""
+        )
         raise SpecError(
             f"{file}: `{name}` has the shape {list(value.shape)}; the learner of the spec expects "
-            f"{list(expected.shape)}. The file and the architecture have to be those of one model."
+            f"{list(expected.shape)}. The file and the architecture have to be those of one model.{table}"
         )
     if value.is_quantized or value.is_complex() or value.is_floating_point() != expected.is_floating_point():
         raise SpecError(f"{file}: `{name}` holds {str(value.dtype)[6:]}; expected {str(expected.dtype)[6:]}.")

@@ -34,6 +34,8 @@ def print_audit(console: Console, found: Audit) -> None:
         if rows := check_rows(found, aim):
             console.print()
             _print(console, f"Checks against {REFERENCE[aim]}", CHECK_HEADS, rows)
+    if found.checks:
+        console.print(plain(console, legend(found), "dim"))
     console.print()
     _print(console, "Utility", UTILITY_HEADS, utility_rows(found))
     console.print()
@@ -43,7 +45,18 @@ def print_audit(console: Console, found: Audit) -> None:
     for one in [*version_texts(found), *found.unanswered]:
         console.print(plain(console, f"· {one}"))
     for one in found.warnings:
-        console.print(plain(console, one, "yellow"))
+        console.print(plain(console, f"⚠ {one}", "yellow"))
+
+
+def legend(found: Audit) -> str:
+    """What the columns of the checks are."""
+    whole = " Behaviour: S, B∖S and unseen instances together." if found.behaviour is not None else ""
+    return (
+        "Edited, original: how far that model lies from the references; beside it how far these lie from each "
+        "other, 5% to 95% of them. sd: how far out the edited model is, in robust standard deviations of the "
+        f"references. p: adjusted for all checks of the aim.{whole} No power: the original does not stand out in "
+        "this check either."
+    )
 
 
 def finding_text(one: Finding) -> str:
@@ -60,13 +73,15 @@ def finding_text(one: Finding) -> str:
 
 def check_rows(found: Audit, aim: str) -> list[tuple[str, ...]]:
     """Cells of the checks of an aim, as `CHECK_HEADS` names them."""
-    return [_check(one) for one in found.checks if one.aim == aim]
+    return [_check(one, known=found.behaviour is not None) for one in found.checks if one.aim == aim]
 
 
-def _check(one: AuditCheck) -> tuple[str, ...]:
+def _check(one: AuditCheck, *, known: bool) -> tuple[str, ...]:
+    # Where B is not declared, all that is known of the behaviour is S.
+    group = "forget" if one.group == "behaviour" and not known else one.group
     return (
         one.name,
-        GROUPS.get(one.group, one.group),
+        GROUPS.get(group, group),
         number_text(one.edited, 3),
         number_text(one.original, 3),
         _range(one.references),
@@ -149,6 +164,7 @@ def audit_page(found: Audit) -> str:
         findings=[finding_text(one) for one in found.findings],
         tables=[(REFERENCE[aim], rows) for aim in REFERENCE if (rows := check_rows(found, aim))],
         check_heads=CHECK_HEADS,
+        legend=legend(found),
         meanings=sorted({(one.name, one.what) for one in found.checks}),
         utility_heads=UTILITY_HEADS,
         utility=utility_rows(found),

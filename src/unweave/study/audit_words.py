@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from unweave.records.audit import Finding, Procedure
 from unweave.stats.ranks import references_needed
-from unweave.study.assemble import Assembly
 from unweave.study.audit_prepared import AuditWanted, Prepared
-from unweave.study.given import NO_RECIPE
+from unweave.study.given import NO_RECIPE, says_units
+from unweave.study.units import unsaid_words
 
 
 def preflight_text(prepared: Prepared, checks: int, wanted: AuditWanted) -> str:
@@ -35,10 +35,18 @@ def headline(findings: tuple[Finding, ...], *, unchanged: bool) -> str:
     return "; ".join(said).capitalize() + "."
 
 
-def unanswered(prepared: Prepared, procedure: Procedure | None) -> tuple[str, ...]:
+_WHY_APART = (
+    "Whether S is what sets the model apart: a model retrained without S by another recipe (batch size, epochs, "
+    "optimiser, how a table is scaled) is distinguishable as well. What it still says of S stands beside that of "
+    "the references."
+)
+
+
+def unanswered(prepared: Prepared, findings: tuple[Finding, ...], procedure: Procedure | None) -> tuple[str, ...]:
     """What could not be asked, in sentences."""
     assembly = prepared.assembly
-    said: list[str] = []
+    apart = not prepared.unchanged and any(one.verdict == "distinguishable" for one in findings)
+    said = [_WHY_APART] if apart else []
     if prepared.outputs is not None:
         said.append(
             f"Of {assembly.setting.learner.label} only outputs are known: what noise, further training, weights "
@@ -64,14 +72,18 @@ def unanswered(prepared: Prepared, procedure: Procedure | None) -> tuple[str, ..
     return tuple(said)
 
 
-def warnings(assembly: Assembly, p: float | None, *, unchanged: bool) -> tuple[str, ...]:
+def warnings(prepared: Prepared, p: float | None) -> tuple[str, ...]:
     """What puts a verdict into doubt, in sentences."""
-    said: list[str] = []
+    assembly = prepared.assembly
+    given = [("the edited model", prepared.edited), *(("a retrained model", one) for one in prepared.retrained)]
+    silent = [name for name, one in given if one is not None and not says_units(one.checkpoint)]
+    said = list(assembly.data.warnings)
+    said += [] if prepared.unchanged else unsaid_words(assembly, list(dict.fromkeys(silent)))
     if p is not None and p <= assembly.case.alpha:
         said.append(
             f"The original is not like models that its recipe trains on D (p = {p:.3f}): the references may not "
             "be its references. Check `learner` and the data."
         )
-    if unchanged:
+    if prepared.unchanged:
         said.append("Original and edited model are one and the same file, byte for byte.")
     return tuple(said)

@@ -25,12 +25,13 @@ from unweave.study.assemble import Assembly
 from unweave.study.copies import copies_of_forget
 from unweave.study.expansion import Found
 from unweave.study.found_alone import about_found, price_alone
-from unweave.study.given import GivenModel, accuracies, outputs_of
+from unweave.study.given import GivenModel, accuracies, keeps_scales, outputs_of
 from unweave.study.id_files import paths_from
 from unweave.study.request import content_digest
 from unweave.study.request_log import NET, PICKLE
 from unweave.study.running import Progress
 from unweave.study.spec import MethodChoice, case_to_tree
+from unweave.study.units import UNITS, moved_words, units_text
 from unweave.study.warnings import about_request
 
 if TYPE_CHECKING:
@@ -40,7 +41,11 @@ if TYPE_CHECKING:
 RETRAIN = "retrain"
 OUTPUTS = "outputs.npz"
 _FITTED = "The model before is not read from a file: its accuracy is that of one fitted here on all of D."
-_DROP, _CLASS_DROP = 0.01, 0.05
+_DROP, _CLASS_DROP, _GAIN = 0.01, 0.05, 0.1
+_GAINED = (
+    "Accuracy on the rest of D rose from {:.1%} to {:.1%}, and a model of these data has little to learn there: "
+    "is the model before one of them, with the same features, units and classes in the same order?"
+)
 _SHOWN = 1000  # examples of D∖S, for its accuracy
 _LISTED = 1000  # copies that stay behind
 
@@ -143,6 +148,8 @@ def _edited(prepared: Prepared, model: GivenModel, tell: Progress) -> Made:
             ratio = 1.0
         else:
             aside, test = assembly.validation, assembly.data.test
+            # Of few test data none are set aside; methods that need some were refused.
+            held = Examples(*map(torch.from_numpy, (test.x[aside], test.y[aside]))) if len(aside) else None
             result = run(
                 built(choice),  # pyright: ignore[reportArgumentType] - no parts, no budget
                 model.learner,
@@ -150,7 +157,7 @@ def _edited(prepared: Prepared, model: GivenModel, tell: Progress) -> Made:
                 forget=Examples(x[forget], y[forget]),
                 retain=Examples(x[rows], y[rows]),
                 keys=[key],
-                validation=Examples(torch.from_numpy(test.x[aside]), torch.from_numpy(test.y[aside])),
+                validation=held,
                 on_step=lambda done, total: tell("edit", done, total),
             )
             state, ratio, params = result.state, result.gradient_ratio, params_of(assembly, choice, result)
@@ -170,7 +177,9 @@ def _edited(prepared: Prepared, model: GivenModel, tell: Progress) -> Made:
             f"{choice.id} changed nothing in the model, so nothing was written. Give it other parameters, or name "
             "another method."
         )
-    content = to_safetensors(new, model.checkpoint, _about(prepared))
+    # What a file has no tensors for stands in its header: without its units a model of a table is another one.
+    units = None if keeps_scales(model.checkpoint) else units_text(assembly, new)
+    content = to_safetensors(new, model.checkpoint, _about(prepared), {} if units is None else {UNITS: units})
     return Made(
         NET,
         content,
@@ -337,6 +346,11 @@ def _accuracy(assembly: Assembly, made: Made) -> tuple[Accuracy, ...]:
     return tuple(found)
 
 
+def _gained(one: Accuracy) -> bool:
+    """Whether an edit taught a model what one that was trained on these data knows."""
+    return one.name == "rest of D" and one.after - one.before > _GAIN
+
+
 def _hardly_knows(assembly: Assembly, rates: tuple[Accuracy, ...]) -> bool:
     """Whether a model is one of other data, by its accuracy on D∖S."""
     y = assembly.setting.y[retained(assembly)]
@@ -346,7 +360,7 @@ def _hardly_knows(assembly: Assembly, rates: tuple[Accuracy, ...]) -> bool:
 
 
 def _warnings(prepared: Prepared, rates: tuple[Accuracy, ...], copies: int) -> tuple[str, ...]:
-    said = about_request(prepared.assembly)
+    said = [*prepared.assembly.data.warnings, *about_request(prepared.assembly)]
     if copies:
         said.append(
             f"{copies} copies of examples of S stay in the training data; what S taught they still teach. "
@@ -359,6 +373,9 @@ def _warnings(prepared: Prepared, rates: tuple[Accuracy, ...], copies: int) -> t
             "The model before gets hardly more of its training data right than the most frequent class alone "
             "would: is it the model that was trained on these data, with the same order of classes and units?"
         )
+    said += [_GAINED.format(one.before, one.after) for one in rates if _gained(one)]
+    if prepared.model is not None and rates and prepared.choice.name == RETRAIN:
+        said += [] if keeps_scales(prepared.model.checkpoint) else moved_words(prepared.assembly)
     for one in rates:
         limit = _CLASS_DROP if one.name.startswith("test, class") else _DROP
         if one.name != "S" and one.before - one.after > limit:

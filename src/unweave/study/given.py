@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave._errors import ApplicabilityError, SpecError
+from unweave.learners.encoding import SHIFT
 from unweave.problem import Case
 from unweave.study.assemble import Assembly
 from unweave.study.corpora import CORPORA
+from unweave.study.units import UNITS, with_units
 
 if TYPE_CHECKING:
     from unweave.learners.checkpoints import Checkpoint
@@ -64,7 +66,20 @@ def given_model(assembly: Assembly, file: Path | None = None) -> GivenModel:
 
     learner = build(setting.learner)
     like = learner.start(0, torch.from_numpy(setting.x), assembly.worlds["original"].rows)
-    return GivenModel(learner, read_checkpoint(file or Path(str(named)), learner, like))
+    found = read_checkpoint(file or Path(str(named)), learner, like)
+    if UNITS in found.header and not keeps_scales(found):
+        found = found._replace(state=with_units(assembly, found.header[UNITS], found.state))
+    return GivenModel(learner, found)
+
+
+def keeps_scales(found: Checkpoint) -> bool:
+    """Whether a file has the numbers that standardise a table among its tensors, as nets of unweave do."""
+    return SHIFT in found.names
+
+
+def says_units(found: Checkpoint) -> bool:
+    """Whether a file says in which units its model takes the numbers of a table."""
+    return keeps_scales(found) or UNITS in found.header
 
 
 def starts_there(case: Case) -> bool:

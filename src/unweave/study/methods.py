@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from unweave._errors import SpecError, UnknownNameError
 from unweave.learners import LearnerSpec
 from unweave.learners.specs import without_tied_variant
+from unweave.study.choices import expands
 from unweave.study.spec import MethodChoice
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _entry_of(name: str) -> Entry[Declared]:
         return method_entry(name)
     except UnknownNameError:
         bare = re.match(r"[\w.-]*", name)
-        if bare is None or bare.group() in ("", name) or _declared(bare.group()) is None:
+        if bare is None or bare.group() in ("", name) or expands(name) or _declared(bare.group()) is None:
             raise
         raise SpecError(
             f"`methods`: {name!r} is a name with something behind it. Parameters of a method stand in a spec: "

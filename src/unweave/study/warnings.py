@@ -118,7 +118,13 @@ def _about_learner(assembly: Assembly) -> list[str]:
         return [_privacy(learner, len(assembly.worlds["original"].rows))]
     if learner.file is None or learner.opaque:
         return []
-    return [f"Models of {learner.label} are trained one by one: only nets of unweave's own are stacked."]
+    from unweave.learners.nets import build
+
+    if build(learner).stacked:
+        return []
+    return [
+        f"Models of {learner.label} are trained one by one: it was not shown that stacks of them are the same."
+    ]
 
 
 def _privacy(learner: LearnerSpec, n: int) -> str:
