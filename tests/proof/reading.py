@@ -102,22 +102,31 @@ def _picked(found: list[Any], key: str, path: str, several: bool) -> Iterator[An
 def at(content: Any, path: str) -> Any:
     """What stands at `cases[digits-trigger].rows[kind=method].label`; a list where a step takes several.
 
-    `[name]` takes the item of that id or name, `[3]` the fourth, `[*]` all, `[key=value]` all that have it. Of
-    several those that lack a later step are left out, such as cases without a row.
+    `[name]` takes the item of that id or name, `[3]` the fourth, `[*]` all, `[key=value]` all that have it,
+    `[key!=value]` all others, `[key=value&other!=value]` those of both. Of several those that lack a later step
+    are left out, such as cases without a row.
     """
     found, several = [content], False
     for match in _STEP.finditer(path):
         bracket, key = match.groups()
-        if bracket == "*" or (bracket is not None and re.match(r"[a-z_]+=", bracket)):
-            name, _, wanted = bracket.partition("=")
+        if bracket == "*" or (bracket is not None and re.match(r"[a-z_]+!?=", bracket)):
             parts = [one for item in found for one in (item.values() if isinstance(item, Mapping) else item)]
-            found = [one for one in parts if bracket == "*" or str(one.get(name)) == wanted]
+            found = [one for one in parts if bracket == "*" or _meets(one, bracket)]
             several = True
         else:
             found = list(_picked(found, key if bracket is None else bracket, path, several))
     if several and not found:
         raise Unreadable(f"{path}: nothing there")
     return found if several else found[0]
+
+
+def _meets(one: Mapping[str, Any], conditions: str) -> bool:
+    """Whether all of `key=value&other!=value` hold."""
+    for condition in conditions.split("&"):
+        name, _, wanted = condition.partition("=")
+        if (str(one.get(name.removesuffix("!"))) == wanted) == name.endswith("!"):
+            return False
+    return True
 
 
 def as_figure(found: Any) -> Any:

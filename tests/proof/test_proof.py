@@ -292,6 +292,7 @@ def test_paths_lead_to_one_or_to_several():
         "cases": [{"name": "a", "rows": [{"id": "x", "v": 1}]}, {"name": "b.c", "rows": [{"id": "y", "v": 2}]}]
     }
     assert at(record, "cases[b.c].rows[0].v") == 2 and at(record, "cases[*].rows[*].v") == [1, 2]
+    assert at(record, "cases[*].rows[id!=y].v") == [1] and at(record, "cases[*].rows[id!=x&v=2].id") == ["y"]
     assert at(record, "cases[*].rows[id=y].v") == [2] and at(record, "cases[*].rows[y].v") == [2]
     for path in ("cases[z].rows", "cases[a].row", "cases[*].none", "cases[a].rows[id=z].v"):
         with pytest.raises(Unreadable):
