@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from unweave._errors import SpecError, UnknownNameError
 from unweave.learners import LearnerSpec
 from unweave.learners.specs import without_tied_variant
-from unweave.study.choices import expands
 from unweave.study.spec import MethodChoice
 
 if TYPE_CHECKING:
@@ -94,12 +93,12 @@ def _entry_of(name: str) -> Entry[Declared]:
     try:
         return method_entry(name)
     except UnknownNameError:
-        bare = re.match(r"[\w.-]*", name)
-        if bare is None or bare.group() in ("", name) or expands(name) or _declared(bare.group()) is None:
+        written = re.match(r"([\w.-]+)[\s(:]+\w+\s*=", name)
+        if written is None or _declared(written.group(1)) is None:
             raise
         raise SpecError(
             f"`methods`: {name!r} is a name with something behind it. Parameters of a method stand in a spec: "
-            f'[[methods]], and in lines below it name = "{bare.group()}" and each parameter with its value.'
+            f'[[methods]], and in lines below it name = "{written.group(1)}" and each parameter with its value.'
         ) from None
 
 
