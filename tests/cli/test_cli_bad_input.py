@@ -308,7 +308,7 @@ def test_report_without_a_result_is_refused(invoke, tmp_path, finished):
         (("list", "learners", "--json", "."), "it is a folder; name a file"),
         (("cases", "digits"), "Unknown case `digits`. Did you mean"),
         (("cases", "--members"), "--members, --manifest, --features, --set and --allow-unknown need the name"),
-        (("cases", "--set", "seed=3"), "--manifest, --features, --set and --allow-unknown need the name"),
+        (
             ("cases", "--set", "seed=3"),
             "--members, --manifest, --features, --set and --allow-unknown need the name",
         ),
