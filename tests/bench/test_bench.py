@@ -35,6 +35,7 @@ def test_the_record_of_a_quick_bench_is_whole(tmp_path):
     assert record["parity_tolerance"] == {"weights": 3e-6, "logits": 3e-5, "same_predictions": 0.9998}
     assert len(record["methods"]["cost_over_one"]) >= 14
     assert record["workers"]["two_over_one"]["median"] > 0 and record["distances"]["seconds"] > 0
+    assert 50e6 < record["distances"]["memory_bytes"] < 1e9
     scheduler = record["scheduler"]
     assert (scheduler["workers"], scheduler["tasks"], scheduler["task_seconds"]) == (2, 4, 0.1)
     assert scheduler["seconds"] > 0.2 and scheduler["over_best"] == pytest.approx(scheduler["seconds"] / 0.2)

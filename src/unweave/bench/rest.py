@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from unweave._memory import peak_memory
 from unweave._random import generator
 from unweave._threads import ONE_THREAD
 from unweave.bench.nets import engine_run, seconds
@@ -112,25 +112,20 @@ def _distances(quick: bool) -> dict[str, float]:
     p, q = (rng.dirichlet(np.ones(10), size=(models, probes)).astype(np.float32) for _ in range(2))
     weights = np.full((1, probes), 1 / probes)
     spent = seconds(lambda: pair_distances(p, q, weights=weights))
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # of the whole process, torch and inputs included
-    return {"models": models, "probes": probes, "seconds": spent, "memory_bytes": 1024 * most}
+    # Of the whole process, torch and inputs included.
+    return {"models": models, "probes": probes, "seconds": spent, "memory_bytes": peak_memory()}
 
 
 def _memory(work: Work) -> dict[str, Any]:
     """Most memory in use while the engine trains, beyond what was in use before."""
     try:
         Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
-        before = _status("VmHWM")
+        before = peak_memory()
         with one_thread():
             engine_run(work, work.replicas, 1)()
-        return {"memory_bytes": _status("VmHWM") - before}
+        return {"memory_bytes": peak_memory() - before}
     except OSError:
         return {"memory_bytes": {"not_measured": "this system does not tell a process its peak memory"}}
-
-
-def _status(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def _main(words: list[str]) -> None:

@@ -146,7 +146,8 @@ class Cost:
     """What a row cost.
 
     `gradient_ratio`: examples whose gradient was taken, over those of one retraining;
-    `seconds`, `peak_memory_bytes`: as measured for the whole stack (None where outputs came from the store).
+    `seconds`: of the whole stack; `peak_memory_bytes`: the most that the process which ran it had held by then.
+    Both are None where outputs came from the store.
     """
 
     gradient_ratio: float

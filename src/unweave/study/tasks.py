@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 import traceback
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from unweave._errors import StoreError, UserError
+from unweave._memory import peak_memory
 from unweave._random import derive
 from unweave.execute import Away, out_of_memory, task
 from unweave.records import case_result_to_json
@@ -268,7 +268,7 @@ def _run_entry(assembly: Assembly, store: Objects, choice: MethodChoice, entry: 
         "steps": edited.steps,
         "chunk": edited.chunk,
         "seconds": time.perf_counter() - started,
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_memory_bytes": peak_memory(),
         "params": params_of(assembly, choice, edited),
         "note": "; ".join(filter(None, said)),
         **({} if scores is None else {"scores": digest(scores)}),
