@@ -5,12 +5,11 @@ import gzip
 import hashlib
 import html
 import json
-import random
 import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.report.large import large_cases
 
-from unweave._types import Estimate, NotMeasured
-from unweave.records import CaseResult, Cost, Result
+from unweave._types import NotMeasured
+from unweave.records import CaseResult, Result
 from unweave.report import render_page, result_html
 from unweave.report.numbers import shares_text
 from unweave.report.packed import packed
-from unweave.report.png import png_address
 from unweave.report.words import row_name
 from unweave.study.cases import CASES
 from unweave.study.spec import case_to_tree, read_spec
@@ -255,36 +254,7 @@ def test_what_is_packed_comes_back_to_five_digits_and_cannot_leave_its_element(v
 def test_sixty_methods_on_six_cases_stay_below_two_megabytes(
     trigger: CaseResult, result_factory: Callable[..., Result]
 ) -> None:
-    rng = random.Random(0)
-
-    def shaken(value: Any) -> Any:
-        """Other numbers in each row, for equal ones would be packed to nothing."""
-        if isinstance(value, Estimate):
-            up = rng.uniform(0.4, 1.4)
-            low, high = (None if end is None else end * up + rng.gauss(0, 1e-3) for end in (value.low, value.high))
-            return Estimate(value.value * up, low, high, value.n)
-        if isinstance(value, dict):
-            return {key: shaken(one) for key, one in value.items()}
-        if is_dataclass(value) and not isinstance(value, Cost):
-            return replace(value, **{one.name: shaken(getattr(value, one.name)) for one in fields(value)})
-        return value
-
-    picture = png_address(rng.randbytes(32 * 32 * 3), 32, 32, colours=True)
-    methods = [row for row in trigger.rows if row.kind == "method" and row.status == "ok"]
-    others = tuple(row for row in trigger.rows if row.kind != "method")
-    cases = []
-    for case in range(6):
-        rows = [
-            replace(shaken(methods[k % len(methods)]), id=f"method {k}", name=f"method {k}") for k in range(60)
-        ]
-        examples = tuple(replace(trigger.examples[0], image=picture) for _ in range(180))
-        furthest = [
-            tuple(replace(methods[0].furthest[0], example=3 * k + place) for place in range(3)) for k in range(60)
-        ]
-        rows = [replace(row, furthest=three) for row, three in zip(rows, furthest, strict=True)]
-        cases.append(replace(trigger, name=f"case {case}", rows=(*others, *rows), examples=examples))
-    assert methods[0].furthest
-    assert len(render_page(result_factory(*cases)).encode()) < 2_000_000
+    assert len(render_page(result_factory(*large_cases(trigger))).encode()) < 2_000_000
 
 
 def test_the_specs_of_a_page_can_be_run_again(result: Result, tmp_path: Path) -> None:
