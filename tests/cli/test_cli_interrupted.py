@@ -67,3 +67,39 @@ def test_stopped_and_run_again(tmp_path, number, code):
     assert result.provenance.models_trained + result.provenance.models_reused == 20
     assert result.provenance.models_reused > 0 and kept <= _objects(tmp_path / "store")
     assert {row.status for row in result.cases[0].rows} == {"ok"}
+
+
+MOMENTS = {
+    "while modules are imported": """
+class Sent:
+    def find_spec(self, name, *_):
+        if name == "unweave.cli.app":
+            send()
+
+sys.meta_path.insert(0, Sent())
+""",
+    "before the command": """
+from unweave.cli.app import app
+app.registered_callback.callback = send
+""",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_says_how_to_go_on_whenever_the_signal_comes(moment, number, code):
+    script = f"""
+import os, signal, sys
+import unweave.cli
+
+def send():
+    os.kill(os.getpid(), {int(number)})
+
+{MOMENTS[moment]}
+sys.argv = ["unweave", "list", "methods"]
+unweave.cli.main()
+"""
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, preexec_fn=heed)
+    assert (done.stdout, done.returncode) == ("", code), done.stderr
+    assert done.stderr.strip() == "Interrupted. What was complete is stored; run the same command to go on."

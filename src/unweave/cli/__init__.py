@@ -13,6 +13,9 @@ for _name, _one in ONE_THREAD.items():
     os.environ.setdefault(_name, _one)
 
 
+_GO_ON = "Interrupted. What was complete is stored; run the same command to go on."
+
+
 def _terminate(number: int, frame: FrameType | None) -> None:
     del number, frame
     sys.exit(143)
@@ -21,6 +24,13 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def main() -> None:
     """Entry point of `unweave`."""
     signal.signal(signal.SIGTERM, _terminate)
-    from unweave.cli.app import app
+    try:
+        from unweave.cli.app import app
 
-    app()
+        app()
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # Said here, for a signal may come before a command has begun, or after its end.
+        code = 130 if isinstance(stop, KeyboardInterrupt) else stop.code
+        if code in (130, 143):
+            print(_GO_ON, file=sys.stderr)
+        sys.exit(code)

@@ -94,7 +94,6 @@ def reported(debug: bool) -> Generator[None]:
             code = 70  # a bug of ours or the machine's doing, not that of the input
         raise typer.Exit(code) from None
     except KeyboardInterrupt:
-        _say(_GO_ON)
         raise typer.Exit(130) from None
     except typer.Exit:
         raise
@@ -103,13 +102,6 @@ def reported(debug: bool) -> Generator[None]:
         traceback.print_exc()
         _say("This is a bug of unweave. Please report it with the lines above.")
         raise typer.Exit(70) from None
-    except SystemExit as stop:
-        if stop.code == 143:
-            _say(_GO_ON)
-        raise
-
-
-_GO_ON = "Interrupted. What was complete is stored; run the same command to go on."
 
 
 def printable(text: str) -> str:
