@@ -183,6 +183,9 @@ def killed_runs(count: int, folder: Path) -> Outcome:
 
 # Stops that are asked for
 
+_STARTING = "Fatal Python error: init_"
+"""What Python says, and ends with 1, where Ctrl-C comes while it starts: no line of unweave has run yet."""
+
 OPTIONS = [
     *("--case", "digits-trigger", "--set", "learner.epochs=2", "--set", "references.models=4"),
     *("--set", "probes.limit=40", "--set", "data.limit=300", "--workers", "2", "--methods", "noop,scrub"),
@@ -218,7 +221,7 @@ def stopped_runs(count: int, folder: Path) -> Outcome:
         total.done += 1
         if process.returncode == 0:
             late += 1
-        elif process.returncode == -sent:  # while Python itself starts
+        elif process.returncode == -sent or (process.returncode == 1 and errors.startswith(_STARTING)):
             early += 1
         elif process.returncode != 128 + sent or "run the same command to go on" not in errors:
             total.wrong.append(f"{sent.name}: exit {process.returncode}: {errors.strip()[-200:]}")
