@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.report.chromium import BROWSER, DRIVER, started
 
 from unweave._types import NotMeasured
 from unweave.records.diagnosis import Shown
@@ -15,11 +15,6 @@ from unweave.report.discovery import discovery_page
 from unweave.report.png import png_address
 
 WebDriverWait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 WEIRD = '"><img src=x onerror=alert(1)>'
 
 pytestmark = [
@@ -49,25 +44,13 @@ def discovery() -> Discovery:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[object]:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(executable_path=DRIVER))
-    driver.execute_cdp_cmd(
-        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path / "saved")}
-    )
     page = tmp_path / "discovery.html"
     page.write_text(discovery_page(discovery()), encoding="utf-8")
-    try:
+    with started(tmp_path / "profile") as driver:
+        saved = {"behavior": "allow", "downloadPath": str(tmp_path / "saved")}
+        driver.execute_cdp_cmd("Browser.setDownloadBehavior", saved)
         driver.get(page.as_uri())
         yield driver
-    finally:
-        driver.quit()
 
 
 def answer(browser, name: str, value: str) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from tests.report.chromium import BROWSER, DRIVER, started
 
 from unweave._types import Estimate, NotMeasured
 from unweave.records.audit import Audit, AuditCheck, Finding, Procedure, Quantiles, Utility, Version
 from unweave.report.audit import audit_page, print_audit
 
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 NULL = Quantiles(0.07, 0.08, 0.09, 64)
 
 
@@ -81,24 +80,9 @@ def test_names_cannot_bring_code_along():
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
-    webdriver = pytest.importorskip("selenium.webdriver")
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        f"--user-data-dir={tmp_path_factory.mktemp('p')}",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(executable_path=DRIVER))
-    try:
+    pytest.importorskip("selenium.webdriver")
+    with started(tmp_path_factory.mktemp("p")) as driver:
         yield driver
-    finally:
-        driver.quit()
 
 
 @pytest.mark.browser

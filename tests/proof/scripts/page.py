@@ -1,25 +1,19 @@
 """How long a headless chromium draws the largest page: sixty methods on six cases."""
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
+from tests.report.chromium import started
 from tests.report.conftest import make_result, trigger_case
 from tests.report.large import large_cases
 
 from unweave.report import render_page
 
 LOADS = 14
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--window-size=1440,900",
-)  # fmt: skip
 WATCH = """
 window.seen = {};
 new MutationObserver(() => { window.seen[document.documentElement.dataset.drawn] = performance.now(); })
@@ -29,24 +23,18 @@ new MutationObserver(() => { window.seen[document.documentElement.dataset.drawn]
 
 def main(target: str) -> None:
     """Load the page many times and write when its maps and all charts were drawn, in seconds from the request."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
     with TemporaryDirectory() as folder:
-        for flag in (*FLAGS, f"--user-data-dir={folder}/profile"):
-            options.add_argument(flag)
         page = Path(folder) / "page.html"
         page.write_text(render_page(make_result(*large_cases(trigger_case()))), encoding="utf-8")
-        driver = webdriver.Chrome(options=options, service=Service(executable_path=shutil.which("chromedriver")))
-        try:
+        loads = []
+        with started(Path(folder) / "profile") as driver:
+            driver.set_window_size(1440, 900)
             driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
-            loads = []
             for _ in range(LOADS):
                 driver.get("about:blank")
                 driver.get(page.as_uri())
                 WebDriverWait(driver, 60, 0.1).until(lambda one: one.execute_script("return window.seen.all"))
                 loads.append(driver.execute_script("return window.seen"))
-        finally:
-            driver.quit()
         record = {
             name: {"median": median(times), "least": min(times), "most": max(times)}
             for name in ("maps", "all")
