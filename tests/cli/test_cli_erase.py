@@ -58,10 +58,15 @@ def test_a_request(invoke, spec, tmp_path):
     assert {name: after[name] for name in before} == before
     assert done.stdout.startswith("The model was trained anew without 3 of 200 examples (untraining).\n")
     assert "Accuracy on S (3): " in done.stdout and "Still to be deleted" in done.stdout
+    said = "· Recipe: learning rate 0.3, epochs 3, batch size 64, momentum 0.9, weight decay 0, schedule linear, "
+    said += "optimiser sgd. Not given, so taken as usual: batch size, momentum, weight decay, schedule, optimiser"
+    assert said in " ".join(done.stdout.split())
     assert "Model: out/0001/model.safetensors" in done.stdout
     assert "Record: out/0001/record.json" in done.stdout
     assert (tmp_path / "record.json").read_text() == (tmp_path / "out" / "0001" / "record.json").read_text()
-    assert from_json(Erasure, (tmp_path / "record.json").read_text()).status == "erased"
+    record = from_json(Erasure, (tmp_path / "record.json").read_text())
+    assert record.status == "erased" and record.provenance["recipe"]["momentum"] == 0.9
+    assert "lr" not in record.provenance["recipe_not_given"]
 
 
 def test_the_first_line_of_a_spec_redoes_its_record(run, spec, tmp_path):
@@ -80,6 +85,17 @@ def test_the_first_line_of_a_spec_redoes_its_record(run, spec, tmp_path):
     assert made.read_bytes() == (folder / "model.safetensors").read_bytes()
     record = from_json(Erasure, (tmp_path / "again" / "0001" / "record.json").read_text())
     assert record.case["data"]["without"] == list(ids_of(3))
+
+
+def test_ids_that_are_not_there_are_dropped_of_a_request(invoke, spec, tmp_path):
+    spec.write_text(spec.read_text().replace("[forget]\n", "").replace(f"ids = {list(ids_of(3))}\n", ""))
+    (tmp_path / "asked.txt").write_text("".join(f"{one}\n" for one in [*ids_of(3), 99999]))
+    asked = ("erase", "my.toml", "--request", "asked.txt", *PLAIN)
+    assert "--allow-unknown" in invoke(*asked).stderr
+    done = invoke(*asked, "--allow-unknown")
+    assert done.exit_code == 0, done.output
+    record = from_json(Erasure, (tmp_path / "out" / "0001" / "record.json").read_text())
+    assert record.case["forget"]["ids"] == list(ids_of(3)) and "99999" in done.output
 
 
 def test_out_of_the_spec_and_by_default(invoke, spec, tmp_path):

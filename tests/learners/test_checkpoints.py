@@ -123,6 +123,18 @@ def test_what_is_written_is_what_was_read_with_its_names(tmp_path, code):
     assert again.names == found.names
 
 
+def test_texts_of_the_header_stand_in_one_order(tmp_path, mlp):
+    """The library writes them in any, and another one in each run of it: two equal requests would differ."""
+    torch.save(tensors(mlp.init(3)), tmp_path / "m.pt")
+    found = read_checkpoint(tmp_path / "m.pt", mlp, mlp.init(0))
+    header = {"units": '{"größe": [1, 2]}', "about": "x", "zone": "y"}
+    contents = {to_safetensors(found.state, found, "", header) for _ in range(24)}
+    assert len(contents) == 1
+    (tmp_path / "new.safetensors").write_bytes(*contents)
+    again = read_checkpoint(tmp_path / "new.safetensors", mlp, mlp.init(0))
+    assert equal(again.state, found.state) and again.header == header | {"unweave": ""}
+
+
 def _theirs(learner, state):
     from unweave.learners.modules import tensor_names
 

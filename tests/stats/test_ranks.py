@@ -52,6 +52,26 @@ def test_rounding_is_no_deviation():
     assert rank([Pool(np.array([0.1 + 1e-16]), almost)]).p[0] == 1.0
 
 
+def test_a_candidate_however_far_out_is_farthest():
+    points = np.random.default_rng(0).normal(size=31)
+    for far in (1e3, 1e9, 1e15, 1e18, 1e30):
+        ranked = rank([pool_of_distances(distances(points, points), distances(np.array([far]), points))])
+        assert ranked.p[0] == 1 / 32, far
+
+
+def test_what_is_saturated_hides_nothing():
+    """Probabilities of 1 but for 1e-15 differ by orders of magnitude, and yet by nothing that anybody sees."""
+    rng = np.random.default_rng(1)
+    sure, margins = 10.0 ** -rng.uniform(8, 20, size=(6, 31)), rng.normal(40, 10, size=31)
+    pools = [pool_of_distances(distances(one, one), distances(one[:1] * 3, one)) for one in sure]
+    told = pool_of_distances(distances(margins, margins), distances(np.array([300.0]), margins))
+    assert rank([*pools, told]).p[0] == 1 / 32
+    # Where the references are sure and the candidate is not, that is seen all the same.
+    assert (
+        rank([pool_of_distances(distances(sure[0], sure[0]), distances(np.array([0.3]), sure[0]))]).p[0] == 1 / 32
+    )
+
+
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), checks=st.integers(1, 6))
 def test_under_the_null_p_is_at_most_alpha_as_often_as_alpha(seed, checks):

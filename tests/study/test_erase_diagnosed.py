@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -41,6 +42,23 @@ def test_a_message_is_no_warning_of_numbers(place, tmp_path):
 def clouds(folder, ids):
     found = tiny(folder, data=DataChoice("npz", path=str(folder / "d.npz")), forget=ForgetChoice(ids=ids))
     return replace(found, learner=replace(found.learner, epochs=60, width=32, batch_size=20, lr=0.1))
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_a_model_that_may_be_of_another_recipe_is_not_left_as_it_is(place, tmp_path, few):
+    """What models of the recipe would not miss, a model that was trained for longer may know by heart."""
+    case = clouds(place, (50, 51, 52))
+    if few:  # models to find it out by
+        case = replace(case, references=replace(case.references, models=8))
+    else:
+        for name in ("d.npz", "model.safetensors"):
+            shutil.copy(place / name, tmp_path / name)
+        case = clouds(tmp_path, (50, 51, 52))
+        longer = replace(case, learner=replace(case.learner, lr=0.5))
+        save_model(longer)
+    found = erase(case, tmp_path / "out", models=MODELS)
+    assert found.status == "erased" and "Untraining is a no-op" in found.diagnosis
+    assert ("not like those that its recipe trains" in found.diagnosis) == (not few)
 
 
 def test_what_nobody_would_miss_is_not_erased(place, tmp_path):

@@ -1,6 +1,7 @@
 import pytest
 
 from unweave._errors import SpecError, UnknownNameError
+from unweave.problem import ForgetChoice
 from unweave.study import DEFAULT_METHODS, MethodChoice, read_spec
 from unweave.study.methods import check_methods, expanded
 
@@ -222,3 +223,16 @@ def test_another_learner_takes_the_place_of_the_whole_recipe():
     assert other.behaviour.parameters == {"size": 7}
     (same,) = _set("learner.name=mlp", case="fashion-trigger").cases
     assert same.learner.lr is not None
+
+
+@pytest.mark.parametrize("file", [False, True])
+def test_ids_of_a_request_leave_what_is_said_of_unknown_ones(tmp_path, file):
+    spec = tmp_path / "my.toml"
+    said = "allow_unknown = true\n" if file else ""
+    spec.write_text(f'[data]\nsource = "digits"\n[forget]\ncount = 3\n{said}')
+    settings = () if file else ("forget.allow_unknown=true",)
+    (case,) = read_spec(spec, settings=settings, forget_ids=[3, 5]).cases
+    assert case.forget == ForgetChoice(ids=(3, 5), allow_unknown=True)
+    spec.write_text('[data]\nsource = "digits"\n')
+    (case,) = read_spec(spec, forget_ids=[3, 5]).cases
+    assert case.forget == ForgetChoice(ids=(3, 5))

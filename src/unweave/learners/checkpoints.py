@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -117,7 +118,17 @@ def to_safetensors(state: State, like: Checkpoint, about: str, header: Mapping[s
     tensors = {theirs: own[ours].detach().cpu().to(like.dtypes[theirs]) for ours, theirs in like.names.items()}
     tensors |= {other: tensors[first].clone() for other, first in like.others.items()}
     texts = {**(header or {}), "unweave": about}
-    return save({name: value.contiguous() for name, value in sorted(tensors.items())}, texts)
+    return _ordered(save({name: value.contiguous() for name, value in sorted(tensors.items())}, texts))
+
+
+def _ordered(content: bytes) -> bytes:
+    """The same file with the texts of its header in the order of their keys; the library writes them in any."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight bytes
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def sha256_of(file: Path) -> str:

@@ -8,6 +8,7 @@ from rich.table import Table
 from unweave.records.audit import Audit, AuditCheck, Finding, Procedure, Quantiles
 from unweave.report.numbers import DASH, estimate_text, number_text
 from unweave.report.page import page_file, page_policy, page_template
+from unweave.report.recipe import recipe_texts
 from unweave.report.terminal import plain
 from unweave.report.toml import toml_text
 
@@ -42,7 +43,7 @@ def print_audit(console: Console, found: Audit) -> None:
     if found.procedure is not None:
         console.print(plain(console, f"Procedure: {procedure_text(found.procedure)}"))
         console.print()
-    for one in [*version_texts(found), *found.unanswered]:
+    for one in [*version_texts(found), *recipe_texts(found.provenance), *found.unanswered]:
         console.print(plain(console, f"· {one}"))
     for one in found.warnings:
         console.print(plain(console, f"⚠ {one}", "yellow"))
@@ -169,7 +170,7 @@ def audit_page(found: Audit) -> str:
         utility_heads=UTILITY_HEADS,
         utility=utility_rows(found),
         procedure=None if found.procedure is None else procedure_text(found.procedure),
-        said=[*version_texts(found), *found.unanswered],
+        said=[*version_texts(found), *recipe_texts(found.provenance), *found.unanswered],
         definition=toml_text(found.case),
         policy=Markup(page_policy([], style)),
         style=Markup(style),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from unweave.records.erasure import Erasure
+from unweave.report.recipe import recipe_texts
 from unweave.report.terminal import plain
 
 
@@ -13,6 +14,8 @@ def print_erasure(console: Console, found: Erasure) -> None:
     console.print(plain(console, found.headline, "bold"))
     if found.diagnosis:
         console.print(plain(console, f"· Diagnosis: {found.diagnosis}"))
+    for one in recipe_texts(found.provenance):
+        console.print(plain(console, f"· {one}"))
     for one in found.accuracy:
         if not one.name.startswith("test, class"):
             said = f"· Accuracy on {one.name} ({one.examples}): {one.before:.1%} → {one.after:.1%}"

@@ -12,6 +12,9 @@ from unweave._errors import UserError
 
 Floats = NDArray[np.float64]
 
+_LEAST = 1e-6
+"""A standard deviation of distances, in probability, nats or accuracy, below which nobody sees a difference."""
+
 
 class Pool(NamedTuple):
     """How far each model of a pool of R references and one candidate lies from the others of that pool.
@@ -90,7 +93,8 @@ def pool_of_values(values: Floats, candidates: Floats) -> Pool:
 def rank(pools: list[Pool]) -> Ranked:
     """Rank candidates among references over several measurements at once.
 
-    Each measurement is put on one scale, (value − median)/spread of the pool, and a model counts by its largest:
+    Each measurement is put on one scale, (value − median)/spread of the pool, with a spread of 1e-6 or more, and a
+    model counts by its largest:
 
         p_c = (1 + #{r : max_m z_rm ≥ max_m z_cm}) / (R + 1),   each_cm = (1 + #{r : max_m z_rm ≥ z_cm}) / (R + 1)
 
@@ -126,15 +130,20 @@ def rank(pools: list[Pool]) -> Ranked:
 
 
 def _standardised(pool: Pool) -> tuple[Floats, Floats]:
-    """In robust standard deviations of the pool, candidate included; 0 where all of it is one number."""
+    """In robust standard deviations of the pool, candidate included; 0 where all of it is one number.
+
+    No deviation counts as less than `_LEAST`: probabilities that are 0 or 1 but for 1e-12 lie many of their own
+    standard deviations apart, and the largest of all measurements would be theirs whatever the others say.
+    """
     everything = np.concatenate([pool.own[:, None], pool.others], axis=1)
     centre = np.median(everything, axis=1, keepdims=True)
     # In all of a pool, so that no model is treated otherwise than the others.
     spread = 1.4826 * np.median(np.abs(everything - centre), axis=1, keepdims=True)
-    spread = np.where(spread > 0, spread, everything.std(axis=1, keepdims=True))
-    # Numbers that differ by rounding alone are equal.
-    flat = spread <= 1e-12 * np.maximum(np.abs(centre), 1e-300)
-    z = np.where(flat, 0.0, (everything - centre) / np.where(flat, 1.0, spread))
+    # Numbers that differ by rounding alone are equal; a candidate so far out that all others do is not.
+    rounding = 1e-12 * np.maximum(np.abs(centre), 1e-300)
+    spread = np.where(spread > rounding, spread, everything.std(axis=1, keepdims=True))
+    flat = spread <= rounding
+    z = np.where(flat, 0.0, (everything - centre) / np.maximum(np.where(flat, 1.0, spread), _LEAST))
     return z[:, 0], z[:, 1:]
 
 

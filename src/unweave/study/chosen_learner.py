@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from unweave._errors import SpecError
@@ -21,6 +21,17 @@ _CONFIG = ("width", "depth", "channels", "trees", "etd", "p_gen", "heads", "inne
 def recipe_of(choice: LearnerChoice) -> dict[str, Any]:
     """What differs from the learner's own recipe."""
     return _given(choice, _RECIPE)
+
+
+def about_recipe(choice: LearnerChoice, learner: LearnerSpec) -> dict[str, Any]:
+    """The whole recipe, and which parts of it nobody gave, for records; nothing where it is not known.
+
+    A model trained anew by another recipe than its own is another model, so what was taken as usual is said.
+    """
+    if learner.recipe is None or not choice.recipe_known:
+        return {}
+    given = recipe_of(choice)
+    return {"recipe": asdict(learner.recipe), "recipe_not_given": [name for name in _RECIPE if name not in given]}
 
 
 def no_architecture(choice: LearnerChoice) -> None:

@@ -101,11 +101,14 @@ def without_recipe(
 
 def with_model(found: Diagnosis, model: Deployed, alpha: float) -> Diagnosis:
     """A diagnosis with what is known of the model itself, and a warning where its recipe is not its own."""
-    warnings = found.warnings
-    if model.recipe_p is not None and model.recipe_p <= alpha:
-        warnings = (
-            *warnings,
-            f"The model is not like those that its recipe trains on D (p = {model.recipe_p:.3f}): what is said of "
-            "models of this recipe may not hold for it. Check `learner` and the data.",
-        )
-    return replace(found, model=model, warnings=warnings)
+    return replace(found, model=model, warnings=(*found.warnings, *unlike(model, alpha)))
+
+
+def unlike(model: Deployed | None, alpha: float) -> tuple[str, ...]:
+    """A warning where a model is not of the law that its recipe trains; none where that is not known."""
+    if model is None or model.recipe_p is None or model.recipe_p > alpha:
+        return ()
+    return (
+        f"The model is not like those that its recipe trains on D (p = {model.recipe_p:.3f}): what is said of "
+        "models of this recipe may not hold for it. Check `learner` and the data.",
+    )

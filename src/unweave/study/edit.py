@@ -22,6 +22,7 @@ from unweave.data import Examples, fingerprint
 from unweave.records import Aim
 from unweave.records.erasure import ERASURE_SCHEMA, STILL_TO_DELETE, Accuracy, Erasure
 from unweave.study.assemble import Assembly
+from unweave.study.chosen_learner import about_recipe
 from unweave.study.copies import copies_of_forget
 from unweave.study.expansion import Found
 from unweave.study.found_alone import about_found, price_alone
@@ -305,6 +306,7 @@ def record(prepared: Prepared, diagnosis: str, forecast: float | None, made: Mad
             "unweave": __version__,
             "python": platform.python_version(),
             "numpy": np.__version__,
+            **about_recipe(assembly.case.learner, assembly.setting.learner),
             "trusted": {Path(file).name: digest for file, digest in assembly.trusted.items()},
             "notes": [_FITTED] if prepared.model is None else list(prepared.model.checkpoint.notes),
             **({} if prepared.found is None else {"expansion": about_found(assembly, prepared.found)}),

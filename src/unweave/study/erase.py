@@ -261,15 +261,20 @@ def _consult(spec: Spec, wanted: EraseWanted, prepared: Prepared, told: Told) ->
         return False, f"No diagnosis: {NO_RECIPE}."
     if wanted.models == 0:
         return False, "No diagnosis was asked for."
+    from unweave.study.deployed import unlike
     from unweave.study.diagnose import Wanted, run_diagnose
     from unweave.study.diagnosis import nothing_to_undo
 
-    plain = replace(case, learner=replace(case.learner, checkpoint=None))
     told.show("What the request would change is looked at first (--models 0 leaves that out).")
     # The method of the request is not to be tried by the diagnosis as well.
-    asked = replace(spec, cases=(plain,), methods=None)
+    asked = replace(spec, cases=(case,), methods=None)
     found = run_diagnose(asked, Wanted(wanted.models), on_progress=told.tell, on_message=told.show)
-    return nothing_to_undo(found.regime, found.most_memorized), found.headline
+    # That nothing is to be undone in models of the recipe says nothing of a model of another, which a test among
+    # few of them cannot find out.
+    other = unlike(found.model, case.alpha)
+    same = found.model is None or (not other and 1 / (case.references.models + 1) <= case.alpha)
+    nothing = nothing_to_undo(found.regime, found.most_memorized) and same
+    return nothing, " ".join([found.headline, *other])
 
 
 def _write(prepared: Prepared, found: Erasure, made: Made | None) -> Erasure:

@@ -18,6 +18,7 @@ from unweave.problem import Case
 from unweave.references import Store
 from unweave.study.assemble import Assembly
 from unweave.study.away import names_sent
+from unweave.study.chosen_learner import about_recipe
 from unweave.study.spec import Spec, case_to_tree, read_spec
 
 Progress = Callable[[str, int, int], None]
@@ -117,4 +118,5 @@ def about_run(assembly: Assembly, notes: Sequence[str]) -> dict[str, Any]:
         "numpy": np.__version__,
         "fingerprint": assembly.setting.fingerprint,
         "notes": list(notes),
+        **about_recipe(assembly.case.learner, assembly.setting.learner),
     }

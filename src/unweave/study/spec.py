@@ -79,7 +79,7 @@ def read_spec(
         cases: Names of registered cases instead of a file; none of both = the default cases.
         settings: `a.b=c`, applied to every case; paths are relative to the working directory.
         methods: Names of methods.
-        forget_ids: Ids of S, in place of what the cases say of it.
+        forget_ids: Ids of S, in place of what the cases say of it; `forget.allow_unknown` still holds.
         quick: Take the small form of registered cases.
 
     Raises:
@@ -102,7 +102,7 @@ def read_spec(
         _apply(setting, keys, value, trees, run)
     for tree in trees:
         if forget_ids is not None:
-            tree["forget"] = {"ids": list(forget_ids)}
+            tree["forget"] = {"ids": list(forget_ids)} | _tolerance(tree.get("forget"))
         read_ids(tree, Path())
         named = tree.get("forget")
         if "behaviour" not in tree and isinstance(named, dict) and named.get("ids") is not None:
@@ -122,6 +122,12 @@ def read_spec(
         force=_switch(run, "force"),
         sweep=run.get("sweep"),
     )
+
+
+def _tolerance(forget: Any) -> dict[str, Any]:
+    """What a case says of ids that are not there, which holds for other ids as well."""
+    kept = forget if isinstance(forget, Mapping) else {}
+    return {key: value for key, value in kept.items() if key == "allow_unknown"}
 
 
 def case_to_tree(case: Case) -> dict[str, Any]:
