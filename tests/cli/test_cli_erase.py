@@ -186,6 +186,18 @@ def test_a_large_request(invoke, spec, tmp_path):
     assert done.exit_code == 0 and "This is a large request: 15% of the training data." in done.stderr
 
 
+def test_a_manifest_needs_no_behaviour(invoke, empty_folder):
+    """It is what a request is written from, so nothing is named yet."""
+    rows = "".join(f"r{k},{k % 7},{k % 2}\n" for k in range(60))
+    (empty_folder / "t.csv").write_text("id,x,y\n" + rows)
+    data = '[data]\nsource = "csv"\npath = "t.csv"\nlabel = "y"\nid_column = "id"\ntest = 0.5\n'
+    (empty_folder / "t.toml").write_text(data)
+    done = invoke("cases", "t.toml", "--manifest")
+    assert done.exit_code == 0 and len(done.stdout.splitlines()) == 31, done.output
+    refused = invoke("cases", "t.toml")
+    assert refused.exit_code == 2 and "give another `behaviour.kind`, or with `forget.ids`" in refused.stderr
+
+
 def test_a_manifest_becomes_a_request(invoke, spec, tmp_path):
     manifest = invoke("cases", "my.toml", "--manifest").stdout
     lines = manifest.splitlines()

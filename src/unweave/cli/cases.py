@@ -32,7 +32,7 @@ def cases(
         from unweave._errors import SpecError
         from unweave.cli.files import write_json
         from unweave.report.toml import toml_text
-        from unweave.study import assemble, case_to_tree, read_spec, trusted_files
+        from unweave.study import assemble, case_to_tree, read_spec, training_data, trusted_files
         from unweave.study.request import manifest_text
         from unweave.study.spec import SPEC_VERSION
         from unweave.study.units import features_text
@@ -60,7 +60,7 @@ def cases(
             print(features_text(case), end="")
             return
         if manifest:
-            print(manifest_text(assemble(case, trusted=trusted_files(trust_code or [])).data), end="")
+            print(manifest_text(training_data(case, trusted=trusted_files(trust_code or []))), end="")
             return
         if members:
             assembly = assemble(case, trusted=trusted_files(trust_code or []))

@@ -3,6 +3,7 @@
 from unweave.study.applicability import applicable as applicable
 from unweave.study.assemble import Assembly as Assembly
 from unweave.study.assemble import assemble as assemble
+from unweave.study.assemble import training_data as training_data
 from unweave.study.cases import CASE_NOTES as CASE_NOTES
 from unweave.study.cases import CASES as CASES
 from unweave.study.cases import DEFAULT_CASES as DEFAULT_CASES

@@ -127,9 +127,22 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
     return Assembly(case, data, planted, forget, probes, setting, worlds, dropped, dict(trusted), aside)
 
 
-def _of_data(case: Case, key: Key) -> CaseData:
+def training_data(case: Case, *, trusted: Trusted | None = None) -> Dataset:
+    """The data of a case before any behaviour is planted, which need not be one of these data yet.
+
+    Raises:
+        UserError: for data that cannot be read, and for a case of documents whatever is wrong with it.
+    """
+    return _read(case) if corpus_of(case.data) is None else assemble(case, trusted=trusted).data
+
+
+def _read(case: Case) -> Dataset:
     known = {key: value for key, value in vars(case.data).items() if key in Wanted._fields}
-    data = _without(load(case.data.source, **known), case.data.without)
+    return _without(load(case.data.source, **known), case.data.without)
+
+
+def _of_data(case: Case, key: Key) -> CaseData:
+    data = _read(case)
     everything = np.arange(len(data.test))
     # Which test examples are instances of the behaviour is known once it is planted.
     aside = hold_out(len(everything), _plant(case, data, everything), count=case.probes.validation, key=key)
