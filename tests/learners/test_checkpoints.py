@@ -1,5 +1,6 @@
 """Models from files: names are matched, nothing is run, and what does not fit is one message."""
 
+import argparse
 import time
 from pathlib import Path
 
@@ -260,6 +261,21 @@ def test_a_cut_file(tmp_path, mlp):
     (tmp_path / "cut.safetensors").write_bytes(content[:-10])
     with pytest.raises(SpecError, match="no whole safetensors"):
         read_checkpoint(tmp_path / "cut.safetensors", mlp, mlp.init(0))
+
+
+def test_why_torch_refuses_a_file_is_said_without_the_advice_to_run_it(tmp_path, mlp):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "whole.pt")
+    (tmp_path / "table.pt").write_bytes(b"a,b\n1,2\n" * 9)
+    torch.save({"model": argparse.Namespace}, tmp_path / "other.pt")
+    said = {}
+    for name in ("whole", "table", "other"):
+        with pytest.raises(SpecError) as refused:
+            read_checkpoint(tmp_path / f"{name}.pt", mlp, mlp.init(0))
+        said[name] = str(refused.value)
+        assert "weights_only" not in said[name] and "\x1b" not in said[name], said[name]
+        assert "Save `model.state_dict()`" in said[name]
+    assert "an object of torch.nn.modules.linear.Linear" in said["whole"]
+    assert "an object of argparse.Namespace" in said["other"]
 
 
 def test_features_of_a_module_are_what_its_last_layer_reads(code):

@@ -156,6 +156,25 @@ def test_a_factory_of_scikit_learn(forest, tmp_path, monkeypatch):
     assert found.verdicts["untraining"] == "not distinguishable" and found.checks
 
 
+@pytest.mark.parametrize(
+    ("world", "verdict"), [("untrained", "not distinguishable"), ("original", "distinguishable")]
+)
+def test_references_that_are_all_one_model_are_called_so(forest, tmp_path, monkeypatch, world, verdict):
+    """Nothing is random where neighbours are asked: twenty references are one, and have no spread."""
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(
+        "from sklearn.neighbors import KNeighborsClassifier\n\ndef near():\n    return KNeighborsClassifier(1)\n"
+    )
+    from unweave.study.own_code import trusted_files
+
+    case = replace(forest, learner=LearnerChoice(factory="own.py:near"))
+    assembly = assemble(case, trusted=trusted_files((Path("own.py"),)))
+    edited = _outputs(assembly, world, tmp_path / "edited.npz", 11)
+    found = audit(case, edited, references=19, fresh=0, workers=1, store="store", trust_code=["own.py"])
+    own = next(one for one in found.findings if one.aim == "untraining")
+    assert own.verdict == verdict and "19 references are one and the same model" in own.reason
+
+
 @pytest.mark.skipif("UNWEAVE_DATA" not in os.environ, reason="no Adult data (UNWEAVE_DATA)")
 def test_a_forest_on_adult(tmp_path):
     case = Case(

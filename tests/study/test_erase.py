@@ -31,6 +31,16 @@ def case(tmp_path):
     return found
 
 
+def test_accuracy_fell_where_five_answers_or_more_are_lost(tmp_path, case):
+    case = replace(case, learner=replace(case.learner, epochs=20))
+    save_model(case)
+    found = erase(case, tmp_path / "out")
+    fell = {one for one in found.accuracy if one.name != "S" and one.before > one.after}
+    lost = {one.name: round((one.before - one.after) * one.examples) for one in fell}
+    said = {name for name in lost if f"Accuracy on {name} fell from" in " ".join(found.warnings)}
+    assert said and said == {name for name in lost if lost[name] >= 5} and len(said) < len(lost), lost
+
+
 def test_a_new_model_beside_the_old_one_and_a_record(tmp_path, case):
     before = digests(tmp_path)
     found = erase(case, tmp_path / "out")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +23,7 @@ INSIDE = ("state_dict", "model_state_dict", "model", "net", "network", "weights"
 """Keys under which files of other programs keep the tensors of a model, in the order they are looked for."""
 
 _SHOWN = 3
+_GLOBAL = re.compile(r"GLOBAL ([\w.]{1,80})")
 _ZIP = b"PK\x03\x04"
 _DEEPEST = 32
 _LARGEST_HEADER = 100 * 2**20
@@ -176,7 +179,7 @@ def _of_torch(file: Path, *, zipped: bool) -> dict[str, Tensor]:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever is in a file of unknown origin
         raise SpecError(
-            f"{refused} ({_first(error)}). Save `model.state_dict()` with safetensors, or with torch.save, and "
+            f"{refused} ({_held(error)}). Save `model.state_dict()` with safetensors, or with torch.save, and "
             "nothing else beside it."
         ) from None
     found = _dictionary(content, file)
@@ -257,6 +260,14 @@ def _fitted(file: Path, name: str, value: Tensor, expected: Tensor, learner: Lea
             f"{file}: {bad} of {value.numel()} numbers of `{name}` are not finite; the model is broken."
         )
     return value.to(expected.dtype).clone()
+
+
+def _held(error: BaseException) -> str:
+    """Why torch refuses a file, in other words than its own, which advise to run the code that is in it."""
+    if not isinstance(error, UnpicklingError):
+        return _first(error)
+    named = _GLOBAL.search(str(error))
+    return f"it holds an object of {named[1]}, not tensors alone" if named else "torch did not write it"
 
 
 def _first(error: BaseException) -> str:

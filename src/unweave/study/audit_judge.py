@@ -73,10 +73,20 @@ def judge_aim(
         for place, (check, pool) in enumerate(zip(checks, pools, strict=True))
     )
     verdict, reason = _verdict(ranked, alpha, aim, count)
+    if _one_model(references):
+        reason += (
+            f". The {count} references are one and the same model: nothing is random where they are trained, so "
+            "that any difference stands out, and their spread is none"
+        )
     number = len(ranked.p) - 2
     flagged = None if fresh is None else int((ranked.p[2:] <= alpha).sum())
     p, original_p = float(ranked.p[0]), float(ranked.p[1])
     return Judged(Finding(aim, verdict, reason, p, original_p, count, number, flagged, given), found)
+
+
+def _one_model(references: Answers) -> bool:
+    shown = references.logits["as it is"]
+    return len(shown) > 1 and bool((shown == shown[:1]).all())
 
 
 def _verdict(ranked: Ranked, alpha: float, aim: Aim, count: int) -> tuple[ArtifactVerdict, str]:

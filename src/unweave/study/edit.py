@@ -19,66 +19,31 @@ from unweave import __version__
 from unweave._errors import DivergedError, UserError
 from unweave._random import derive
 from unweave.data import Examples, fingerprint
-from unweave.records import Aim
 from unweave.records.erasure import ERASURE_SCHEMA, STILL_TO_DELETE, Accuracy, Erasure
 from unweave.study.assemble import Assembly
 from unweave.study.chosen_learner import about_recipe
 from unweave.study.copies import copies_of_forget
-from unweave.study.expansion import Found
+from unweave.study.edit_prepared import RETRAIN, Prepared, retained
+from unweave.study.edit_words import warnings_of
 from unweave.study.found_alone import about_found, price_alone
 from unweave.study.given import GivenModel, accuracies, keeps_scales, outputs_of
 from unweave.study.id_files import paths_from
 from unweave.study.request import content_digest
 from unweave.study.request_log import NET, PICKLE
 from unweave.study.running import Progress
-from unweave.study.spec import MethodChoice, case_to_tree
-from unweave.study.units import UNITS, moved_words, units_text
-from unweave.study.warnings import about_request
+from unweave.study.spec import case_to_tree
+from unweave.study.units import UNITS, units_text
 
 if TYPE_CHECKING:
     from unweave.learners.contract import State
     from unweave.learners.opaque import Fitted
 
-RETRAIN = "retrain"
 OUTPUTS = "outputs.npz"
 _FITTED = "The model before is not read from a file: its accuracy is that of one fitted here on all of D."
-_DROP, _CLASS_DROP, _GAIN = 0.01, 0.05, 0.1
-_GAINED = (
-    "Accuracy on the rest of D rose from {:.1%} to {:.1%}, and a model of these data has little to learn there: "
-    "is the model before one of them, with the same features, units and classes in the same order?"
-)
 _SHOWN = 1000  # examples of D∖S, for its accuracy
 _LISTED = 1000  # copies that stay behind
 
 Logits = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-
-
-class Prepared(NamedTuple):
-    """A request that was checked, and has cost nothing yet.
-
-    Attributes:
-        assembly: D without earlier requests, and S in it.
-        model: The latest model; None for a learner of which only outputs are known.
-        file: Where it is.
-        number: Of the request in its log, from 1.
-        aim: What is asked for.
-        choice: The method; its name may be `RETRAIN`.
-        cost: As a multiple of one retraining.
-        large: What is large about the request, or "".
-        folder: Where model, record and spec will stand.
-        found: What S was expanded to; None for a method that is run on S.
-    """
-
-    assembly: Assembly
-    model: GivenModel | None
-    file: Path | None
-    number: int
-    aim: Aim
-    choice: MethodChoice
-    cost: float
-    large: str
-    folder: Path
-    found: Found | None = None
 
 
 class Made(NamedTuple):
@@ -102,11 +67,6 @@ class Made(NamedTuple):
     gradient_ratio: float
     seconds: float
     outputs: bytes | None = None
-
-
-def retained(assembly: Assembly) -> NDArray[np.int64]:
-    """Rows of D∖S."""
-    return np.setdiff1d(assembly.worlds["original"].rows, assembly.forget)
 
 
 def edited(prepared: Prepared, tell: Progress) -> Made:
@@ -300,7 +260,7 @@ def record(prepared: Prepared, diagnosis: str, forecast: float | None, made: Mad
         gradient_ratio=0.0 if made is None else made.gradient_ratio,
         seconds=0.0 if made is None else made.seconds,
         forecast=forecast,
-        warnings=_warnings(prepared, rates, copies.exact + copies.near),
+        warnings=warnings_of(prepared, rates, copies.exact + copies.near),
         still_to_delete=STILL_TO_DELETE,
         provenance={
             "unweave": __version__,
@@ -346,53 +306,3 @@ def _accuracy(assembly: Assembly, made: Made) -> tuple[Accuracy, ...]:
             for part, rows in parts.items()
         ]
     return tuple(found)
-
-
-def _gained(one: Accuracy) -> bool:
-    """Whether an edit taught a model what one that was trained on these data knows."""
-    return one.name == "rest of D" and one.after - one.before > _GAIN
-
-
-def _hardly_knows(assembly: Assembly, rates: tuple[Accuracy, ...]) -> bool:
-    """Whether a model is one of other data, by its accuracy on D∖S."""
-    y = assembly.setting.y[retained(assembly)]
-    guess = np.bincount(y).max() / len(y)
-    right = next(one.before for one in rates if one.name == "rest of D")
-    return bool(right < guess + (1 - guess) / 10)
-
-
-def _warnings(prepared: Prepared, rates: tuple[Accuracy, ...], copies: int) -> tuple[str, ...]:
-    said = [*prepared.assembly.data.warnings, *about_request(prepared.assembly)]
-    if copies:
-        said.append(
-            f"{copies} copies of examples of S stay in the training data; what S taught they still teach. "
-            "They are listed in the record: put them into a request as well if they are the same records."
-        )
-    if prepared.large:
-        said.append(f"The request was large: {prepared.large}.")
-    if prepared.model is not None and rates and _hardly_knows(prepared.assembly, rates):
-        said.append(
-            "The model before gets hardly more of its training data right than the most frequent class alone "
-            "would: is it the model that was trained on these data, with the same order of classes and units?"
-        )
-    said += [_GAINED.format(one.before, one.after) for one in rates if _gained(one)]
-    if prepared.model is not None and rates and prepared.choice.name == RETRAIN:
-        said += [] if keeps_scales(prepared.model.checkpoint) else moved_words(prepared.assembly)
-    for one in rates:
-        limit = _CLASS_DROP if one.name.startswith("test, class") else _DROP
-        if one.name != "S" and one.before - one.after > limit:
-            said.append(f"Accuracy on {one.name} fell from {one.before:.1%} to {one.after:.1%}.")
-    if rates and prepared.choice.name != RETRAIN:
-        said.append("A method only comes near to its aim; how near it came: `unweave audit`.")
-    if prepared.found is not None:
-        said.append(
-            f"{prepared.found.flagged} examples of D∖S were taken for the same behaviour as S, and the model was "
-            "edited as if they were in the request. They stay in the training data, and the record lists them "
-            "(`provenance.expansion.joined`): look them over, and name those that are to go in a request."
-        )
-    if prepared.aim == "unlearning":
-        said.append(
-            "Only S was known to the method. Whether the rest of the behaviour is gone: `unweave audit` "
-            "with B declared."
-        )
-    return tuple(said)

@@ -20,7 +20,8 @@ from unweave.report.toml import toml_text
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.choices import expands
 from unweave.study.documents import names_of
-from unweave.study.edit import OUTPUTS, RETRAIN, Made, Prepared, case_tree, digests, edited, record, retained
+from unweave.study.edit import OUTPUTS, Made, case_tree, digests, edited, record
+from unweave.study.edit_prepared import RETRAIN, Prepared, retained
 from unweave.study.fair import why_not_expanded
 from unweave.study.forecast import duration_text, seconds_per_model
 from unweave.study.found_alone import found_alone, most_to_find
