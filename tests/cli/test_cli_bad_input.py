@@ -284,7 +284,7 @@ def test_report_of_a_broken_record_of_another_command_is_refused(invoke, tmp_pat
         message = f"record.json does not fit schema unweave.{kind}/1"
         _assert_refused(invoke("report", str(file)), message, tmp_path, left=("record.json",))
     file.write_text('{"schema": "unweave.erasure/1"}')
-    _assert_refused(invoke("report", str(file)), "has schema 'unweave.erasure/1'", tmp_path, left=("record.json",))
+    _assert_refused(invoke("report", str(file)), "erasure, which has no page", tmp_path, left=("record.json",))
 
 
 def test_report_of_a_folder_with_two_records_asks_which(invoke, tmp_path):
@@ -296,7 +296,7 @@ def test_report_of_a_folder_with_two_records_asks_which(invoke, tmp_path):
 
 def test_report_without_a_result_is_refused(invoke, tmp_path, finished):
     _assert_refused(invoke("report", "nothing"), "Cannot read a result from nothing", tmp_path)
-    _assert_refused(invoke("report", "."), "Cannot read a result from result.json", tmp_path)
+    _assert_refused(invoke("report", "."), ". holds no result: none of result.json,", tmp_path)
     done = invoke("report", str(finished / "out"), "--out", "missing/page.html")
     _assert_refused(done, "Cannot write missing/page.html: No such file", tmp_path)
 

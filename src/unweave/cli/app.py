@@ -26,8 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Did your method untrain or unlearn? Trains both kinds of reference model and says so, with intervals.",
-    epilog="Exit codes: 0 ok, 1 corrupt store, 2 bad input, 70 bug or workers lost, "
-    "130/143 interrupted (run again to go on).",
+    epilog="Exit codes: 0 ok, 1 corrupt store, 2 bad input, 4 store that cannot be judged, "
+    "70 bug or workers lost, 130/143 interrupted (run again to go on).",
 )
 
 

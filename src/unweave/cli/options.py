@@ -21,7 +21,9 @@ AllowUnknown = Annotated[
 ]
 TrustCode = Annotated[
     list[Path] | None,
-    typer.Option("--trust-code", help="File of your own that may be run (learner.factory).", metavar="FILE"),
+    typer.Option(
+        "--trust-code", help="File of your own that may be run (learner.factory). Repeatable.", metavar="FILE"
+    ),
 ]
 Plugin = Annotated[
     list[Path] | None,

@@ -117,6 +117,11 @@ def read_any(path: Path) -> Record:
     text = _text(file)
     tree = _tree(text, str(file), f"one of {', '.join(one.file for one in DRAWN.values())}")
     found = tree.get("schema") if isinstance(tree, dict) else None
+    if found == ERASURE_SCHEMA:
+        raise UserError(
+            f"{file} is the record of an erasure, which has no page: what was done is told by `erase` itself, and "
+            "what can be seen of it by `unweave audit`."
+        )
     kind = next((kind for kind, known in DRAWN.items() if known.schema == found), None)
     if kind is None:
         known = ", ".join(one.schema for one in DRAWN.values())
@@ -162,4 +167,9 @@ def _in_folder(folder: Path) -> Path:
     there = [name for name in files if (folder / name).exists()]
     if len(there) > 1:
         raise UserError(f"{folder} holds {' and '.join(there)}; name the file that is to be drawn.")
-    return folder / (there[0] if there else files[0])
+    own = KINDS[Erasure].file
+    if not there and not (folder / own).exists():
+        raise UserError(
+            f"{folder} holds no result: none of {', '.join(files)}. Name a folder that a run wrote to."
+        )
+    return folder / (there[0] if there else own)
