@@ -89,7 +89,7 @@ def files_with(store: Store, marker: bytes) -> list[str]:
 
 def test_ids_of_two_sources_need_a_name(filled: Store, small):
     small.fill(filled, small.setting(name="others.csv", seed=1))
-    with pytest.raises(UserError, match=r"several data sets .*others.csv \([0-9a-f]{12}\), people.csv .*--data"):
+    with pytest.raises(UserError, match=r"several data sets .*others.csv \([0-9a-f]{12}\); people.csv .*--data"):
         purge(filled, [102])
     assert len(left(filled, "model")) == 18
     purge(filled, [102], data="others.csv")
@@ -206,10 +206,14 @@ def test_one_source_under_two_names_is_one(filled: Store, small):
 
 
 def test_an_id_that_nobody_knows_is_no_silent_success(filled: Store):
-    with pytest.raises(UserError, match=r"2 of 3 ids are not known .*first: 'typo'.*--allow-unknown"):
+    said = r"2 of 3 ids are not known .*'typo', 'typo2'\. .* still there: 1\. .*--allow-unknown"
+    with pytest.raises(UserError, match=said):
         purge(filled, [102, "typo", "typo2"])
     assert len(left(filled, "model")) == 9
-    assert purge(filled, [102, "typo"], allow_unknown=True).objects["model"] == 3
+    found = purge(filled, [102, "typo"], allow_unknown=True)
+    assert (found.objects["model"], found.unknown) == (3, ("typo",))
+    with pytest.raises(UserError, match="2 of 2 ids are not known .*Nothing was removed. Correct"):
+        purge(filled, [102, "typo"], allow_unknown=True)
 
 
 def test_no_ids_are_no_request(filled: Store):
@@ -222,7 +226,8 @@ def test_a_damaged_list_of_ids_is_no_silent_success(filled: Store):
     sidecar = filled.paths(key)[1]
     sidecar.write_bytes(sidecar.read_bytes()[:-2])
     with pytest.raises(UserError, match="1 objects are damaged, and may be lists of ids"):
-        purge(filled, [102])
+        purge(filled, [900])  # of the test part: nothing but that list has it
+    assert purge(filled, [102]).objects == {"damaged": 1, "model": 3, "outputs": 3, "training set": 1}
 
 
 def test_models_of_tables_go_since_their_units_tell_of_who_is_missing(tmp_path: Path, small):

@@ -14,7 +14,7 @@ from unweave._errors import FormatError
 from unweave.cli.options import Debug, Json, Quiet, printable, reported
 
 if TYPE_CHECKING:
-    from unweave.study.care import Contents, Removed
+    from unweave.study.care import Contents, Purged, Removed
 
 store = typer.Typer(
     add_completion=False,
@@ -120,7 +120,7 @@ def purge(
     store: Where = None,
     data: Annotated[
         str | None,
-        typer.Option("--data", help="Name or fingerprint of the data, if several have such ids.", metavar="NAME"),
+        typer.Option("--data", help="Name, path or fingerprint of the data that are meant.", metavar="NAME"),
     ] = None,
     allow_unknown: Annotated[
         bool, typer.Option("--allow-unknown", help="Purge the others if some ids are in no data set.")
@@ -142,10 +142,7 @@ def purge(
         found = purge_store(_root(store), ids, data=data, allow_unknown=allow_unknown, dry_run=dry_run)
         _print_removed(found, dry_run=dry_run, quiet=quiet, json=json)
         if not quiet:
-            print(
-                "Models that stay were trained without these examples. Not in the store, and not touched: results "
-                "(runs/…), the data themselves, copies and backups."
-            )
+            _print_left(found)
 
 
 @store.command()
@@ -203,10 +200,35 @@ def _by_name(data: Sequence[Any]) -> dict[str, str]:
     return lines
 
 
-def _print_removed(found: Removed, *, dry_run: bool, quiet: bool, json: Path | None) -> None:
+def _print_left(found: Purged) -> None:
+    """What a purge did not remove, as far as the store was searched."""
+    if found.unknown:
+        more = f" and {len(found.unknown) - 10} more" if len(found.unknown) > 10 else ""
+        print(f"In no data of the store: {printable(', '.join(map(repr, found.unknown[:10])))}{more}.")
+    for one in found.elsewhere:
+        prints = ", ".join(read[:12] for read in one.read)
+        print(
+            f"Not purged: {len(one.ids)} of these ids are also in data that are not known to be of the same file, "
+            f"{printable(', '.join(one.names))} ({prints}); models that stay and were trained on some of them: "
+            f"{one.models}. If they are the same examples, run the same command with --data {one.read[0][:12]}."
+        )
+    if not found.models:
+        print("No model stays.")
+    elif not found.elsewhere:
+        print(f"Models that stay ({found.models}) were trained without these examples.")
+    print(
+        "Not in the store, and not touched: folders of `erase` (records and specs in them name ids), results "
+        "(runs/…), the data themselves, copies and backups."
+    )
+
+
+def _print_removed(found: Removed | Purged, *, dry_run: bool, quiet: bool, json: Path | None) -> None:
     from unweave.cli.files import write_json
 
-    write_json(json, found._asdict())
+    tree: dict[str, Any] = found._asdict()
+    if "elsewhere" in tree:
+        tree["elsewhere"] = [one._asdict() for one in tree["elsewhere"]]
+    write_json(json, tree)
     if quiet:
         return
     kinds = ", ".join(f"{count} {kind}" for kind, count in found.objects.items())

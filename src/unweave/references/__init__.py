@@ -41,6 +41,8 @@ from unweave.references.plan import WORLDS as WORLDS
 from unweave.references.plan import WorldName as WorldName
 from unweave.references.plan import WorldPlan as WorldPlan
 from unweave.references.plan import plan as plan
+from unweave.references.purge import Elsewhere as Elsewhere
+from unweave.references.purge import Purged as Purged
 from unweave.references.purge import purge as purge
 from unweave.references.sealed import seal as seal
 from unweave.references.sealed import unseal as unseal

@@ -24,11 +24,13 @@ class Origin(NamedTuple):
         name: The data in words.
         fingerprint: Of both parts as they were read, before anything was planted.
         test_ids: Ids of the test part [t].
+        file: The file or folder that they were read from, absolute with links followed; "" = none.
     """
 
     name: str
     fingerprint: str
     test_ids: NDArray[Any]
+    file: str = ""
 
 
 class Documents(NamedTuple):

@@ -33,6 +33,7 @@ class StoredData(NamedTuple):
         data: Fingerprint of the training data after planting, which is in the keys of models.
         examples: Number of ids, of training and test parts.
         ids: These ids.
+        file: The file or folder that they were read from, absolute, as the run noted it; "" = it noted none.
     """
 
     name: str
@@ -40,6 +41,7 @@ class StoredData(NamedTuple):
     data: str
     examples: int
     ids: Ids
+    file: str
 
 
 def register(store: Objects, setting: Setting, world: WorldPlan) -> None:
@@ -55,7 +57,9 @@ def register(store: Objects, setting: Setting, world: WorldPlan) -> None:
         arrays = {"ids": packed_ids(setting.ids)}
         if setting.origin is not None:
             arrays["test_ids"] = packed_ids(setting.origin.test_ids)
-        store.write([Entry(data, arrays, {})])
+        # No part of the key: the same data are the same, wherever they lie.
+        file = "" if setting.origin is None else setting.origin.file
+        store.write([Entry(data, arrays, {"file": file} if file else {})])
     if read_verified(store, key_of(rows)) is None:
         store.write([Entry(rows, {"ids": packed_ids(setting.ids[world.rows])}, {})])
 
@@ -115,8 +119,9 @@ def stored_data(packed: Packed) -> StoredData:
     Raises:
         CorruptObjectError: if a byte of it is not as it was written.
     """
-    fields, ids = check(packed)["fields"], all_ids(unpack(packed)[0])
-    return StoredData(fields["name"], fields["read"], fields["data"], len(ids), ids)
+    fields, (arrays, notes) = check(packed)["fields"], unpack(packed)
+    ids = all_ids(arrays)
+    return StoredData(fields["name"], fields["read"], fields["data"], len(ids), ids, notes.get("file", ""))
 
 
 def without(packed: Packed, forget: Ids) -> Packed:

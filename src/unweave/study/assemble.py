@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
@@ -110,7 +111,7 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
     n, ids = len(data.train), _with_ids_outside(data, len(planted.y) - len(data.train))
     plane = grid(data, planted.x)
     asked = np.concatenate([probes.x, plane]) if len(plane) else probes.x
-    origin = Origin(case.data.path or case.data.source, data_fingerprint(data), data.test.ids)
+    origin = Origin(case.data.path or case.data.source, data_fingerprint(data), data.test.ids, _place(case))
     own = fingerprint(planted.x, planted.y, ids)
     setting = Setting(learner, planted.x, planted.y, ids, own, asked, origin=origin)
     worlds = plan(
@@ -125,6 +126,12 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
     sizes = {f"the training set {one.training_set}": len(one.rows) for one in worlds.values()}
     check_batches(learner, smallest, {**sizes, "the forget set S": len(forget)})
     return Assembly(case, data, planted, forget, probes, setting, worlds, dropped, dict(trusted), aside)
+
+
+def _place(case: Case) -> str:
+    """The file or folder of the data, absolute, or "" for data that come with a name alone."""
+    path = case.data.path or case.data.source.partition(":")[2]
+    return os.path.realpath(path) if path else ""
 
 
 def training_data(case: Case, *, trusted: Trusted | None = None) -> Dataset:

@@ -11,6 +11,7 @@ from unweave.references import (
     TRAINING_VERSION,
     Fields,
     Health,
+    Purged,
     Removed,
     Store,
     StoredData,
@@ -66,7 +67,7 @@ def clean_store(root: Path, *, stale: bool, unused_days: float | None, dry_run: 
 
 def purge_store(
     root: Path, forget_ids: Collection[int | str], *, data: str | None, allow_unknown: bool, dry_run: bool
-) -> Removed:
+) -> Purged:
     """Remove what was trained on certain examples; see `unweave.references.purge`."""
     return purge(_existing(root), forget_ids, data=data, allow_unknown=allow_unknown, dry_run=dry_run)
 
