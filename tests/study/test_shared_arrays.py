@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from unweave import Case, LearnerChoice, ReferenceChoice, compare
-from unweave.problem import DataChoice
+from unweave.problem import DataChoice, ForgetChoice
 from unweave.references import Store
 from unweave.study import assemble, shared
-from unweave.study.shared import mapped, shared_folder
+from unweave.study.shared import held_once, mapped, shared_folder
 
 LARGE = np.arange(1 << 18, dtype=np.float64).reshape(512, 512)
 TINY = Case(learner=LearnerChoice(epochs=1), references=ReferenceChoice(models=3))
@@ -43,6 +43,29 @@ def test_what_is_small_has_no_file(tmp_path):
 def test_where_no_file_can_be_written_the_array_is_its_own(tmp_path):
     (tmp_path / "file").write_text("no folder")
     assert mapped(LARGE, tmp_path / "file") is LARGE
+
+
+def test_equal_arrays_are_held_once():
+    held: dict = {}
+    assert held_once(LARGE, held) is LARGE and held_once(LARGE.copy(), held) is LARGE
+    assert held_once(LARGE.reshape(-1), held) is not LARGE and len(held) == 2
+    small = np.zeros(10)
+    assert held_once(small, held) is small and len(held) == 2
+
+
+def test_cases_of_one_behaviour_hold_their_data_once(monkeypatch):
+    monkeypatch.setattr(shared, "_LEAST", 1)
+    held: dict = {}
+    one, other = (
+        assemble(replace(TINY, name=f"g{share}", forget=ForgetChoice(discovery=share)), held=held)
+        for share in (0.2, 0.5)
+    )
+    plain = assemble(replace(TINY, name="g0.5", forget=ForgetChoice(discovery=0.5)))
+    assert one.planted.x is other.planted.x is other.setting.x and one.data.train.x is other.data.train.x
+    assert other.data.test.x is one.data.test.x and other.planted.x is not plain.planted.x
+    for mine, own in ((other.probes.x, plain.probes.x), (other.setting.x, plain.setting.x)):
+        np.testing.assert_array_equal(mine, own)
+    assert len(other.forget) != len(one.forget) and (other.forget == plain.forget).all()
 
 
 @pytest.mark.parametrize(

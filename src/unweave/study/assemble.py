@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ from unweave.study.chosen_learner import chosen_learner
 from unweave.study.corpora import check_forget, corpus_of
 from unweave.study.own_code import Trusted, check_batches
 from unweave.study.plane import grid
-from unweave.study.shared import mapped
+from unweave.study.shared import held_once, mapped
 from unweave.study.spec import case_from_tree, case_to_tree
 
 
@@ -69,7 +70,12 @@ class Assembly(NamedTuple):
 
 
 def assemble(
-    case: Case, *, trusted: Trusted | None = None, device: str = "cpu", shared: str | None = None
+    case: Case,
+    *,
+    trusted: Trusted | None = None,
+    device: str = "cpu",
+    shared: str | None = None,
+    held: dict[str, NDArray[Any]] | None = None,
 ) -> Assembly:
     """Build and check everything a case needs, before any model is trained.
 
@@ -78,6 +84,7 @@ def assemble(
         trusted: Files of the user's own code that may be run, with their digests; see `trusted_files`.
         device: Where models are trained, `cpu`, `cuda` or `cuda:1`.
         shared: Folder by which processes share large arrays; None = they are this process's own.
+        held: Large arrays of this process's other cases, by content: equal ones are held once, new ones added.
 
     Raises:
         UserError: whatever is wrong with the case, as one message.
@@ -87,7 +94,12 @@ def assemble(
     test = case.data.test if isinstance(case.data.test, str) else None
     files = state_of_files(case.data.path or short or None, test, case.learner.checkpoint)
     known = json.dumps(case_to_tree(case), sort_keys=True), tuple(sorted(own.items())), files
-    made = _assemble(*known) if shared is None else _assemble_shared(*known, shared)
+    if shared is not None:
+        made = _assemble_shared(*known, shared)
+    elif held is not None:  # past the cache, which would keep the arrays that are replaced
+        made = _with_arrays(_assemble.__wrapped__(*known), partial(held_once, held=held))
+    else:
+        made = _assemble(*known)
     return made._replace(setting=made.setting._replace(device=device))
 
 
@@ -192,14 +204,18 @@ def _plant(case: Case, data: Dataset, kept: NDArray[np.int64]) -> Planted:
 @lru_cache(maxsize=8)
 def _assemble_shared(text: str, trusted: tuple[tuple[str, str], ...], files: str, folder: str) -> Assembly:
     # Past the cache of `_assemble`, which would keep the arrays that are replaced here.
-    made, where = _assemble.__wrapped__(text, trusted, files), Path(folder)
-    train, test = (replace(part, x=mapped(part.x, where)) for part in (made.data.train, made.data.test))
-    planted = replace(made.planted, x=mapped(made.planted.x, where))
+    return _with_arrays(_assemble.__wrapped__(text, trusted, files), partial(mapped, folder=Path(folder)))
+
+
+def _with_arrays(made: Assembly, same: Callable[[NDArray[Any]], NDArray[Any]]) -> Assembly:
+    """A case with other arrays of the same numbers in place of its large ones."""
+    train, test = (replace(part, x=same(part.x)) for part in (made.data.train, made.data.test))
+    planted = replace(made.planted, x=same(made.planted.x))
     return made._replace(
         data=replace(made.data, train=train, test=test),
         planted=planted,
-        probes=replace(made.probes, x=mapped(made.probes.x, where)),
-        setting=made.setting._replace(x=planted.x, probes=mapped(made.setting.probes, where)),
+        probes=replace(made.probes, x=same(made.probes.x)),
+        setting=made.setting._replace(x=planted.x, probes=same(made.setting.probes)),
     )
 
 

@@ -55,6 +55,16 @@ def mapped(array: NDArray[Any], folder: Path) -> NDArray[Any]:
     return array if found is None else found
 
 
+def held_once(array: NDArray[Any], held: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    """An array of the same numbers that is held already, or this one from now on.
+
+    Args:
+        array: Of any shape; nobody may write into it afterwards.
+        held: Arrays by content; a large one that is not among them is added.
+    """
+    return array if array.nbytes < _LEAST else held.setdefault(digest(array), array)
+
+
 def _held(path: Path) -> NDArray[Any] | None:
     """The array of a file, or None: nobody knows what a machine that lost its power has left there."""
     try:

@@ -210,7 +210,7 @@ def _run(
     axes, places = prepare_sweep(spec, methods)
     store = store_of(spec)
     store.check_writable()
-    arrive = partial(assemble, trusted=trusted_files(spec.trust_code), device=spec.device)
+    arrive = partial(assemble, trusted=trusted_files(spec.trust_code), device=spec.device, held={})
     made, refused = assembled(places, arrive)
     assemblies, of_each, notes_of_panels = panels(list(made.values()), methods, again=arrive)
     check_room(store, assemblies, of_each)
