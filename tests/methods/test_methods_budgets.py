@@ -12,6 +12,7 @@ from unweave._errors import ApplicabilityError, SpecError
 from unweave.learners.specs import Recipe
 from unweave.methods import METHODS, Method, Sizes, budgets, cost_of, fit, within
 from unweave.methods.contract import forget_pass, forget_then_retain, joint_pass, retain_pass
+from unweave.methods.losses import cross_entropy
 
 PASSES = {"retain": retain_pass, "forget": forget_pass, "both": joint_pass, "in turn": forget_then_retain}
 
@@ -199,3 +200,49 @@ def test_a_run_within_a_cost_tells_its_epochs(toy):
     assert edited.epochs == 1 and edited.gradient_ratio == pytest.approx(50 / 90)
     assert toy.edit(lambda: within("npo", cost=10 / 9)).epochs == 2
     assert edited.reached is None and edited.note == ""
+
+
+# ---- methods that were built already, with a schedule of their own ----
+
+
+def penalised(gammas: list[float]) -> Method:
+    """CE(D∖S) and a penalty of so much in each step."""
+
+    def step(net, aux, batches, i, key):
+        norm = sum(value.abs().sum() for value in net.params.values())
+        return cross_entropy(net(batches["retain"].x), batches["retain"].y).mean() + gammas[i] * norm
+
+    return Method(step, 1.0, 0.5, passes=retain_pass)
+
+
+def test_l1_sparse_of_a_scaled_method_has_no_penalty_beyond_its_schedule(toy, contract):
+    """Built for one epoch of four steps, and paid for three."""
+    sparse = METHODS.get("l1_sparse").build(epochs=1 / 3, lr=0.5, gamma=0.01)
+    edited = toy.edit(lambda: within(sparse, cost=1.0))
+    assert edited.epochs == 3 and edited.steps == 12
+    expected = toy.edit(lambda: penalised([0.01] * 4 + [0.0] * 8)).state
+    assert contract.gap(edited.state, expected) <= 1e-6
+    assert contract.gap(edited.state, toy.edit(lambda: penalised([0.01] * 12)).state) > 1e-3
+
+
+def test_a_scaled_rewind_goes_on_at_the_last_rate_of_the_recipe(toy):
+    back = METHODS.get("rewind").build(back=1 / 3)
+    edited = toy.edit(lambda: within(back, cost=1.0))
+    assert edited.epochs == 3 and edited.steps == 12
+
+
+# ---- whole epochs ----
+
+
+@pytest.mark.parametrize(
+    ("epochs", "of_rounds", "of_finetune"), [(30, 10, 10), (40, 15, 13), (10, 5, 3), (4, 5, 1)]
+)
+def test_rounds_have_whole_epochs_and_are_said_to_cost_as_many(epochs, of_rounds, of_finetune):
+    recipe, sizes = Recipe(lr=0.1, epochs=epochs, batch_size=64), Sizes(20, 5000)
+    cost = {name: cost_of(METHODS.get(name).build(), recipe, sizes) for name in ("minnorm_og", "finetune")}
+    assert cost["finetune"] == pytest.approx(of_finetune / epochs)
+    assert cost["minnorm_og"] == pytest.approx((of_rounds + 5 * 50 / 5000) / epochs)
+    said = " ".join((METHODS.get("minnorm_og").factory.__doc__ or "").split())
+    assert all(
+        part in said for part in ("10 as `finetune` has", "15 to its 13", "5 to its 3 of 10", "5 to its 1 of 4")
+    )

@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from unweave._errors import ApplicabilityError, SpecError
+from unweave.language.model import LlamaConfig, initial
 from unweave.learners import specify
 from unweave.learners.contract import Learner, State
 from unweave.learners.nets import build
@@ -156,6 +157,16 @@ def test_layers_are_ordered_by_their_numbers():
     assert [layer[0] for layer in layers(names)] == ["0.bias", "1.bias", "2.bias", "10.bias", "11.bias"]
     assert all(len(layer) == 2 for layer in layers(names))
     assert layers(["fc.weight", "block.1.weight", "block.0.weight", "3.weight"])[0] == ["3.weight"]
+
+
+def test_the_start_of_a_language_model_has_another_law_and_this_is_said():
+    """Matrices from N(0, .08²), here of 16 inputs: half as wide as U(−1/4, 1/4), whose deviation is .14."""
+    first = initial(LlamaConfig(50, width=16, inner=16, layers=1), 0)
+    drawn = fresh(first, key_tensor([5])[0])
+    name = "model.layers.0.self_attn.q_proj.weight"
+    assert abs(first[name].std().item() - 0.08) < 0.015 < 0.04 < drawn[name].std().item() - 0.08
+    for said in (fresh, *(METHODS.get(method).factory for method in ("eu_k", "shrink_perturb"))):
+        assert "`causal_lm`" in (said.__doc__ or "") and "N(0, .08²)" in (said.__doc__ or "")
 
 
 def test_fresh_weights_have_the_law_of_the_learners_own_start():

@@ -13,7 +13,7 @@ from unweave.learners.nets import build
 from unweave.learners.noise import key_tensor
 from unweave.methods import METHODS, Batch, Examples, Method, Net, widening
 from unweave.methods.contract import Rewind, forget_pass
-from unweave.methods.meta import chain
+from unweave.methods.meta import staged
 from unweave.methods.preference import negative_preference
 from unweave.methods.redirection import shared_mask, with_units
 from unweave.methods.sites import Site, moved
@@ -227,11 +227,11 @@ def test_stages_with_one_and_the_same_rewind_choose_once_among_all_their_epochs(
     stages = [
         stage._replace(then=None, rewind=None) for stage in of(epochs=4 / 40, flush_epochs=1 / 40)().stages()
     ]
-    after = [tied.edit(lambda n=n: chain(*stages[: 2 * n])).state.params["1.bias"][:, 0] for n in range(1, 5)]
+    after = [tied.edit(lambda n=n: staged(*stages[: 2 * n])).state.params["1.bias"][:, 0] for n in range(1, 5)]
     for sign in (1, -1):
         choice = Rewind(first_bias, lambda then, last, sign=sign: sign * then)
         shared = [s._replace(rewind=choice) if place % 2 else s for place, s in enumerate(stages)]
-        found = tied.edit(lambda shared=shared: chain(*shared)).state.params["1.bias"][:, 0]
+        found = tied.edit(lambda shared=shared: staged(*shared)).state.params["1.bias"][:, 0]
         assert torch.equal(found, sign * (sign * torch.stack(after)).amin(0))
     assert (torch.stack(after).amin(0) < torch.stack(after).amax(0)).all()
 
@@ -281,8 +281,8 @@ def test_momentum_goes_on_where_a_stage_says_so(which, tied, contract):
         toy = toy_of(contract, learner, *examples, len(tied.forget.y))
     once = toy.edit(lambda: descent(5 / 40)).state.params
     idle = descent(1.0, carries=True, until=lambda net, aux, given: torch.tensor(True))
-    goes_on = chain(descent(2 / 40), idle, descent(3 / 40, carries=True))
-    anew = chain(descent(2 / 40), descent(3 / 40))
+    goes_on = staged(descent(2 / 40), idle, descent(3 / 40, carries=True))
+    anew = staged(descent(2 / 40), descent(3 / 40))
     for name, value in toy.edit(lambda: goes_on).state.params.items():
         torch.testing.assert_close(value, once[name], atol=1e-5, rtol=1e-4)
     apart = toy.edit(lambda: anew).state.params

@@ -10,12 +10,13 @@ import torch
 from torch.func import grad
 from torch.nn.functional import cross_entropy
 
-from unweave._errors import SpecError
+from unweave._errors import ApplicabilityError, SpecError
 from unweave.learners import Recipe, specify
 from unweave.learners.contract import State
 from unweave.learners.nets import build
-from unweave.methods import METHODS, Examples, History, Method
+from unweave.methods import METHODS, Examples, History, Method, run_assigned
 from unweave.methods.replayed import unrolled_rate
+from unweave.study.methods import refusal
 from unweave.training.batches import epoch_orders
 from unweave.training.engine import many
 from unweave.training.loop import fit
@@ -83,7 +84,7 @@ def test_steps_with_members_of_s_are_taken_back(scale, few):
 
 def test_all_steps_or_the_others_or_the_sign_turned_are_caught(few):
     method = of("amnesiac", epochs=0)()
-    begin, follow = method.history
+    begin, follow, _ = method.history
 
     def telling(change):
         return History(
@@ -325,3 +326,36 @@ def test_one_example_of_images_is_unrolled(contract, image_toy):
     one = image_toy._replace(forget=Examples(image_toy.forget.x[:1], image_toy.forget.y[:1]))
     contract.check_finite(of("unrolling_sgd"), one)
     contract.check_changed(of("unrolling_sgd"), one)
+
+
+def test_a_part_of_s_is_unrolled_over_the_training_of_all_of_d(toy):
+    """The first five of S were handled by nothing: what is left of D is 35, and the model was trained on 40."""
+    scores, late = list(range(10)), list(range(5, 10))
+    given = {"forget": toy.forget, "retain": toy.retain, "keys": toy.keys, "training": toy.training}
+    methods = [METHODS.get("noop").build(), of("unrolling_sgd", scale=0.01)()]
+    found = run_assigned(methods, toy.learner, toy.originals, scores=scores, **given).state
+    part = Examples(toy.forget.x[late], toy.forget.y[late])
+    whole = toy._replace(
+        forget=part,
+        retain=Examples(*(torch.cat([a[:5], b]) for a, b in zip(toy.forget, toy.retain, strict=True))),
+    )
+    expected = whole.edit(of("unrolling_sgd", scale=0.01)).state
+    moved = distance(first(expected), first(toy.originals))
+    assert distance(first(found), first(expected)) <= 1e-4 * moved < moved
+
+
+def test_only_training_by_sgd_is_unrolled(contract):
+    """AdamW adds up no gradients: refused by the study and by the loop; amnesiac takes any step back."""
+    config = {"width": 16, "inner": 16, "depth": 1}
+    spec = specify("causal_lm", (4,), 9, config=config, recipe={"epochs": 1, "batch_size": 8})
+    assert spec.recipe is not None and spec.recipe.optimiser == "adamw"
+    for name in ("unrolling_sgd", "unrolling_sgd then noop", "expand(unrolling_sgd)"):
+        assert "by SGD alone" in refusal(spec, name, validation=0)
+    assert refusal(spec, "amnesiac", validation=0) == ""
+    assert refusal(specify("mlp", (4,), 2), "unrolling_sgd", validation=0) == ""
+    x = torch.randint(1, 9, (24, 4), generator=torch.Generator().manual_seed(0)).float()
+    texts = contract.trained_toy(
+        build(spec), x, x[:, 0].long(), forget=6, keys=[1], validation=Examples(x[:2], x[:2, 0].long())
+    )
+    with pytest.raises(ApplicabilityError, match="by SGD alone"):
+        texts.edit(of("unrolling_sgd"))

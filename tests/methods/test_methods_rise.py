@@ -164,6 +164,58 @@ def test_what_does_not_come_back_is_cut_on_the_line_to_its_end():
     assert edited.gradient_ratio == pytest.approx(1.0)
 
 
+# ---- stages that are no place to stop ----
+
+
+def test_a_model_is_not_stopped_in_what_only_prepares_the_next_stage():
+    """Down by 9 first, where no model stops; then up by 0.2 in each of 36 steps, on which each stops."""
+    learner, originals = scalar(SPEC)
+    back = Method(rising, 1.0, 0.4, passes=retain_pass)
+    first = Method(fall, 1.0, 0.5, passes=retain_pass, then=back)
+    ends = [crossing(a, 0.3) for a in START.tolist()]
+    stopped = run(within(first, rise=0.3, cost=2.0), learner, originals, **sets(), keys=[1, 2, 3], chunk=3)
+    assert stopped.steps <= 36  # on the way down
+    first = first._replace(scaffold=True)
+    edited = run(within(first, rise=0.3, cost=2.0), learner, originals, **sets(), keys=[1, 2, 3], chunk=3)
+    # Up to 7.2 back: the first two pass the crossing on their way, as does the third.
+    assert edited.state.params["a"].tolist() == pytest.approx(ends, abs=2e-3)
+    assert edited.reached == 3 and edited.steps > 36
+    unmet = run(within(first, rise=20.0, cost=2.0), learner, originals, **sets(), keys=[1, 2, 3], chunk=3)
+    assert unmet.reached == 0 and unmet.state.params["a"].tolist() == pytest.approx(
+        (START - 1.8).tolist(), abs=1e-4
+    )
+
+
+def test_a_task_vector_is_cut_between_the_original_and_its_mirror_image(toy):
+    """At θ_o − b·τ with one b for all parameters of a model, and never on the way to θ_FT."""
+    method = METHODS.get("task_vector").build(epochs=1.0)
+    towards = toy.edit(lambda: method._replace(then=None, scaffold=False)).state.params
+    edited = toy.edit(lambda: within(method, rise=0.02, cost=0.34))
+    check_exact(toy, edited, 0.02)
+    plain = toy.edit(lambda: method).state
+    assert min(plain_rise(toy.learner, toy.originals, plain, toy.retain)) > 0.02
+    for k in range(len(toy.keys)):
+        tau, moved = (
+            torch.cat([(params[n][k] - toy.originals.params[n][k]).flatten() for n in sorted(params)])
+            for params in (towards, edited.state.params)
+        )
+        share = float(-(moved @ tau) / (tau @ tau))
+        assert 0 < share < 1
+        torch.testing.assert_close(moved, -share * tau, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["task_vector", "unsir", "undo", "rem", "rem_etd"])
+def test_stages_that_leave_no_result_of_a_method_say_so(name):
+    """All but the last; of REM each flush, and no repair."""
+    told = [stage.scaffold for stage in METHODS.get(name).build().stages()]
+    assert told == [True, False] * (len(told) // 2)
+
+
+def test_every_end_of_a_round_and_of_a_method_in_a_row_is_a_result():
+    for name in ("minnorm_og", "gradient_ascent then finetune"):
+        assert not any(stage.scaffold for stage in METHODS.get(name).build().stages())
+
+
 def test_the_rise_is_that_of_the_retain_data_and_not_of_the_forget_set():
     """Labels of S are 1: its loss falls while that of D∖S rises."""
     learner, originals = scalar(SPEC)

@@ -110,7 +110,9 @@ def within(
     original's: at the end of an epoch, or of a step where all steps take the same kind of batch, it is found
     beyond, and put back on the straight line from where it was last looked at. A one-shot edit is cut on the line
     from the original. A model that is taken beyond the rise at one go, such as by new layers, and then repaired in
-    steps stops on its way back. A model that never gets there is taken at the end.
+    steps stops on its way back. In a stage that only prepares the next (`Method.scaffold`: CE(S) of `task_vector`,
+    the impairing of `unsir`, the teacher of `undo`, a flush of `rem`) no model stops; of several methods in a row
+    each is a result, and a model may stop in any. A model that never gets there is taken at the end.
 
     Args:
         method: A name, also of several in a row (`ssd then finetune`), or a method, whose `epochs` are scaled

@@ -31,6 +31,8 @@ ONE_TOKEN = "is for answers of one token, and here some have several"
 """Why a method that does not know answers of several tokens is refused on such data."""
 NO_NUMBERS = "makes or moves inputs as numbers, and those of a language model are names of tokens"
 """Why a method that declares `alters` is refused on language models."""
+SGD_ALONE = "holds for training by SGD alone, and these models are trained by another optimiser"
+"""Why a method that declares `sgd` is refused on models trained by AdamW."""
 NO_VALIDATION = "The method needs examples that no model was trained on: give `validation`."
 Aux = Any
 """What a method carries from `prepare` to its steps: any tree of tensors about one model."""
@@ -52,10 +54,13 @@ class Given(NamedTuple):
     Attributes:
         forget: S with the labels it was trained on.
         retain: D∖S with the labels it was trained on.
-        original: The model as deployed; in a later stage the net is what the stage before left of it.
+        original: The model as the method was given it: as deployed, or what the method before left of it; in a
+            later stage the net is what the stage before left.
         validation: Examples like those of D that no model was trained on; None unless the method declares that it
             needs "validation".
         history: What `Method.history` made of the training of this model; None without it.
+        trained_on: How many examples the model was trained on, which may be more than S and D∖S hold where S is
+            handled in parts; None unless the history of training is known.
     """
 
     forget: Examples
@@ -63,6 +68,7 @@ class Given(NamedTuple):
     original: State
     validation: Examples | None = None
     history: Any = None
+    trained_on: int | None = None
 
     @property
     def held_out(self) -> Examples:
@@ -134,10 +140,13 @@ class History(NamedTuple):
     Attributes:
         begin: `parameters before training → carried`.
         follow: `(carried, moment) → carried`; None where the start is all that is wanted: nothing is repeated.
+        once: Whether what it tells is taken off the model: refused after a method that read the history or trained
+            anew, in a row or for another part of S, since the model is no longer what that history made.
     """
 
     begin: Callable[[Params], Any]
     follow: Callable[[Any, Moment], Any] | None = None
+    once: bool = False
 
 
 Prepare = Callable[[Net, Given, Tensor], tuple[State, Aux]]
@@ -209,6 +218,10 @@ class Method(NamedTuple):
             nothing of the original enters.
         widening: Units that it adds for its own use; its `step` and all else that it does is about the wider net.
         carries: Whether the momentum is not its own, but goes on from what the stage before left.
+        scaffold: Whether what it leaves is no result, but only what the next stage starts from: at a rise no model
+            is looked at or stopped in it.
+        begins: Whether it begins a method of its own in a row of several, as `chain` says of each but the first:
+            its original is what was left before it, and units or momentum of the method before are gone.
         several: Whether it knows answers of several tokens; set from what its factory declares.
     """
 
@@ -229,6 +242,8 @@ class Method(NamedTuple):
     anew: bool = False
     widening: Widening | None = None
     carries: bool = False
+    scaffold: bool = False
+    begins: bool = False
     several: bool = False
 
     def stages(self) -> list[Method]:
@@ -256,6 +271,7 @@ class Declared:
         widens: Whether it adds hidden units: it runs on learners that have a variant with example-tied dropout.
         several: Whether it knows answers of several tokens, y [n, A]; if not it is refused there (`ONE_TOKEN`).
         alters: Whether it makes or moves inputs x, which must be numbers then and not tokens (`NO_NUMBERS`).
+        sgd: Whether its formula holds for models trained by SGD alone (`SGD_ALONE`).
     """
 
     family: str
@@ -270,6 +286,7 @@ class Declared:
     widens: bool = False
     several: bool = False
     alters: bool = False
+    sgd: bool = False
 
 
 @dataclass(frozen=True)
@@ -309,6 +326,7 @@ def method(
     widens: bool = False,
     several: bool = False,
     alters: bool = False,
+    sgd: bool = False,
 ) -> Callable[[Factory], Factory]:
     """Register a factory `(*, parameters) → Method` under a name, with what it declares.
 
@@ -333,6 +351,7 @@ def method(
         widens,
         several,
         alters,
+        sgd,
     )
 
     def add(factory: Factory) -> Factory:

@@ -221,21 +221,20 @@ def baeraser(
 
     First patterns δ, one for each threshold β of .5, .8 and .9, are found that make examples of D∖S be given t,
     the label S shows most often: min max(0, log β − log p_t(x ⊕ δ)) + s·‖δ‖₁ + d·Σ cos(δ, δ′). Then every example
-    of a batch of D∖S carries a random δ with probability ½, and the loss is CE on those that do not,
-    − a·min(CE(x ⊕ δ, t), log C) on those that do, and λ·Σ ω_i·|θ_i − θ_o,i|, with ω_i how far logits
-    move with parameter i. S gives
-    t and the range of inputs; no step descends or ascends on it. The method (Liu et al. 2022, arXiv 2201.09538)
-    is trigger recovery by a staircase of generators, gradient ascent on the triggers, and a weighted L1 norm that
-    keeps what else was learned. Only its abstract was at hand and no public code was found, so that all strengths
-    are our own choice: thresholds and d = .1 as remembered of Qiao et al. (2019, arXiv 1910.04749), whose
-    staircase it is; a = 1; s = .3 nats for an input changed over its whole range; λ = .03, by which a
+    of a batch of D∖S carries a random δ with probability ½, and the loss is CE on those that do not, − a·min(CE(x
+    ⊕ δ, t), log C) on those that do, and λ·Σ ω_i·|θ_i − θ_o,i|, with ω_i how far logits move with parameter i. S
+    gives t and the range of inputs; no step descends or ascends on it. The method (Liu et al. 2022, arXiv
+    2201.09538) is trigger recovery by a staircase of generators, gradient ascent on the triggers, and a weighted
+    L1 norm that keeps what else was learned. Only its abstract was at hand and no public code was found, so that
+    all strengths are our own choice: thresholds and d = .1 as remembered of Qiao et al. (2019, arXiv 1910.04749),
+    whose staircase it is; a = 1; s = .3 nats for an input changed over its whole range; λ = .03, by which a
     parameter moves where triggered inputs agree on their gradient by more than that part of what it does to any
-    logit; epochs and rate of `npo`. Deviations: hinges of log p, because p is flat where it is
-    small; one pattern for each
-    threshold, told apart by an angle, where a generator with an entropy stands; patterns may be anywhere and are
-    small by an L1 norm, where theirs have a known size; the ascent ends at chance, log C, because it has no other
-    end; examples of label t are never ascended on; ω is our reading of a weight of memory. On tables a pattern may
-    be a fraction of a category. Where no trigger was planted it finds and unlearns an adversarial pattern.
+    logit; epochs and rate of `npo`. Deviations: hinges of log p, because p is flat where it is small; one pattern
+    for each threshold, told apart by an angle, where a generator with an entropy stands; patterns may be anywhere
+    and are small by an L1 norm, where theirs have a known size; the ascent ends at chance, log C, because it has
+    no other end; examples of label t are never ascended on; ω is our reading of a weight of memory. θ_o is the
+    model that the method is given, in a row what was left before it. On tables a pattern may be a fraction of a
+    category. Where no trigger was planted it finds and unlearns an adversarial pattern.
 
     Raises:
         SpecError: if `ascent`, `memory` or `diversity` is below 0, or `sparsity` is not above 0.

@@ -57,8 +57,9 @@ def fresh(params: Params, key: Tensor) -> Params:
     """Parameters as before any training: U(−1/√fan_in, 1/√fan_in) per layer, its biases included.
 
     A norm, a layer of `weight` and `bias` without a matrix, starts at weight 1 and bias 0; the second matrix of an
-    adapter, `lora_B`, at 0. This is the law by which the learners of unweave start, but not their draw: that is a
-    function of a key which is a number, and here the key is one model's tensor.
+    adapter, `lora_B`, at 0. This is the law by which the nets of unweave start, but not their draw: that is a
+    function of a key which is a number, and here the key is one model's tensor. It is not the law of `causal_lm`,
+    whose matrices start from N(0, .08²), nor need it be that of a module of the user's own.
 
     Args:
         params: Whole layers, each a norm or with a matrix of weights [out, in, ...] that has the fan-in.
@@ -194,8 +195,9 @@ def eu_k(*, k: float = 1.0, epochs: float = 1 / 3, lr: float = 1.0) -> Method:
     norms from weight 1, bias 0 and statistics 0 and 1; the others stay bitwise as they are, running statistics
     included. With k of all layers this is retraining for a share of the epochs, with
     k = 0 nothing. Defaults: those of `cf_k` (Fan et al. 2024, arXiv 2403.07362; Goel et al. 2024, arXiv
-    2402.14015). Deviations: the rate is constant; the draw has the law of the learner's own start but is
-    another one.
+    2402.14015). Deviations: the rate is constant; the draw has the law of the start of unweave's nets but is
+    another one. `causal_lm` starts from another law, N(0, .08²), and a module of your own from its own: their
+    layers are drawn by the law above all the same, which is not retraining from the learner's own start.
 
     Raises:
         SpecError: if `k` is not a whole number.

@@ -135,7 +135,7 @@ def run(
         raise UserError(
             "The method needs the history of training, and it is not known how this model was trained."
         )
-    request = Request(forget, retain, validation)
+    request = Request(forget, retain, validation, None if training is None else len(training.rows))
     # As many at once as are trained fastest at once; of learners that cannot be stacked only one model's momentum,
     # masks and teachers are held at a time.
     size = chunk or fastest_chunk(learner, retain.x, retain.y, np.arange(len(retain.y)), len(keys))
@@ -184,11 +184,14 @@ def _run_stages(
     rises = None if rise is None else Rises(learner, original, fixed_sample(request.retain), rise)
     stages = method.stages()
     places = noted(stages, stacked=learner.stacked)
-    site = Site(learner, original, None)
+    site, of_method = Site(learner, original, None), keys
     for number, (stage, epochs) in enumerate(zip(stages, places, strict=True)):
         own = keys if number == 0 else [derive(key, "stage", number) for key in keys]
         history = () if stage.history is None or training is None else _history(stage, learner, training)
-        site, state = moved(Site(learner, original, stage.widening), keys, site, total.state)
+        if stage.begins:
+            total = total._replace(state=site.narrow(total.state), speeds=None)
+            site, of_method = Site(learner, total.state, None), own
+        site, state = moved(site.of(stage.widening), of_method, site, total.state)
         speeds = total.speeds if stage.carries else None
         ran = _run(stage, site, state, request, own, history, rises, epochs, on_step, speeds)
         # One choice among the epochs of all stages that share it, after the last of them.
@@ -232,9 +235,10 @@ def _run(
         raise UserError(NO_VALIDATION)
     plan = plan_for(method.epochs, learner.recipe, n_forget=sizes.forget, n_retain=sizes.retain)
     per_epoch = max(1, len(passes) // plan.epochs)
-    if rises is not None and (passes or method.then is not None):
-        rises.leap(site.narrow(state))
-    seen = looks(passes, retain_batches=plan.retain_batches, per_epoch=per_epoch) if rises is not None else set()
+    judged = None if method.scaffold else rises
+    if judged is not None and (passes or method.then is not None):
+        judged.leap(site.narrow(state))
+    seen = looks(passes, retain_batches=plan.retain_batches, per_epoch=per_epoch) if judged is not None else set()
     mask = None if method.update_mask is None else lift(method.update_mask, stacked=learner.stacked)(aux)
     orders = {name: _Order(len(part.y), learner.recipe.batch_size, keys, name) for name, part in sources.items()}
     stack = stepper(method, learner, state, aux, mask, speeds)
@@ -247,8 +251,8 @@ def _run(
     examples = one_shot * int(_going(keys, rises).sum())
 
     def look() -> None:
-        if rises is not None:
-            rises.look(site.narrow(holds.final(stack.now())))
+        if judged is not None:
+            judged.look(site.narrow(holds.final(stack.now())))
 
     for i, which in enumerate(passes):
         if i % per_epoch == 0 and holds.all_met(stack.now, stack.aux, stack.speeds):
@@ -303,7 +307,7 @@ def _history(method: Method, learner: Learner, training: Training) -> Any:
         each = [_history(method, learner, training._replace(keys=[key])) for key in training.keys]
         return tree_map(lambda *tensors: torch.cat(tensors), *each)
     assert method.history is not None
-    begin, follow = method.history
+    begin, follow = method.history.begin, method.history.follow
     if follow is None:
         starts = [learner.start(key, training.x, training.rows) for key in training.keys]
         return lift(begin, stacked=learner.stacked)(side_by_side(starts).params)
@@ -341,7 +345,7 @@ def _prepare(
     prepare = method.prepare
 
     def one(state: State, original: State, history: Any, key: Tensor) -> tuple[State, Any]:
-        given = Given(request.forget, request.retain, original, request.validation, history)
+        given = Given(request.forget, request.retain, original, request.validation, history, request.trained_on)
         return prepare(Net(learner, state, train=False), given, key)
 
     return lift(one, stacked=learner.stacked)(start, original, history, fold_in(noise, -1))

@@ -26,14 +26,54 @@ _THEN = re.compile(r"\s+then\s+")
 def chain(*methods: Method) -> Method:
     """One method after the other, each starting from what the one before left, with its own momentum and noise.
 
+    What the one before left is the original of the next: `task_vector` goes the other way from there, `baeraser`
+    and `rem` hold on to it. Units that a method added for its own use are taken away before the next begins.
+
+    Raises:
+        SpecError: if a method takes back what the history of training tells (`amnesiac`, `unrolling_sgd`) after
+            one that read that history or trained anew.
+
     Example:
         >>> both = chain(METHODS.get("ssd").build(), METHODS.get("finetune").build())
         >>> len(both.stages())
         2
     """
-    first, *rest = methods
-    then = first.then if not rest else (chain(*rest) if first.then is None else chain(first.then, *rest))
+    check_history(methods)
+    return staged(methods[0], *(one._replace(begins=True) for one in methods[1:]))
+
+
+def staged(*stages: Method) -> Method:
+    """One method in stages, each with those that follow it: of one original, with units in common if any.
+
+    Example:
+        >>> flush, repair = Method(None, 0.0, 0.0), Method(None, 0.0, 0.1)
+        >>> [one.lr for one in staged(flush, repair, flush).stages()]
+        [0.0, 0.1, 0.0]
+    """
+    first, *rest = stages
+    then = first.then if not rest else (staged(*rest) if first.then is None else staged(first.then, *rest))
     return first._replace(then=then)
+
+
+def check_history(methods: Sequence[Method]) -> None:
+    """Refuse to take steps of training back from a model whose past is another one by then.
+
+    Args:
+        methods: That edit the same models, one after the other.
+
+    Raises:
+        SpecError: if a method takes back what the history tells after one that read it or trained anew.
+    """
+    changed = False
+    for method in methods:
+        stages = method.stages()
+        if changed and any(stage.history is not None and stage.history.once for stage in stages):
+            raise SpecError(
+                "`methods`: one that takes back what the history of training tells (amnesiac, unrolling_sgd) "
+                "comes after one that read that history or trained anew: it would take back what is not in the "
+                "model any more. Name such a method once, on all of S, and before others that read the history."
+            )
+        changed = changed or any(stage.history is not None or stage.anew for stage in stages)
 
 
 @dataclass(frozen=True)
@@ -94,6 +134,7 @@ def declared_of(parts: Sequence[tuple[str, Entry[Declared]]], *, cite: str = "",
         widens=any(one.widens for _, one in each),
         several=all(one.several for _, one in each),
         alters=any(one.alters for _, one in each),
+        sgd=any(one.sgd for _, one in each),
     )
 
 
@@ -182,7 +223,8 @@ def run_assigned(
         the parts.
 
     Raises:
-        SpecError: for no method, or scores that do not fit S.
+        SpecError: for no method, scores that do not fit S, or a method that takes steps of training back
+            (`amnesiac`) after another part's that did so: one step of training had members of several parts.
         UserError: as `run` does.
 
     Source: Zhao et al. (2024), arXiv 2406.01257, section 6; what is retained is that of the released
@@ -193,6 +235,7 @@ def run_assigned(
     """
     if not methods:
         raise SpecError("No method was assigned to any part of S; expected one per part.")
+    check_history([one.build(1.0) if isinstance(one, Within) else one for one in methods])
     if np.shape(scores) != (len(forget.y),):
         raise SpecError(f"There are scores of shape {np.shape(scores)} for {len(forget.y)} examples of S.")
     # Each part in the order of S: what a step sees is a set, and one part is S itself.

@@ -54,7 +54,8 @@ def rewind(*, back: float = 0.5, lr: float = 1.0) -> Method:
     2409.09778, who take the rate of training, which is constant there). Deviations: batches and momentum, where
     the authors have full gradients; no Gaussian noise is added to the result, so nothing is certified; momentum
     starts at 0, for that of the checkpoint holds gradients of S. What S did in the epochs before the checkpoint
-    stays, running statistics included.
+    stays, running statistics included. What methods before it did does not: the checkpoint is of before them.
+    Where its epochs are scaled without `back`, steps beyond the recipe's last are taken at the last one's rate.
 
     Raises:
         SpecError: if `back` is above 1 or below 0.
@@ -80,7 +81,7 @@ def rewind(*, back: float = 0.5, lr: float = 1.0) -> Method:
 
     def respond(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Aux:
         del net, batches, key
-        return aux[0], aux[0][i]
+        return aux[0], aux[0][min(i, len(aux[0]) - 1)]
 
     # The update and not the loss: momentum is a sum of gradients, whatever the rates were.
     def project(aux: Aux, update: Params) -> Params:
@@ -113,12 +114,14 @@ def shrink_perturb(*, shrink: float = 0.4, perturb: float = 0.1, epochs: float =
     """Shrink all parameters, add noise and train on D∖S: a start between the original and a new net.
 
     θ ← λ·θ_o + σ·θ_new, then CE(D∖S); λ is `shrink`, σ is `perturb` and θ_new a net as before any training, so
-    that noise has in each layer the size that its start had: U(−1/√fan_in, 1/√fan_in), and weight 1 and bias 0
-    in norms, whose running statistics start anew. With λ = 0, σ = 1 this is retraining for a share of the epochs,
-    with λ = 1, σ = 0 fine-tuning. Defaults: λ = .4, σ = .1 and the rate of training (Ash & Adams 2020, arXiv
-    1910.08475, official code); a third of the epochs, where that code trains until 99 % of the training set is
-    right. Deviation: the paper writes the noise as N(0, σ²), and its code draws θ_new as here. The authors wanted
-    a warm start that generalises as well as a cold one; neither aim was theirs.
+    that noise has in each layer the size that the start of unweave's nets has: U(−1/√fan_in, 1/√fan_in), and
+    weight 1 and bias 0 in norms, whose running statistics start anew. With λ = 0, σ = 1 this is retraining for a
+    share of the epochs, with λ = 1, σ = 0 fine-tuning. Defaults: λ = .4, σ = .1 and the rate of training (Ash &
+    Adams 2020, arXiv 1910.08475, official code); a third of the epochs, where that code trains until 99 % of the
+    training set is right. Deviation: the paper writes the noise as N(0, σ²), and its code draws θ_new as here.
+    `causal_lm` starts from another law, N(0, .08²), and a module of your own from its own: there θ_new is drawn by
+    the law above all the same, and λ = 0, σ = 1 is training from another start than theirs. The authors wanted a
+    warm start that generalises as well as a cold one; neither aim was theirs.
 
     Raises:
         SpecError: if `shrink` is above 1 or below 0, or `perturb` below 0.
@@ -163,7 +166,9 @@ def task_vector(*, scale: float = 1.0, epochs: float = 1 / 3, lr: float = 1.0) -
     the largest a that keeps 95 % of the accuracy on a control task (Ilharco et al. 2023, arXiv 2212.04089; here
     there is no such search); a third of the epochs at the recipe's rate, as the published 2000 steps of AdamW
     on CLIP do not transfer. Where the original has learned S by heart the gradient of CE(S) is nearly 0, and so
-    is the task vector: the method suits what can still be learned better.
+    is the task vector: the method suits what can still be learned better. At an equal rise the fine-tuning is no
+    place to stop: the model is cut on the line from θ_o to its mirrored end. In a row of several methods θ_o is
+    what the one before left.
     """
 
     def mirror(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
@@ -174,4 +179,4 @@ def task_vector(*, scale: float = 1.0, epochs: float = 1 / 3, lr: float = 1.0) -
         return State(params, given.original.buffers), ()
 
     back = Method(None, 0.0, 0.0, prepare=mirror)
-    return Method(fit_forget, epochs, lr, passes=forget_pass, then=back)
+    return Method(fit_forget, epochs, lr, passes=forget_pass, then=back, scaffold=True)

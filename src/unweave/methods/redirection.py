@@ -24,7 +24,7 @@ from unweave.methods.contract import (
     method,
 )
 from unweave.methods.losses import cross_entropy
-from unweave.methods.meta import chain
+from unweave.methods.meta import staged
 from unweave.methods.preference import negative_preference
 from unweave.methods.widening import TWICE
 
@@ -105,11 +105,12 @@ def rem_etd(
     The learner must have example-tied dropout, so this method has models of its own (`trains`); on a net without
     it nothing can be redirected, and redirect and remove cancel on S. Defaults: β = 1, γ = .2, rounds of one epoch
     of 40, each with a flush of at most 100 epochs over S, in all 10 epochs over D at a fifth of the rate for 41 of
-    training, p_mem as the learner was trained (Schoepf et al. 2025, arXiv 2505.17730, official code). The slope
-    of redirect is 2σ(−β·r): as in that code, examples that lost much in the flush are repaired slowly.
-    Momentum goes on from stage to stage, as there: a flush that has
-    come to its end is carried on by it into the repair. Deviation: a repair is at least one epoch, also where
-    `every` is a smaller share of the recipe.
+    training, p_mem as the learner was trained (Schoepf et al. 2025, arXiv 2505.17730, official code). The slope of
+    redirect is 2σ(−β·r): as in that code, examples that lost much in the flush are repaired slowly. Momentum goes
+    on from stage to stage, as there: a flush that has come to its end is carried on by it into the repair. At an
+    equal rise no model stops in a flush, but in a repair alone, or on its way back there. In a row of several
+    methods the original is what the one before left, whose momentum is gone. Deviation: a repair is at least one
+    epoch, also where `every` is a smaller share of the recipe.
 
     Raises:
         SpecError: if `beta` or `every` is not above 0 or `gamma` not a share.
@@ -225,5 +226,6 @@ def _rounds(
     choice = Rewind(measure, score)  # one for all rounds
     repair = Method(redirect, epochs / rounds, lr, prepare=prepare, passes=joint_pass, rewind=choice)
     first = Method(flush, flush_epochs, lr, prepare=ready_to_flush, passes=forget_pass, until=flushed)
-    first, repair = (one._replace(widening=widening, carries=True) for one in (first, repair))
-    return chain(*[first, repair] * rounds)
+    first = first._replace(widening=widening, carries=True, scaffold=True)
+    repair = repair._replace(widening=widening, carries=True)
+    return staged(*[first, repair] * rounds)

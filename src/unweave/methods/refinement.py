@@ -19,7 +19,7 @@ from unweave.learners.contract import Learner, State
 from unweave.methods.budgets import Within
 from unweave.methods.contract import METHODS, Declared, Examples, Method
 from unweave.methods.loop import Edited
-from unweave.methods.meta import Several, declared_of, in_a_row, random_scores, run_assigned
+from unweave.methods.meta import Several, check_history, declared_of, in_a_row, random_scores, run_assigned
 from unweave.training.engine import unstack
 from unweave.training.outputs import logits
 from unweave.training.replay import Training
@@ -74,8 +74,11 @@ class Assigned(Several):
 
         Raises:
             UnknownNameError: for a parameter that no part has; near names are offered.
+            SpecError: for methods of which one takes steps of training back after another, as `run_assigned`.
         """
-        return Assignment(tuple(self.built_parts(given)), self.by)
+        methods = self.built_parts(given)
+        check_history(methods)
+        return Assignment(tuple(methods), self.by)
 
 
 def labels(parts: int) -> tuple[str, ...]:

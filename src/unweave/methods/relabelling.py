@@ -105,7 +105,8 @@ def unsir(
     by a noise of its own, so that labels are as frequent as in S; steps go over D∖S, each with the next batch of
     noise. Deviations: SGD, where the authors have Adam; the notebook labels the noise of every class 0, here
     each has its own. N counts in standard deviations of D∖S from its mean, per column of a table and over all
-    pixels of images, where the notebook standardises the colours.
+    pixels of images, where the notebook standardises the colours. At an equal rise no model stops while it is
+    impaired: one that is beyond the rise then stops on its way back in the repair.
 
     Raises:
         SpecError: if `noise_steps` is not a whole number.
@@ -139,6 +140,7 @@ def unsir(
         passes=joint_pass,
         prepare_cost=lambda n_forget, n_retain: int(noise_steps) * n_forget,
         then=repair,
+        scaffold=True,
     )
 
 
@@ -254,11 +256,13 @@ def _with_shadow(net: Net, row: Params, x: Tensor) -> Tensor:
 def boundary_expand(*, epochs: float = 0.2, lr: float = 0.1) -> Method:
     """Move S into a class of its own that does not exist, and take that class away again.
 
-    Loss: CE(S, C + 1) of a net of C + 1 outputs, whose last one is drawn anew and trained along by the same SGD;
-    θ is what is left without it. Neither the labels of S nor D∖S are read. Defaults: those of `boundary_shrink`
-    (Chen et al. 2023, arXiv 2303.11570, official code: 10 epochs of 50 at a thousandth of the rate of training).
-    Deviation: the row of the shadow class is drawn by the law of the learner's own start,
-    U(−1/√fan_in, 1/√fan_in).
+    Loss: CE(S, C + 1) of a net of C + 1 outputs, whose last one is drawn anew and trained along by SGD with the
+    recipe's momentum and weight decay; θ is what is left without it. Neither the labels of S nor D∖S are read.
+    Defaults: those of `boundary_shrink` (Chen et al. 2023, arXiv 2303.11570, official code: 10 epochs of 50 at a
+    thousandth of the rate of training).
+    Deviations: the row of the shadow class is drawn by the law of the start of unweave's nets,
+    U(−1/√fan_in, 1/√fan_in), also where the learner has another; where the recipe has AdamW the row takes its
+    steps by SGD all the same, at the same rate as the net.
 
     Raises:
         ApplicabilityError: if the last layer is not one weight, and bias, with a row for each class.

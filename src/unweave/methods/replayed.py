@@ -9,11 +9,22 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from unweave._errors import SpecError
+from unweave._errors import ApplicabilityError, SpecError
 from unweave.learners.contract import Params, State
 from unweave.learners.specs import Recipe
 from unweave.methods.baselines import fit_retain
-from unweave.methods.contract import Aux, Examples, Given, History, Method, Moment, Net, method, retain_pass
+from unweave.methods.contract import (
+    SGD_ALONE,
+    Aux,
+    Examples,
+    Given,
+    History,
+    Method,
+    Moment,
+    Net,
+    method,
+    retain_pass,
+)
 from unweave.methods.layers import fresh_statistics
 from unweave.methods.losses import cross_entropy
 from unweave.training.dense import dense_gradients
@@ -45,7 +56,9 @@ def amnesiac(*, scale: float = 1.0, epochs: float = 0.1, lr: float = 1.0) -> Met
     Adam. So with momentum μ a step that is taken back holds gradients of earlier batches without S, and is only
     the share 1 − μ of what its own batch does in the end: the gradients of S live on in later steps. Running
     statistics are not taken back, in that code neither. What has to be repaired is the share of batches with a
-    member of S, 1 − (1 − b/n)^|S| of them: for 20 of 1 400 examples in batches of 64 it is 6 of 10 steps.
+    member of S, 1 − (1 − b/n)^|S| of them: for 20 of 1 400 examples in batches of 64 it is 6 of 10 steps. A step
+    is taken back once: the method is refused after one that has read the history or trained anew, in a row of
+    methods as for another part of S, since one step may hold members of several parts.
 
     Raises:
         SpecError: if `scale` is below 0.
@@ -67,12 +80,12 @@ def amnesiac(*, scale: float = 1.0, epochs: float = 0.1, lr: float = 1.0) -> Met
         params = {name: value - scale * given.history[name] for name, value in net.params.items()}
         return State(params, net.buffers), ()
 
-    history = History(begin, follow)
+    history = History(begin, follow, once=True)
     return Method(fit_retain, epochs, lr, prepare=prepare, passes=retain_pass, history=history)
 
 
 def unrolled_rate(recipe: Recipe, n: int) -> float:
-    """How much of one example's gradient enters the parameters in a training in which it never changes.
+    """How much of one example's gradient enters the parameters in a training by SGD in which it never changes.
 
     A gradient in step t moves the parameters by Σ_{s≥t} η_s·μ^{s−t} in all, as momentum μ repeats it. An example
     is in a batch of size b, with weight 1/b, once per epoch, and in each step with probability b/n. So what one
@@ -130,6 +143,7 @@ def _summed_gradient(net: Net, examples: Examples, key: Tensor) -> Params:
     equation="single gradient unlearning: θ_o + η·t·∇CE(S)|θ_0",
     space={"scale": (1e-4, 1.0)},
     identity={"scale": 0.0},
+    sgd=True,
 )
 def unrolling_sgd(*, scale: float = 1.0) -> Method:
     """Add back what S did to the parameters, as if its gradient had always been what it was at first.
@@ -142,15 +156,21 @@ def unrolling_sgd(*, scale: float = 1.0) -> Method:
     ten times too little; here momentum and schedule are unrolled too. The authors go back to a pretrained model
     that was tuned for an epoch or so, where θ_0 is near; over a whole training from a random start the gradient
     of S does not stay what it was, and the sum overshoots by far: use a small `scale` there. Norms standardise
-    by batches of S, in evaluation their statistics are the original's.
+    by batches of S, in evaluation their statistics are the original's. The sum is that of SGD: what AdamW adds up
+    is no gradient, and there the method is refused. Like `amnesiac` it comes once, before others that read the
+    history.
 
     Raises:
         SpecError: if `scale` is below 0.
+        ApplicabilityError: for models that were not trained by SGD.
     """
     _check_scale("unrolling_sgd", scale)
 
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
-        recipe, n = net.learner.recipe, len(given.forget.y) + len(given.retain.y)
+        recipe, n = net.learner.recipe, given.trained_on
+        if recipe.optimiser != "sgd":
+            raise ApplicabilityError(f"The method cannot be run: it {SGD_ALONE}.")
+        assert n is not None  # the history is known
         start = Net(net.learner, State(given.history, fresh_statistics(net.buffers)), key=key)
         found, factor = _summed_gradient(start, given.forget, key), scale * unrolled_rate(recipe, n)
         params = {name: value + factor * found[name] for name, value in net.params.items()}
@@ -162,5 +182,5 @@ def unrolling_sgd(*, scale: float = 1.0) -> Method:
         0.0,
         prepare=prepare,
         prepare_cost=lambda n_forget, n_retain: n_forget,
-        history=History(begin=lambda params: params),
+        history=History(begin=lambda params: params, once=True),
     )

@@ -172,7 +172,8 @@ def undo(
     maximum entropy too, and who distil on both domains with equal probabilities; a third of the epochs at the
     recipe's rate, as they distil at about the rate of training. Deviations: a fixed number of epochs, where they
     stop within 5% of the teacher on what is retained; first stage with the defaults of `max_entropy`; SGD, where
-    they have AdamW; the teacher answers as in use.
+    they have AdamW; the teacher answers as in use. At an equal rise no model stops as the teacher: it is the
+    student that is looked at, from the noise on.
 
     Raises:
         SpecError: if `alpha` is above 1 or below 0.
@@ -192,4 +193,4 @@ def undo(
 
     student = Method(step, epochs, lr, prepare=prepare, passes=joint_pass)
     teacher = max_entropy(forget_weight=forget_weight, epochs=unlearn_epochs, lr=unlearn_lr)
-    return teacher._replace(then=student)
+    return teacher._replace(then=student, scaffold=True)

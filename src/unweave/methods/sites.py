@@ -17,7 +17,7 @@ class Site(NamedTuple):
 
     Attributes:
         plain: The learner that made the originals.
-        given: K originals, stacked.
+        given: K originals, stacked: as deployed, or what the method before left in a row of several.
         widening: What the stage adds; None = nothing.
         wide: Learner and originals of the wider net, once there are any.
     """
@@ -36,6 +36,10 @@ class Site(NamedTuple):
     def original(self) -> State:
         """The originals, with added units where there are any."""
         return self.given if self.wide is None else self.wide[1]
+
+    def of(self, widening: Widening | None) -> Site:
+        """The net of a stage of the same method with these units, before there are any."""
+        return Site(self.plain, self.given, widening)
 
     def narrow(self, state: State) -> State:
         """Models of this net as they are used: without what was added."""

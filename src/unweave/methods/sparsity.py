@@ -28,7 +28,8 @@ def l1_sparse(*, gamma: float = 1e-4, epochs: float = 1 / 3, lr: float = 0.1) ->
     Loss: CE(D∖S) + γ·(1 − e/E)·‖θ‖₁ in epoch e = 0…E−1, over all parameters, biases included (Jia et al.
     2023, arXiv 2304.04934, official code). Defaults: 10 epochs at rate .01 for a recipe of 30 at .1 (Zhao et
     al. 2024, official repository); γ at the upper end of the published range 1e-6–1e-4. With γ = 0 this is
-    `finetune`. Deviation: no epochs without a penalty at the end, an option of the official code.
+    `finetune`. Deviation: no epochs without a penalty at the end, an option of the official code; there are some
+    where a budget gives a method that was built already more epochs than the E of its schedule.
     """
 
     def prepare(net: Net, given: Given, key: Tensor) -> tuple[State, Aux]:
@@ -36,11 +37,16 @@ def l1_sparse(*, gamma: float = 1e-4, epochs: float = 1 / 3, lr: float = 0.1) ->
         forget, retain = given.forget, given.retain
         plan = plan_for(epochs, net.learner.recipe, n_forget=len(forget.y), n_retain=len(retain.y))
         decay = 1 - torch.arange(plan.epochs, device=retain.x.device) / plan.epochs
-        return State(net.params, net.buffers), gamma * decay.repeat_interleave(plan.retain_batches)
+        # The last entry is that of all steps after the schedule, of which a budget may make some.
+        return State(net.params, net.buffers), torch.cat(
+            [gamma * decay.repeat_interleave(plan.retain_batches), decay.new_zeros(1)]
+        )
 
     def step(net: Net, aux: Aux, batches: Mapping[str, Batch], i: int, key: Tensor) -> Tensor:
         del key
         norm = sum(value.abs().sum() for value in net.params.values())
-        return cross_entropy(net(batches["retain"].x), batches["retain"].y).mean() + aux[i] * norm
+        return (
+            cross_entropy(net(batches["retain"].x), batches["retain"].y).mean() + aux[min(i, len(aux) - 1)] * norm
+        )
 
     return Method(step, epochs, lr, prepare=prepare, passes=retain_pass)

@@ -20,11 +20,13 @@ class Request(NamedTuple):
         forget: S with the labels it was trained on.
         retain: D∖S with the labels it was trained on.
         validation: Examples like those of D that no model was trained on, for methods that need them.
+        trained_on: How many examples the models were trained on; None where it is not known.
     """
 
     forget: Examples
     retain: Examples
     validation: Examples | None = None
+    trained_on: int | None = None
 
 
 Ask = Callable[[Callable[[Net, Aux, Given], Any], State, Aux], Any]
@@ -36,7 +38,9 @@ def asker(learner: Learner, request: Request, original: State, history: Any) -> 
 
     def ask(question: Callable[[Net, Aux, Given], Any], state: State, aux: Aux) -> Any:
         def one(state: State, aux: Aux, original: State, history: Any) -> Any:
-            given = Given(request.forget, request.retain, original, request.validation, history)
+            given = Given(
+                request.forget, request.retain, original, request.validation, history, request.trained_on
+            )
             return question(Net(learner, state, train=False), aux, given)
 
         with torch.no_grad():
@@ -116,10 +120,13 @@ class Epochs:
 
 
 def noted(stages: Sequence[Method], *, stacked: bool) -> list[Epochs | None]:
-    """Where each stage notes its epochs: stages that hold one and the same `Rewind` note them in one place."""
+    """Where each stage notes its epochs: in one place those of a method that hold one and the same `Rewind`."""
     places: list[tuple[Rewind, Epochs]] = []
     found: list[Epochs | None] = []
-    for rewind in (stage.rewind for stage in stages):
+    for stage in stages:
+        rewind = stage.rewind
+        if stage.begins:
+            places = []
         if rewind is None:
             found.append(None)
             continue

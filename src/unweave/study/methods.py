@@ -148,13 +148,15 @@ def refusal(learner: LearnerSpec, method: str, *, validation: int) -> str:
         if method == "retrain":
             return f"is no other than A(D∖S) here: of the learner {learner.label} only the outputs are known"
         return f"needs gradients, and of the learner {learner.label} only the outputs are known"
-    from unweave.methods.contract import NO_NUMBERS, ONE_TOKEN
+    from unweave.methods.contract import NO_NUMBERS, ONE_TOKEN, SGD_ALONE
 
     declared = _declared(method)
     if learner.start is not None and declared is not None and not declared.several:
         return ONE_TOKEN
     if declared is not None and declared.alters and learner.documents:
         return NO_NUMBERS
+    if declared is not None and declared.sgd and learner.recipe is not None and learner.recipe.optimiser != "sgd":
+        return SGD_ALONE
     if trains(method) == "etd" and not learner.tied:
         return ": ".join(
             filter(None, ("needs models trained with example-tied dropout", without_tied_variant(learner)))
