@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from unweave import __version__
 from unweave._errors import DivergedError, UserError
 from unweave._random import derive
-from unweave.data import Examples, fingerprint
+from unweave.data import Examples, fingerprint, without_values
 from unweave.records import Aim
-from unweave.records.erasure import ERASURE_SCHEMA, STILL_TO_DELETE, Accuracy, Erasure
+from unweave.records.erasure import ERASURE_SCHEMA, Accuracy, Erasure
 from unweave.study.assemble import Assembly
 from unweave.study.copies import copies_of_forget
+from unweave.study.deleting import still_to_delete
 from unweave.study.expansion import Found
 from unweave.study.found_alone import about_found, price_alone
 from unweave.study.given import GivenModel, accuracies, keeps_scales, outputs_of
@@ -300,7 +301,7 @@ def record(prepared: Prepared, diagnosis: str, forecast: float | None, made: Mad
         seconds=0.0 if made is None else made.seconds,
         forecast=forecast,
         warnings=_warnings(prepared, rates, copies.exact + copies.near),
-        still_to_delete=STILL_TO_DELETE,
+        still_to_delete=still_to_delete(assembly),
         provenance={
             "unweave": __version__,
             "python": platform.python_version(),
@@ -360,7 +361,7 @@ def _hardly_knows(assembly: Assembly, rates: tuple[Accuracy, ...]) -> bool:
 
 
 def _warnings(prepared: Prepared, rates: tuple[Accuracy, ...], copies: int) -> tuple[str, ...]:
-    said = [*prepared.assembly.data.warnings, *about_request(prepared.assembly)]
+    said = [*map(without_values, prepared.assembly.data.warnings), *about_request(prepared.assembly)]
     if copies:
         said.append(
             f"{copies} copies of examples of S stay in the training data; what S taught they still teach. "
