@@ -102,7 +102,10 @@ def read_spec(
         _apply(setting, keys, value, trees, run)
     for tree in trees:
         if forget_ids is not None:
-            tree["forget"] = {"ids": list(forget_ids)}
+            # What becomes of ids that are not there is still for the case to say.
+            said = tree.get("forget")
+            kept = said if isinstance(said, dict) else {}
+            tree["forget"] = {"ids": list(forget_ids), **{k: v for k, v in kept.items() if k == "allow_unknown"}}
         read_ids(tree, Path())
         named = tree.get("forget")
         if "behaviour" not in tree and isinstance(named, dict) and named.get("ids") is not None:
