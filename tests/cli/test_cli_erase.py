@@ -198,6 +198,17 @@ def test_a_manifest_needs_no_behaviour(invoke, empty_folder):
     assert refused.exit_code == 2 and "give another `behaviour.kind`, or with `forget.ids`" in refused.stderr
 
 
+def test_unknown_ids_of_a_request_are_dropped_where_that_is_allowed(invoke, spec, tmp_path):
+    (tmp_path / "request.csv").write_text("kunden_id\n" + "".join(f"{one}\n" for one in (*ids_of(2), 99999)))
+    before, ask = digests(tmp_path), ("--request", "request.csv")
+    said = r"holds 'kunden_id', but the ids of these data are whole numbers.* looks like a line of names"
+    refused(invoke("erase", "my.toml", *PLAIN, *ask), said, tmp_path, before)
+    (tmp_path / "request.csv").write_text("".join(f"{one}\n" for one in (*ids_of(2), 99999)))
+    done = invoke("erase", "my.toml", *PLAIN, *ask, "--allow-unknown")
+    assert done.exit_code == 0, done.output
+    assert "are not in the training data were dropped (1): 99999." in done.stdout.replace("\n", " ")
+
+
 def test_a_manifest_becomes_a_request(invoke, spec, tmp_path):
     manifest = invoke("cases", "my.toml", "--manifest").stdout
     lines = manifest.splitlines()

@@ -63,6 +63,16 @@ class TestUnknownIds:
         expected = "Forget ids that are not in the training data were dropped (2): 1000000, 1000001."
         assert expected in _warnings(case)
 
+    def test_those_of_the_test_part_are_told_apart_from_those_that_nothing_has(self):
+        aside = int(DIGITS.test.ids[0])
+        wanted = (*_ids(slice(30)), aside, 10**6)
+        with pytest.raises(SpecError, match=rf"1 of 32 forget ids are in the test part \(first: {aside}\)"):
+            assemble(replace(CASE, forget=ForgetChoice(ids=wanted)))
+        found = _warnings(replace(CASE, forget=ForgetChoice(ids=wanted, allow_unknown=True)))
+        assert "Forget ids that are not in the training data were dropped (1): 1000000." in found
+        told = f"Forget ids that are in the test part, which no model is trained on, were dropped (1): {aside}."
+        assert told in found
+
     def test_a_long_list_is_cut_in_the_warning_and_whole_in_the_case(self, tmp_path):
         beyond = tuple(range(10**6, 10**6 + 50))
         case = replace(CASE, forget=ForgetChoice(ids=(*_ids(slice(30)), *beyond), allow_unknown=True))

@@ -66,6 +66,7 @@ def test_ids_with_the_content_they_stand_for(tmp_path):
         (b"3\n" + b"x" * 200_000 + b"\n", "it is not CSV"),
         ("id,sha256\n3\n", "record 1 has 1 columns; expected an id and its sha256"),
         ("3,abc\n", "record 1 has the sha256 'abc'; expected 64 hexadecimal"),
+        ("kunden_id,name\n3,x\n", "If this is a line of names, call the column of the ids id"),
         (f"id,sha256\n3,{DIGEST}\n,{DIGEST}\n", "record 2 has no id"),
     ],
 )

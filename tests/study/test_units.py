@@ -213,6 +213,13 @@ def test_features_are_listed_as_a_model_gets_them_and_named_where_a_model_does_n
         "feature 0: age, (v − mean)/sd", "feature 1: city = 'Bern'", "feature 2: city = 'Rome'",
         "feature 3: debt, (v − mean)/sd", "feature 4: debt is missing", "class 0: no", "class 1: yes",
     ]  # fmt: skip
+    names = "".join(f"n{row},person {row},1,{'ab'[row % 2]}\n" for row in range(99))
+    (tmp_path / "named.csv").write_text("id,who,n,y\n" + names)
+    named = DataChoice("csv", path=str(tmp_path / "named.csv"), label="y", id_column="id", test=9)
+    assert features_text(Case(data=named)).splitlines() == [
+        "feature 0: n, (v − mean)/sd", "class 0: a", "class 1: b",
+        "left out: who. The column who has 90 different texts in 90 rows: left out.",
+    ]  # fmt: skip
     save_file(
         {**load_file(folder / "old.safetensors"), "0.weight": torch.zeros(8, 4)}, tmp_path / "four.safetensors"
     )

@@ -15,3 +15,4 @@ from unweave.data.dataset import table_prints as table_prints
 from unweave.data.sources import SOURCES as SOURCES
 from unweave.data.sources import load as load
 from unweave.data.tables import feature_names as feature_names
+from unweave.data.text_columns import without_values as without_values

@@ -55,7 +55,8 @@ class Dataset:
 
     `labels` are the names of the classes where they have any; `encoding` says how a table is standardised;
     `warnings` are what a reader of the results should know about these data; of `documents` the features are
-    tokens, padded by 0, and `labels` the word of each.
+    tokens, padded by 0, and `labels` the word of each; `left_out` are columns of a table that are no features, by
+    name, with the reason.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Dataset:
     encoding: Encoding | None = None
     warnings: tuple[str, ...] = ()
     documents: bool = False
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def fingerprint(x: NDArray[np.float32], y: NDArray[np.int64], ids: Ids) -> str:

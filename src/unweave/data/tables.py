@@ -7,7 +7,7 @@ import gzip
 import io
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from unweave._errors import SpecError
 from unweave.data.arrays import rows_by_name
 from unweave.data.dataset import Dataset, Encoding, Examples, Ids
 from unweave.data.sources import Wanted, limited, split_rows
+from unweave.data.text_columns import about_texts
 
 Ints = NDArray[np.int64]
 Column = NDArray[Any]
@@ -31,6 +32,7 @@ MISSING = ("", "?", "NA", "N/A", "nan", "NaN", "null", "NULL", "None")
 _WHOLE = re.compile(r"0|[1-9]\d{0,17}", re.ASCII)
 _FEW_TEXTS = 50
 _MOST_CLASSES = 1000
+_SHOWN = 40
 
 
 def csv_columns(file: Path, *, header: Sequence[str] | None = None) -> dict[str, list[str]]:
@@ -176,9 +178,17 @@ def tabular(name: str, train: dict[str, list[str]], test: dict[str, list[str]] |
     labels = _labels(parts, label, named)
     special = {label, wanted.id_column, wanted.group, wanted.split}
     columns = {one for one in train if one not in special}
-    table = Table(*({one: part[one] for one in train if one in columns} for part in _typed(parts)))
-    table = Table({one: values[kept] for one, values in table.train.items()}, table.test)
-    x_train, x_test, encoding, warnings = encode(table)
+    whole = Table(*({one: part[one] for one in train if one in columns} for part in _typed(parts)))
+    table = Table({one: values[kept] for one, values in whole.train.items()}, whole.test)
+    x_train, x_test, encoding, left_out = encode(table)
+    # A file of the test part counts its rows from 0 as well.
+    begin = 0 if test is None else len(ids[0])
+
+    def place(part: int, row: int) -> str:
+        number = ids[part][row]
+        return f"row {number - part * begin}, counted from 0" if named is None else f"id {str(number)[:_SHOWN]}"
+
+    told = _about_columns(whole, table, left_out, place)
     return Dataset(
         name,
         Examples(x_train, labels[1][0][kept], ids[0][kept], table.train),
@@ -186,8 +196,25 @@ def tabular(name: str, train: dict[str, list[str]], test: dict[str, list[str]] |
         len(labels[0]),
         labels[0],
         encoding,
-        tuple(warnings),
+        tuple(told.values()),
+        left_out={one: told[one] for one in left_out},
     )
+
+
+def _about_columns(
+    whole: Table, table: Table, left_out: Mapping[str, str], place: Callable[[int, int], str]
+) -> dict[str, str]:
+    """What a reader should know of columns of texts, by name: each row has a say in what they are."""
+    told: dict[str, str] = {}
+    for name, values in whole.train.items():
+        if values.dtype.kind == "f":
+            continue
+        features = None if name in left_out else len(np.unique(table.train[name]))
+        about = about_texts(name, (values.tolist(), whole.test[name].tolist()), place, features)
+        why = f"The column {name} has {left_out[name]}: left out." if name in left_out else ""
+        if about or why:
+            told[name] = f"{why} {about}".strip()
+    return told
 
 
 def _no_column(key: str, column: str | None, table: Mapping[str, Any]) -> str:
@@ -287,7 +314,7 @@ def _typed(parts: Sequence[Mapping[str, list[str]]]) -> tuple[dict[str, Column],
     return {name: one[:n] for name, one in columns.items()}, {name: one[n:] for name, one in columns.items()}
 
 
-def encode(table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32], Encoding, list[str]]:
+def encode(table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32], Encoding, dict[str, str]]:
     """Features of a table: numbers in units of the training part, 0/1 for each text.
 
     A number becomes (v − mean)/sd over the known values of the training part; this is a change of units, which
@@ -297,14 +324,15 @@ def encode(table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32], Enco
     more different texts than half of its rows (and than 50) is left out.
 
     Returns:
-        x of the training part [n, d], x of the test part [m, d], which features are what, and warnings.
+        x of the training part [n, d], x of the test part [m, d], which features are what, and by name the
+        columns that were left out, with the reason.
     """
     train: list[NDArray[Any]] = []
     test: list[NDArray[Any]] = []
     numeric: list[int] = []
     missing: list[int] = []
     category: list[int] = []
-    warnings: list[str] = []
+    left_out: dict[str, str] = {}
     for name, values in table.train.items():
         others = table.test[name]
         if values.dtype.kind == "f":
@@ -321,7 +349,7 @@ def encode(table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32], Enco
             continue
         known = np.unique(values)
         if _too_many(known, values):
-            warnings.append(f"The column {name} has {len(known)} different texts in {len(values)} rows: left out.")
+            left_out[name] = f"{len(known)} different texts in {len(values)} rows"
             continue
         for one in known:
             category.append(len(train))
@@ -330,7 +358,7 @@ def encode(table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32], Enco
     if not train:
         raise SpecError("The table has no column that could be a feature, besides labels, ids, groups and split.")
     x_train, x_test = (np.stack(part, axis=1).astype(np.float32) for part in (train, test))
-    return x_train, x_test, Encoding(tuple(numeric), tuple(missing), tuple(category)), warnings
+    return x_train, x_test, Encoding(tuple(numeric), tuple(missing), tuple(category)), left_out
 
 
 def _too_many(known: Column, values: Column) -> bool:

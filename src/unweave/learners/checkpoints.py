@@ -29,6 +29,22 @@ _DEEPEST = 32
 _LARGEST_HEADER = 100 * 2**20
 
 
+class FeaturesError(SpecError):
+    """A file has a tensor of another shape than a table asks for: of another architecture, or of other features.
+
+    Attributes:
+        shapes: A sentence on the shapes.
+        listed: A sentence on the features of the table.
+    """
+
+    def __init__(self, shapes: str, listed: str) -> None:
+        super().__init__(
+            f"{shapes} The file and the architecture have to be those of one model. {listed} They follow from the "
+            "rows that are there: without the only one that had a text, or split anew, they are others."
+        )
+        self.shapes, self.listed = shapes, listed
+
+
 class Checkpoint(NamedTuple):
     """A model from a file.
 
@@ -242,16 +258,17 @@ def _some(names: list[str]) -> str:
 
 def _fitted(file: Path, name: str, value: Tensor, expected: Tensor, learner: Learner) -> Tensor:
     if value.shape != expected.shape:
-        features = learner.spec.shape[0]
-        table = (
-            f" The table has {features} features here: `unweave cases SPEC.toml --features` lists them."
-            if learner.spec.encoding is not None and features in expected.shape
-            else ""
-        )
-        raise SpecError(
+        said = (
             f"{file}: `{name}` has the shape {list(value.shape)}; the learner of the spec expects "
-            f"{list(expected.shape)}. The file and the architecture have to be those of one model.{table}"
+            f"{list(expected.shape)}."
         )
+        features = learner.spec.shape[0]
+        sizes = zip(value.shape, expected.shape, strict=False)
+        if learner.spec.encoding is not None and any(one != other == features for one, other in sizes):
+            raise FeaturesError(
+                said, f"The table has {features} features here: `unweave cases SPEC.toml --features` lists them."
+            )
+        raise SpecError(f"{said} The file and the architecture have to be those of one model.")
     if value.is_quantized or value.is_complex() or value.is_floating_point() != expected.is_floating_point():
         raise SpecError(f"{file}: `{name}` holds {str(value.dtype)[6:]}; expected {str(expected.dtype)[6:]}.")
     if not value.isfinite().all():

@@ -16,6 +16,7 @@ from unweave.problem.case import ReferenceChoice as ReferenceChoice
 from unweave.problem.forget import SELECTIONS as SELECTIONS
 from unweave.problem.forget import discovered as discovered
 from unweave.problem.forget import select as select
+from unweave.problem.ids import in_test as in_test
 from unweave.problem.ids import known_ids as known_ids
 from unweave.problem.ids import rows_of_ids as rows_of_ids
 from unweave.problem.outside import draw_outside as draw_outside

@@ -21,7 +21,7 @@ _MOST_CLUSTERS = 20
 
 
 def discovered(
-    chosen: ForgetChoice, planted: Planted, ids: Ids, *, key: Key
+    chosen: ForgetChoice, planted: Planted, ids: Ids, *, key: Key, test: Sequence[int | str] = ()
 ) -> tuple[Ints, tuple[int | str, ...]]:
     """The rows of S that a case chooses, and the ids that it names but D does not have, where that is allowed.
 
@@ -30,6 +30,7 @@ def discovered(
         planted: The training data with the behaviour in it.
         ids: Ids of all of D [n].
         key: Determines the selection.
+        test: Ids of the test part, of which a refusal says that they are there.
 
     Raises:
         SpecError, UnknownNameError: as `select` does.
@@ -53,6 +54,7 @@ def discovered(
         count=chosen.count,
         forget_ids=named,
         selection=chosen.selection,
+        test=test,
     )
     return rows, dropped
 
@@ -66,6 +68,7 @@ def select(
     count: int | None = None,
     forget_ids: Sequence[int | str] | None = None,
     selection: str = "random",
+    test: Sequence[int | str] = (),
 ) -> Ints:
     """The rows of D that form the forget set S ⊆ B.
 
@@ -77,6 +80,7 @@ def select(
         count: |S| instead of γ.
         forget_ids: Explicit ids instead of a selection.
         selection: A name of `SELECTIONS`: how S was found.
+        test: Ids of the test part, of which a refusal says that they are there.
 
     Returns:
         Rows of D, sorted.
@@ -108,7 +112,7 @@ def select(
     elif selection != "random":
         raise SpecError(f"`forget.selection` is {selection!r}, but `forget.ids` names S already; leave one out.")
     else:
-        rows = _by_ids(planted.members if planted.known else np.arange(len(ids)), ids, forget_ids)
+        rows = _by_ids(planted.members if planted.known else np.arange(len(ids)), ids, forget_ids, test)
     if len(rows) == 0:
         raise SpecError("The forget set has 0 examples; nothing to remove. Check `forget`.")
     if len(rows) == len(ids):
@@ -194,10 +198,10 @@ SELECTIONS: dict[str, Callable[[Planted, int, np.random.Generator], Ints]] = {
 """How S was found among B."""
 
 
-def _by_ids(members: Ints, ids: Ids, wanted: Sequence[int | str]) -> Ints:
+def _by_ids(members: Ints, ids: Ids, wanted: Sequence[int | str], test: Sequence[int | str]) -> Ints:
     if len(wanted) == 0:
         return np.zeros(0, np.int64)
-    rows = rows_of_ids(ids, wanted, name="forget.ids")
+    rows = rows_of_ids(ids, wanted, name="forget.ids", test=test)
     outside = np.setdiff1d(rows, members)
     if len(outside) and len(rows) < len(ids):
         raise SpecError(

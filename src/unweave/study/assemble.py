@@ -169,7 +169,7 @@ def _of_data(case: Case, key: Key) -> CaseData:
     planted = _plant(case, data, kept)
     if any("\0" in str(one) for part in (data.train, data.test) if part.ids.dtype.kind == "U" for one in part.ids):
         raise SpecError("An id holds a NUL character, which tells ids apart in digests. Rename it.")
-    planted, forget, dropped = _forget(case, planted, data.train.ids, key)
+    planted, forget, dropped = _forget(case, planted, data, key)
     return with_probes(case, data, planted, forget, aside, dropped=dropped, key=key)
 
 
@@ -226,7 +226,7 @@ def data_fingerprint(data: Dataset) -> str:
 
 
 def _forget(
-    case: Case, planted: Planted, ids: Ids, key: Key
+    case: Case, planted: Planted, data: Dataset, key: Key
 ) -> tuple[Planted, NDArray[np.int64], tuple[int | str, ...]]:
     """S: within B, or outside D; and the ids that were named but are not in D."""
     chosen = case.forget
@@ -235,7 +235,7 @@ def _forget(
             raise SpecError("`forget.outside` draws S from new instances at random; leave out `ids`, `selection`.")
         found, rows = draw_outside(planted, key=key, discovery=chosen.discovery, count=chosen.count)
         return found, rows, ()
-    return planted, *discovered(chosen, planted, ids, key=key)
+    return planted, *discovered(chosen, planted, data.train.ids, key=key, test=data.test.ids.tolist())
 
 
 def _with_ids_outside(data: Dataset, count: int) -> Ids:

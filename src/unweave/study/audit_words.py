@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unweave.data import without_values
 from unweave.records.audit import Finding, Procedure
 from unweave.stats.ranks import references_needed
 from unweave.study.audit_prepared import AuditWanted, Prepared
@@ -77,7 +78,7 @@ def warnings(prepared: Prepared, p: float | None) -> tuple[str, ...]:
     assembly = prepared.assembly
     given = [("the edited model", prepared.edited), *(("a retrained model", one) for one in prepared.retrained)]
     silent = [name for name, one in given if one is not None and not says_units(one.checkpoint)]
-    said = list(assembly.data.warnings)
+    said = [without_values(one) for one in assembly.data.warnings]
     said += [] if prepared.unchanged else unsaid_words(assembly, list(dict.fromkeys(silent)))
     if p is not None and p <= assembly.case.alpha:
         said.append(

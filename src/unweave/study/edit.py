@@ -19,10 +19,11 @@ from unweave import __version__
 from unweave._errors import DivergedError, UserError
 from unweave._random import derive
 from unweave.data import Examples, fingerprint
-from unweave.records.erasure import ERASURE_SCHEMA, STILL_TO_DELETE, Accuracy, Erasure
+from unweave.records.erasure import ERASURE_SCHEMA, Accuracy, Erasure
 from unweave.study.assemble import Assembly
 from unweave.study.chosen_learner import about_recipe
 from unweave.study.copies import copies_of_forget
+from unweave.study.deleting import still_to_delete
 from unweave.study.edit_prepared import RETRAIN, Prepared, retained
 from unweave.study.edit_words import warnings_of
 from unweave.study.found_alone import about_found, price_alone
@@ -261,7 +262,7 @@ def record(prepared: Prepared, diagnosis: str, forecast: float | None, made: Mad
         seconds=0.0 if made is None else made.seconds,
         forecast=forecast,
         warnings=warnings_of(prepared, rates, copies.exact + copies.near),
-        still_to_delete=STILL_TO_DELETE,
+        still_to_delete=still_to_delete(assembly),
         provenance={
             "unweave": __version__,
             "python": platform.python_version(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from unweave.data import without_values
 from unweave.records.erasure import Accuracy
 from unweave.study.assemble import Assembly
 from unweave.study.edit_prepared import RETRAIN, Prepared, retained
@@ -40,7 +41,7 @@ def warnings_of(prepared: Prepared, rates: tuple[Accuracy, ...], copies: int) ->
         rates: Accuracy before and after.
         copies: How many copies of S stay in D∖S.
     """
-    said = [*prepared.assembly.data.warnings, *about_request(prepared.assembly)]
+    said = [*map(without_values, prepared.assembly.data.warnings), *about_request(prepared.assembly)]
     if copies:
         said.append(
             f"{copies} copies of examples of S stay in the training data; what S taught they still teach. "

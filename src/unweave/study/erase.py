@@ -20,12 +20,13 @@ from unweave.report.toml import toml_text
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.choices import expands
 from unweave.study.documents import names_of
-from unweave.study.edit import OUTPUTS, Made, case_tree, digests, edited, record
+from unweave.study.edit import OUTPUTS, Made, case_tree, edited, record
 from unweave.study.edit_prepared import RETRAIN, Prepared, retained
 from unweave.study.fair import why_not_expanded
 from unweave.study.forecast import duration_text, seconds_per_model
 from unweave.study.found_alone import found_alone, most_to_find
-from unweave.study.given import NO_RECIPE, given_model
+from unweave.study.given import NO_RECIPE
+from unweave.study.left import check_left, check_units, model_left
 from unweave.study.manifest import check_pin
 from unweave.study.methods import check_methods, refusal
 from unweave.study.own_code import Trusted, trusted_files
@@ -79,10 +80,11 @@ def prepare_erase(spec: Spec, wanted: EraseWanted) -> Prepared:
     log = read_log(out, opaque=named is None, original=None if named is None else _digest(named))
     check_new(log.without, case.forget.ids)
     assembly = _assembled(case, log, trusted_files(spec.trust_code))
+    check_left(assembly, log)
     check_content(assembly.data, wanted.content)
     large = check_size(assembly, confirmed=wanted.confirm)
     opaque = assembly.setting.learner.opaque
-    model = None if opaque and named is None else given_model(assembly, log.model)
+    model = None if opaque and named is None else model_left(assembly, log)
     file = None if model is None else log.model or Path(str(named))
     if model is not None and log.model is not None and model.checkpoint.sha256 != log.sha256:
         raise UserError(
@@ -90,7 +92,7 @@ def prepare_erase(spec: Spec, wanted: EraseWanted) -> Prepared:
             "choose another --out."
         )
     choice = _choice(assembly, wanted)
-    _check_left(assembly, log, choice)
+    check_units(assembly, log, choice.name)
     number, cost = log.number + 1, _cost(assembly, choice)
     folder = out / f"{number:04d}"
     return Prepared(assembly, model, file, number, wanted.aim, choice, cost, large, folder)
@@ -135,25 +137,6 @@ def _assembled(case: Case, log: Logged, trusted: Trusted) -> Assembly:
         )
     data = replace(case.data, without=(*(case.data.without or ()), *gone), fingerprint=None)
     return assemble(replace(case, data=data), trusted=trusted)
-
-
-def _check_left(assembly: Assembly, log: Logged, choice: MethodChoice) -> None:
-    """Refuse training data that are not those that the latest request left."""
-    if not log.left:
-        return
-    now = digests(assembly)
-    if now["content"] != log.left["content"]:
-        raise UserError(
-            f"The training data are not those that request {log.number} left (digest {now['content'][:12]}, there "
-            f"{log.left['content'][:12]}): examples were added, changed, or numbered anew. The model does not "
-            "belong to them. Restore the data, give them ids of their own (`data.id_column`), or choose "
-            "another --out."
-        )
-    if now["features"] != log.left["features"] and log.model is not None and choice.name != RETRAIN:
-        raise UserError(
-            f"The features of the table are in other units than those of the model that request {log.number} "
-            f"left: units follow from all rows of the file, and rows are gone. Keep them there, or use {RETRAIN}."
-        )
 
 
 def _choice(assembly: Assembly, wanted: EraseWanted) -> MethodChoice:

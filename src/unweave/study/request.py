@@ -63,9 +63,11 @@ def read_request(file: Path) -> Request:
         ids.append(one[0] if isinstance(one[0], int) or not named else _plain(row[where]))
         if digest is not None and (found := row[digest].strip().lower()):
             if not _SHA256.fullmatch(found):
+                of_names = " If this is a line of names, call the column of the ids id."
                 raise SpecError(
                     f"{file}: record {number} has the sha256 {row[digest][:20]!r}; expected 64 hexadecimal "
                     "digits, as `unweave cases SPEC.toml --manifest` writes them."
+                    + (of_names if number == 1 and not named else "")
                 )
             content[str(ids[-1])] = found
     return Request(tuple(ids), content)

@@ -29,6 +29,8 @@ FAR = 0.05
 def features_text(case: Case) -> str:
     """Features of a table and its classes, numbered, as a model gets them: what a checkpoint has to fit.
 
+    Columns that are no features follow, each with the reason.
+
     Raises:
         SpecError: for data that are no table.
     """
@@ -42,6 +44,7 @@ def features_text(case: Case) -> str:
         raise SpecError(f"--features is for tables (csv, parquet, hf); the data here are {what}.")
     lines = [f"feature {place}: {name}" for place, name in enumerate(feature_names(data))]
     lines += [f"class {place}: {name}" for place, name in enumerate(data.labels)]
+    lines += [f"left out: {name}. {why}" for name, why in data.left_out.items()]
     return "\n".join(lines) + "\n"
 
 

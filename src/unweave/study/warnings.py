@@ -10,6 +10,7 @@ from unweave._types import NO_OP, Estimate
 from unweave.data import row_prints
 from unweave.learners import LearnerSpec
 from unweave.learners.privacy import epsilon, gaussian_parameter, most_influence
+from unweave.problem import in_test
 from unweave.records import Row
 from unweave.study.assemble import Assembly
 from unweave.study.corpora import is_free_text
@@ -76,12 +77,15 @@ def about_request(assembly: Assembly) -> list[str]:
     found: list[str] = []
     if assembly.case.forget.outside:
         found.append(f"{NO_OP}: its {len(forget)} examples are new instances of the behaviour.")
-    if assembly.dropped:
-        shown = ", ".join(str(one) for one in assembly.dropped[:_SHOWN])
-        more = ", …" if len(assembly.dropped) > _SHOWN else ""
-        found.append(
-            f"Forget ids that are not in the training data were dropped ({len(assembly.dropped)}): {shown}{more}."
-        )
+    aside, unknown = in_test(assembly.dropped, assembly.data.test.ids.tolist())
+    for where, ids in (
+        ("are in the test part, which no model is trained on,", aside),
+        ("are not in the training data", unknown),
+    ):
+        if ids:
+            shown = ", ".join(str(one) for one in ids[:_SHOWN])
+            more = ", …" if len(ids) > _SHOWN else ""
+            found.append(f"Forget ids that {where} were dropped ({len(ids)}): {shown}{more}.")
     if len(forget) > len(world.rows) / 2 and not assembly.case.forget.outside:
         found.append(
             f"S is {len(forget) / len(world.rows):.0%} of the training data: consider retraining on the "
