@@ -17,6 +17,7 @@ from unweave.problem import Case, known_ids
 from unweave.records import Aim, to_json
 from unweave.records.erasure import Erasure
 from unweave.report.toml import toml_text
+from unweave.stats.ranks import references_needed
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.choices import expands
 from unweave.study.documents import names_of
@@ -253,12 +254,15 @@ def _consult(spec: Spec, wanted: EraseWanted, prepared: Prepared, told: Told) ->
     # The method of the request is not to be tried by the diagnosis as well.
     asked = replace(spec, cases=(case,), methods=None)
     found = run_diagnose(asked, Wanted(wanted.models), on_progress=told.tell, on_message=told.show)
-    # That nothing is to be undone in models of the recipe says nothing of a model of another, which a test among
-    # few of them cannot find out.
+    # That nothing is to be undone in models of the recipe says nothing of a model of another.
     other = unlike(found.model, case.alpha)
-    same = found.model is None or (not other and 1 / (case.references.models + 1) <= case.alpha)
-    nothing = nothing_to_undo(found.regime, found.most_memorized) and same
-    return nothing, " ".join([found.headline, *other])
+    nothing = nothing_to_undo(found.regime, found.most_memorized)
+    count, needed = case.references.models, references_needed(case.alpha)
+    if found.model is not None and not other and nothing and count < needed:
+        other = (
+            f"Whether the model is one of its recipe cannot be told by {count} (`references.models`: {needed}).",
+        )
+    return nothing and not other, " ".join([found.headline, *other])
 
 
 def _write(prepared: Prepared, found: Erasure, made: Made | None) -> Erasure:
