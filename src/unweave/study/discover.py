@@ -22,6 +22,7 @@ from unweave.study.holdings import ids_of, keep_ids, made_anew, needed
 from unweave.study.manifest import check_unchanged
 from unweave.study.own_code import trusted_files
 from unweave.study.preflight import check_room
+from unweave.study.promise import LEAST
 from unweave.study.running import (
     Message,
     Progress,
@@ -36,8 +37,6 @@ from unweave.study.running import (
 from unweave.study.spec import Spec
 
 Confidence = Literal["mean", "95"]
-LEAST = 4
-"""Fewest examples of S: half of them to learn from, half to calibrate on."""
 
 
 class DiscoverWanted(NamedTuple):
