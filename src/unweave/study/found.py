@@ -50,7 +50,7 @@ def halves_of_forget(forget: Ints, seed: int, of: Ints) -> tuple[Ints, Ints]:
         >>> seeds, calibration = halves_of_forget(np.arange(5), 0, np.arange(5))
         >>> len(seeds), len(calibration), np.union1d(seeds, calibration).tolist()
         (2, 3, [0, 1, 2, 3, 4])
-        >>> [half.tolist() for half in halves_of_forget(np.arange(6), 1, np.array([7, 7, 7, 8, 8, 9]))]
+        >>> [half.tolist() for half in halves_of_forget(np.arange(6), 5, np.array([7, 7, 7, 8, 8, 9]))]
         [[0, 1, 2], [3, 4, 5]]
     """
     own = of[forget]
