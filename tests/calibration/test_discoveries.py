@@ -49,7 +49,7 @@ def test_the_promise_is_kept_over_seeds(worlds):
 def test_calibrating_on_the_members_that_teach_is_seen(monkeypatch, worlds):
     """The planted bug: both halves of S are all of it, so that its members are seeds and score highest."""
 
-    def same(forget, seed):
+    def same(forget, seed, of):
         return np.sort(forget), np.sort(forget)
 
     honest = run(worlds)

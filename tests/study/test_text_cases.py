@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from unweave._errors import SpecError, UnknownNameError, UserError
+from unweave.influence.discovery import calibrate
 from unweave.problem import (
     BehaviourChoice,
     Case,
@@ -16,7 +17,9 @@ from unweave.problem import (
 from unweave.references import Store
 from unweave.study import assemble, compare
 from unweave.study.cases import CASES
+from unweave.study.found import Asked
 from unweave.study.manifest import check_unchanged
+from unweave.study.promise import promise_of, units_of
 from unweave.study.prompts import text_of
 
 LEARNER = LearnerChoice("causal_lm", epochs=1, width=8, inner=8, depth=1)
@@ -138,6 +141,22 @@ def test_documents_that_were_taken_out_are_gone_and_the_vocabulary_stays(files, 
     assert len(whole.setting.ids) - len(left.setting.ids) == len(whole.forget)
     assert whole.data.labels == left.data.labels
     assert not any(str(one).partition("@")[0] == name for one in left.setting.ids)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_what_is_promised_of_a_text_is_of_documents_since_each_is_several_answers(files, named):
+    found = assemble(_case(files, "lines"))
+    if named:
+        names = {one.partition("@")[0] for one in found.setting.ids[found.forget].tolist()}
+        found = assemble(_case(files, "lines", forget=ForgetChoice(ids=tuple(sorted(names)))))
+    units = units_of(found)
+    assert units.name == "document" and units.found == 6 < len(found.forget)
+    documents = [str(one).partition("@")[0] for one in found.setting.ids]
+    assert len(set(zip(documents, units.of.tolist(), strict=True))) == len(set(documents))
+    promise, _ = promise_of(found, Asked(0.5, "mean", 1, "knn"), calibrate(np.arange(3.0), target=0.5), units)
+    assert (promise.status, promise.unit) == ("assumed" if named else "holds", "document")
+    messages = units_of(assemble(_case(files, "messages")))
+    assert messages.name == "example"
 
 
 def test_copies_are_found_together_where_the_unit_is_a_group(files):

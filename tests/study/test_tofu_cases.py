@@ -108,12 +108,15 @@ def test_a_person_is_all_questions_of_an_author(folder, llama):
     found = assemble(_case(folder, llama, *two))
     assert found.planted.members.tolist() == list(range(20, 60))
     assert found.forget.tolist() in (list(range(20, 40)), list(range(40, 60)))
+    assert found.found_in is not None
+    assert np.unique(found.found_in[found.planted.members], return_counts=True)[1].tolist() == [20, 20]
     part = assemble(_case(folder, llama, *two, "data.limit=45"))  # fewer rows, and the authors are the same
     ids = [one.setting.ids[one.forget].tolist() for one in (found, part)]
     assert ids[0] == ids[1]
     with pytest.raises(SpecError, match="3, but the behaviour has only 2"):
         assemble(_case(folder, llama, "behaviour.kind=forget05", "forget.unit=person", "forget.count=3"))
     single = assemble(_case(folder, llama, "forget.unit=document"))
+    assert single.found_in is None
     assert single.forget.tolist() == assemble(_case(folder, llama)).forget.tolist()
 
 

@@ -34,7 +34,10 @@ def discover(
         float, typer.Option(help="Recall of the rest of B that the cut-off promises.", metavar="R")
     ] = 0.9,
     confidence: Annotated[
-        str, typer.Option(help="mean: that recall on average; 95: with 95% confidence.", metavar="mean|95")
+        str,
+        typer.Option(
+            help="mean: that recall on average; 95: of the law of members, with 95% confidence.", metavar="mean|95"
+        ),
     ] = "mean",
     rounds: Annotated[
         int, typer.Option(help="Rank so often; what is most likely teaches the next round.", metavar="N")

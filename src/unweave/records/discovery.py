@@ -43,7 +43,10 @@ class Promise:
     making the ranking; `rank`: the cut is the score of the rank-th of them, n + 1 where all is flagged;
     `threshold`: that score, None where all is flagged; `status`: `holds` where S is known to be a random part of
     B, `assumed` where nobody knows how S was found, `void` where it is known not to hold; `conditions`: what it
-    rests on, and why it is void.
+    rests on, and why it is void; `unit`: what is promised and counted, an `example`, or what S was discovered in,
+    with all its members: then n and M are of these units, and the score of one is the least of its members;
+    `rest`: M, how many B∖S has, None where B is not known; `chance`: the probability over draws of S that the
+    target is reached in these M, None where M is not known or nothing is promised.
     """
 
     target: float
@@ -54,16 +57,25 @@ class Promise:
     threshold: float | None
     status: Literal["holds", "assumed", "void"]
     conditions: tuple[str, ...]
+    unit: str = "example"
+    rest: int | None = None
+    chance: float | None = None
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What is true where B is known: members among the candidates, those flagged, and the shares of both."""
+    """What is true where B is known: members among the candidates, those flagged, and the shares of both.
+
+    `units`: where S was not discovered example by example, how many of what it was discovered in have members
+    among the candidates; `units_found`: those whose members are all flagged.
+    """
 
     members: int
     found: int
     recall: float | None
     precision: float | None
+    units: int | None = None
+    units_found: int | None = None
 
 
 @dataclass(frozen=True)

@@ -41,10 +41,12 @@ def discovery_words(found: Discovery) -> list[str]:
     )
     left_out = f" {len(found.rejected)} rejected examples are no candidates." if found.rejected else ""
     above = f"the {promise.rank} highest stand above it"
+    by_example = promise.unit == "example"
+    kind, least = ("", "") if by_example else (f" {promise.unit}s", ", each by the least score of its members")
     where = "too few to cut anywhere" if promise.threshold is None else above
     said = [
-        f"Ranked by `{found.method}` learnt from {seeds}. Of the other {promise.members}, which calibrate the "
-        f"cut-off, {where}.{left_out}",
+        f"Ranked by `{found.method}` learnt from {seeds}. Of the other {promise.members}{kind}, which calibrate "
+        f"the cut-off{least}, {where}.{left_out}",
         *promise.conditions,
         f"Members of B among all candidates, estimated: {_measured(found.size, 0)}; of the flagged that share is "
         f"{_measured(found.precision, 2)}. Too large where much else scores like S.",
@@ -57,6 +59,8 @@ def discovery_words(found: Discovery) -> list[str]:
             f"B is known here: {truth.found} of its {truth.members} members among the candidates are flagged, "
             f"recall {_share(truth.recall)}, precision {_share(truth.precision)}."
         )
+        if truth.units is not None:
+            said[-1] += f" Of {truth.units} {promise.unit}s {truth.units_found} are flagged in full."
     cost = found.cost
     said.append(
         f"Cost of the ranking: {number_text(cost['retrainings'], 1)} retrainings on D; "

@@ -55,6 +55,8 @@ class Assembly(NamedTuple):
         dropped: Ids of S that are not in D, where that was allowed.
         trusted: Files whose code may be run, with the digests that workers hold them against.
         validation: Rows of the test data that are no probes: methods may learn from them.
+        found_in: The unit of each row that S was discovered in, all of it or nothing; None where each row is found
+            by itself.
     """
 
     case: Case
@@ -67,6 +69,7 @@ class Assembly(NamedTuple):
     dropped: tuple[int | str, ...]
     trusted: Trusted
     validation: NDArray[np.int64]
+    found_in: NDArray[np.int64] | None
 
 
 def assemble(
@@ -112,7 +115,7 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
     corpus = corpus_of(case.data)
     check_forget(case, corpus)
     found = _of_data(case, key) if corpus is None else corpus.make(case, key)
-    data, planted, forget, aside, probes, dropped, continued = found
+    data, planted, forget, aside, probes, dropped, continued, found_in = found
     sizes = {name: len(rows) for name, rows in probes.groups.items()}
     if not any(strata(sizes).values()):
         raise SpecError(
@@ -137,7 +140,8 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
     )
     sizes = {f"the training set {one.training_set}": len(one.rows) for one in worlds.values()}
     check_batches(learner, smallest, {**sizes, "the forget set S": len(forget)})
-    return Assembly(case, data, planted, forget, probes, setting, worlds, dropped, dict(trusted), aside)
+    code = dict(trusted)
+    return Assembly(case, data, planted, forget, probes, setting, worlds, dropped, code, aside, found_in)
 
 
 def _place(case: Case) -> str:

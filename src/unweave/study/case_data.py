@@ -27,6 +27,8 @@ class CaseData(NamedTuple):
         probes: Probes of all groups.
         dropped: Ids of S that are not in D, where that was allowed.
         learner: What goes on training a checkpoint; None where the case names one to train from scratch.
+        found_in: The unit of each row of D that S was discovered in, all of it or nothing [n]; None where each row
+            is found by itself.
     """
 
     data: Dataset
@@ -36,6 +38,7 @@ class CaseData(NamedTuple):
     probes: Probes
     dropped: tuple[int | str, ...] = ()
     learner: LearnerSpec | None = None
+    found_in: Ints | None = None
 
 
 def with_probes(
@@ -46,6 +49,7 @@ def with_probes(
     aside: Ints,
     *,
     dropped: tuple[int | str, ...] = (),
+    found_in: Ints | None = None,
     key: Key,
 ) -> CaseData:
     """What is asked, chosen from D and from the test data that were not set aside.
@@ -57,6 +61,7 @@ def with_probes(
         forget: Rows of S.
         aside: Rows of the test data that methods may learn from.
         dropped: Ids of S that are not in D.
+        found_in: The unit of each row that S was discovered in, if any.
         key: Determines the choice.
     """
     kept = np.setdiff1d(np.arange(len(data.test)), aside)
@@ -68,4 +73,4 @@ def with_probes(
         planted = replace(planted, unseen=replace(unseen, rows=kept[unseen.rows], gone=gone))
     rows = probes.rows.copy()
     rows[probes.groups["test"]] = kept[rows[probes.groups["test"]]]
-    return CaseData(data, planted, forget, aside, replace(probes, rows=rows), dropped)
+    return CaseData(data, planted, forget, aside, replace(probes, rows=rows), dropped, found_in=found_in)

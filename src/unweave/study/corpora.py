@@ -116,8 +116,8 @@ def _biographies(case: Case, key: Key) -> CaseData:
     corpus, found = generated(case)
     data, planted = _planted(case, found)
     aside = hold_out(len(data.test), planted, count=case.probes.validation, key=key)
-    forget, dropped = _forget(case, corpus, found, planted, key=key)
-    return with_probes(case, data, planted, forget, aside, dropped=dropped, key=key)
+    forget, dropped, units = _forget(case, corpus, found, planted, key=key)
+    return with_probes(case, data, planted, forget, aside, dropped=dropped, found_in=units, key=key)
 
 
 def _planted(case: Case, found: Examples) -> tuple[Dataset, Planted]:
@@ -137,20 +137,22 @@ def _planted(case: Case, found: Examples) -> tuple[Dataset, Planted]:
 
 def _forget(
     case: Case, corpus: Corpus, found: Examples, planted: Planted, *, key: Key
-) -> tuple[Ints, tuple[int | str, ...]]:
-    """Rows of S: all answers of the documents that were discovered; and named ids that are not in D."""
-    chosen = case.forget
+) -> tuple[Ints, tuple[int | str, ...], Ints | None]:
+    """Rows of S: all answers of what was discovered; named ids that are not in D; and the units of all rows."""
+    chosen, unit = case.forget, case.forget.unit or "document"
     if chosen.ids is not None:
-        return discovered(chosen, planted, found.train.ids, key=key)
+        return *discovered(chosen, planted, found.train.ids, key=key), None
     documents = select_documents(
         corpus,
         key=key,
         discovery=chosen.discovery,
         count=chosen.count,
         selection=chosen.selection,
-        unit=chosen.unit or "document",
+        unit=unit,
     )
-    return rows_of(found.train, documents), ()
+    name = {one.id: UNITS[unit](one) for one in corpus.documents}
+    units = np.unique([name[one] for one in found.train.document.tolist()], return_inverse=True)[1]
+    return rows_of(found.train, documents), (), units
 
 
 def _rows(prompts: Prompts, words: tuple[str, ...]) -> Rows:

@@ -22,6 +22,7 @@ from unweave.study.holdings import ids_of, keep_ids, made_anew, needed
 from unweave.study.manifest import check_unchanged
 from unweave.study.own_code import trusted_files
 from unweave.study.preflight import check_room
+from unweave.study.promise import LEAST
 from unweave.study.running import (
     Message,
     Progress,
@@ -36,8 +37,6 @@ from unweave.study.running import (
 from unweave.study.spec import Spec
 
 Confidence = Literal["mean", "95"]
-LEAST = 4
-"""Fewest examples of S: half of them to learn from, half to calibrate on."""
 
 
 class DiscoverWanted(NamedTuple):
@@ -81,12 +80,14 @@ def discover(
     """Rank D∖S by how likely examples are of the behaviour of S, with a cut-off that promises a recall.
 
     Half of S, chosen at random, teaches the ranking; the other half is ranked among D∖S as if it were not known,
-    and the cut is the score of its ⌈(n + 1)·target⌉-th member.
+    and the cut is the score of its ⌈(n + 1)·target⌉-th member. What was discovered in units, as all of a person,
+    is split by units, and the promise is of units with all their members.
 
     Args:
         case: The case, or the name of a registered one.
         target: Recall of the members of B∖S, in (0, 1).
-        confidence: `mean`: recall is at least the target on average over S; `95`: with 95% confidence.
+        confidence: `mean`: recall is at least the target on average over S; `95`: that of the law of members is,
+            with 95% confidence.
         rounds: How often D is ranked: what scores above half of the held-out seeds is a seed of the next round.
         method: A name of `unweave.influence.discovery.SCORERS`.
         halves: Models of random halves of D; even.

@@ -22,7 +22,7 @@ Thing = TypeVar("Thing")
 
 def forget_documents(
     chosen: ForgetChoice, planted: Planted, found: Prompts, groups: Sequence[str], tokens: int, *, key: Key
-) -> tuple[Ints, tuple[int | str, ...]]:
+) -> tuple[Ints, tuple[int | str, ...], Ints]:
     """Rows of S: all answers of the documents that were discovered.
 
     Args:
@@ -34,7 +34,8 @@ def forget_documents(
         key: Determines the choice.
 
     Returns:
-        The rows, sorted, and ids that are not in D, where that was allowed.
+        The rows, sorted; ids that are not in D, where that was allowed; and the document of each answer of D, or
+        its copy group where these are discovered as a whole.
 
     Raises:
         SpecError, UnknownNameError: for what `select` refuses.
@@ -53,7 +54,7 @@ def forget_documents(
         chosen = replace(chosen, ids=documents_named(chosen.ids, ids))
     picked, dropped = discovered(chosen, units, ids, key=key)
     rows = np.flatnonzero(np.isin(at, picked))
-    return (np.intersect1d(rows, planted.members) if planted.known else rows), dropped
+    return (np.intersect1d(rows, planted.members) if planted.known else rows), dropped, at
 
 
 def documents_named(wanted: Sequence[int | str], ids: Ids) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -13,10 +14,11 @@ from unweave._random import derive, generator
 from unweave.records.discovery import DISCOVERY_SCHEMA, Candidate, Discovery, Promise, Ranked, Truth
 from unweave.study.assemble import Assembly
 from unweave.study.examples import label_name, of_data
+from unweave.study.promise import EXAMPLE, Units, headline_of, least_scores, promise_of, units_of
 from unweave.study.spec import case_to_tree
 
 if TYPE_CHECKING:
-    from unweave.influence.discovery import Cut, Evidence
+    from unweave.influence.discovery import Evidence
 
 _SHOWN = 200
 Ints = NDArray[np.int64]
@@ -34,16 +36,28 @@ class Asked(NamedTuple):
     ask: int = 0
 
 
-def halves_of_forget(forget: Ints, seed: int) -> tuple[Ints, Ints]:
-    """S in two at random: members that teach the ranking, and those it is calibrated on, of which there are more.
+def halves_of_forget(forget: Ints, seed: int, of: Ints) -> tuple[Ints, Ints]:
+    """S in two at random: units that teach the ranking, and those it is calibrated on, of which there are more.
+
+    No unit has rows in both: what calibrates is to be as strange to what teaches as B∖S is.
+
+    Args:
+        forget: Rows of S.
+        seed: Determines the halves.
+        of: The unit of each row of D [n].
 
     Example:
-        >>> seeds, calibration = halves_of_forget(np.arange(5), 0)
+        >>> seeds, calibration = halves_of_forget(np.arange(5), 0, np.arange(5))
         >>> len(seeds), len(calibration), np.union1d(seeds, calibration).tolist()
         (2, 3, [0, 1, 2, 3, 4])
+        >>> [half.tolist() for half in halves_of_forget(np.arange(6), 5, np.array([7, 7, 7, 8, 8, 9]))]
+        [[0, 1, 2], [3, 4, 5]]
     """
-    order = generator(seed, "discover", "halves of S").permutation(forget)
-    return np.sort(order[: len(order) // 2]), np.sort(order[len(order) // 2 :])
+    own = of[forget]
+    units = own[np.sort(np.unique(own, return_index=True)[1])]
+    order = generator(seed, "discover", "halves of S").permutation(units)
+    teaching = np.isin(own, order[: len(order) // 2])
+    return np.sort(forget[teaching]), np.sort(forget[~teaching])
 
 
 def judge_discovery(
@@ -57,17 +71,21 @@ def judge_discovery(
     from unweave.influence.discovery import SCORERS, best_first, calibrate, in_rounds, mixture
 
     seed, forget = assembly.case.seed, assembly.forget
-    teaching, calibration = halves_of_forget(forget, seed)
+    units = units_of(assembly)
+    teaching, calibration = halves_of_forget(forget, seed, units.split)
     confirmed, rejected = (np.array(one, dtype=np.int64) for one in (asked.confirmed, asked.rejected))
     seeds = np.union1d(teaching, confirmed)
     score = SCORERS.get(asked.method).factory
     key = derive(seed, "discover", asked.method)
     scores = in_rounds(score, evidence, seeds, rounds=asked.rounds, key=key)
-    cut = calibrate(scores[calibration], target=asked.target, confident=asked.confidence == "95")
+    held_out = least_scores(scores, calibration, units.split)
+    cut = calibrate(held_out, target=asked.target, confident=asked.confidence == "95")
     candidates = np.setdiff1d(np.arange(len(scores)), np.concatenate([forget, confirmed, rejected]))
     ranked = best_first(scores, candidates, key)
     flagged = scores[ranked] >= cut.threshold
-    size, precision = mixture(scores[calibration], scores[candidates], cut.threshold)
+    size, precision = mixture(
+        scores[_one_of_each(calibration, units.split, seed)], scores[candidates], cut.threshold
+    )
     ranking = tuple(
         Ranked(
             str(assembly.setting.ids[row]),
@@ -79,21 +97,21 @@ def judge_discovery(
         for place, (row, above) in enumerate(zip(ranked.tolist(), flagged.tolist(), strict=True), 1)
     )
     first = range(min(_SHOWN, len(ranked)))
-    lowest = cut.threshold if math.isfinite(cut.threshold) else float(scores[calibration].min())
+    lowest = cut.threshold if math.isfinite(cut.threshold) else float(held_out.min())
     asked_for = places_to_ask(int((scores[ranked] >= lowest).sum()), len(ranked), asked.ask)
 
     def shown(places: Iterable[int]) -> tuple[Candidate, ...]:
         chosen = ((int(ranked[at]), ranking[at]) for at in places)
         return tuple(Candidate(of_data(assembly, row), one.score, one.rank, one.flagged) for row, one in chosen)
 
-    promise = _promise(assembly, asked, cut)
-    truth = _truth(assembly, confirmed, ranked, flagged)
+    promise, why = promise_of(assembly, asked, cut, units)
+    truth = _truth(assembly, confirmed, ranked, flagged, units)
 
     def made(cost: dict[str, float], provenance: dict[str, Any]) -> Discovery:
         return Discovery(
             schema=DISCOVERY_SCHEMA,
             name=assembly.case.name,
-            headline=_headline(promise, int(flagged.sum()), len(ranked)),
+            headline=headline_of(promise, why, int(flagged.sum()), len(ranked)),
             case=case_to_tree(assembly.case),
             method=asked.method,
             rounds=asked.rounds,
@@ -107,7 +125,7 @@ def judge_discovery(
             precision=precision,
             truth=truth,
             shown=shown(first),
-            warnings=_warnings(asked, cut, len(ranked)),
+            warnings=_warnings(asked, promise, len(ranked)),
             cost=cost,
             provenance=provenance,
             rejected=tuple(str(one) for one in assembly.setting.ids[rejected].tolist()),
@@ -128,72 +146,34 @@ def places_to_ask(above: int, candidates: int, count: int) -> range:
     return range(begin, min(begin + count, candidates))
 
 
-def _promise(assembly: Assembly, asked: Asked, cut: Cut) -> Promise:
-    chosen = assembly.case.forget
-    rest = "Recall is that of the members of B∖S; what is flagged beyond them is for a person to sort out."
-    status: Literal["holds", "assumed", "void"] = "holds"
-    conditions = ["S is a random part of B: each member of B was as likely to be discovered as any other.", rest]
-    if chosen.ids is not None:
-        status = "assumed"
-        conditions.append("S was named, so nobody but you can say whether it is a random part of B.")
-    if chosen.ids is None and chosen.selection != "random":
-        status = "void"
-        conditions.append(
-            f"S was found by `{chosen.selection}`, which is not at random: members unlike S may score lower."
-        )
-    if asked.confirmed:
-        status = "void"
-        conditions.append(
-            "Confirmed examples were found by an earlier ranking: the members that are left are those it missed."
-        )
-    if asked.rejected:
-        conditions.append(
-            "Rejected examples are left out of the list and change no score: if one was a member, it is missed."
-        )
-    threshold = None if math.isinf(cut.threshold) else cut.threshold
-    return Promise(
-        asked.target,
-        asked.confidence,
-        cut.promised,
-        cut.members,
-        cut.rank,
-        threshold,
-        status,
-        tuple(conditions),
-    )
+def _one_of_each(rows: Ints, of: Ints, seed: int) -> Ints:
+    """A row of each unit, drawn at random: members of one unit are alike, and count as one draw."""
+    drawn = generator(seed, "discover", "one of each").permutation(rows)
+    return np.sort(drawn[np.unique(of[drawn], return_index=True)[1]])
 
 
-def _truth(assembly: Assembly, confirmed: Ints, ranked: Ints, flagged: NDArray[np.bool_]) -> Truth | None:
+def _truth(
+    assembly: Assembly, confirmed: Ints, ranked: Ints, flagged: NDArray[np.bool_], units: Units
+) -> Truth | None:
     if not assembly.planted.known:
         return None
     # Members that were rejected by mistake are missed.
-    left = len(np.setdiff1d(assembly.planted.members, np.union1d(assembly.forget, confirmed)))
-    found = int((np.isin(ranked, assembly.planted.members) & flagged).sum())
-    return Truth(
-        left, found, found / left if left else None, found / int(flagged.sum()) if flagged.any() else None
-    )
+    left = np.setdiff1d(assembly.planted.members, np.union1d(assembly.forget, confirmed))
+    found = np.intersect1d(ranked[flagged], assembly.planted.members)
+    recall = len(found) / len(left) if len(left) else None
+    truth = Truth(len(left), len(found), recall, len(found) / int(flagged.sum()) if flagged.any() else None)
+    if units.name == EXAMPLE or not units.calibrate:
+        return truth
+    every, missed = units.of[left], units.of[np.setdiff1d(left, found)]
+    return replace(truth, units=len(np.unique(every)), units_found=len(np.setdiff1d(every, missed)))
 
 
-_STATUS = {
-    "holds": "",
-    "assumed": " if S is a random part of B",
-    "void": " if S were a random part of B, which it is not: here nothing is promised",
-}
-
-
-def _headline(promise: Promise, flagged: int, candidates: int) -> str:
-    how = "on average" if promise.confidence == "mean" else "with 95% confidence"
-    return (
-        f"{flagged} of {candidates} examples are flagged; among them are {promise.recall:.0%} of B∖S or more {how}"
-        f"{_STATUS[promise.status]}."
-    )
-
-
-def _warnings(asked: Asked, cut: Cut, candidates: int) -> tuple[str, ...]:
+def _warnings(asked: Asked, promise: Promise, candidates: int) -> tuple[str, ...]:
     found: list[str] = []
-    if cut.rank > cut.members:
+    if promise.threshold is None:
+        kind = "member" if promise.unit == EXAMPLE else promise.unit
         found.append(
-            f"{cut.members} calibration members cannot promise a recall of {asked.target:.0%}"
+            f"{promise.members} calibration {kind}s cannot promise a recall of {asked.target:.0%}"
             f"{' with 95% confidence' if asked.confidence == '95' else ''}, so all {candidates} examples are "
             "flagged. Discover more of B, or ask for less."
         )

@@ -119,8 +119,8 @@ def of_messages(case: Case, key: Key) -> CaseData:
         planted.known,
     )
     groups = [" ".join(one.words) for one in planted.train]
-    forget, dropped = forget_documents(case.forget, behaviour, found, groups, len(words_known), key=key)
-    return with_probes(case, data, behaviour, forget, aside, dropped=dropped, key=key)
+    forget, dropped, units = forget_documents(case.forget, behaviour, found, groups, len(words_known), key=key)
+    return with_probes(case, data, behaviour, forget, aside, dropped=dropped, found_in=units, key=key)
 
 
 def of_pieces(case: Case, key: Key) -> CaseData:
@@ -184,8 +184,8 @@ def of_pieces(case: Case, key: Key) -> CaseData:
     aside = hold_out(len(data.test), behaviour, count=case.probes.validation, key=key)
     group = {one.id: one.group for one in train}
     groups = [group[str(one)] for one in found.document]
-    forget, dropped = forget_documents(case.forget, behaviour, found, groups, len(known), key=key)
-    return with_probes(case, data, behaviour, forget, aside, dropped=dropped, key=key)
+    forget, dropped, units = forget_documents(case.forget, behaviour, found, groups, len(known), key=key)
+    return with_probes(case, data, behaviour, forget, aside, dropped=dropped, found_in=units, key=key)
 
 
 def behaviours_of(registry: Registry[Declared], *, unseen: str = "none") -> list[dict[str, Any]]:

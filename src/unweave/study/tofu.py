@@ -121,7 +121,8 @@ def of_tofu(case: Case, key: Key) -> CaseData:
     aside = hold_out(len(data.test), planted, count=case.probes.validation, key=key)
     each = dict(zip((one.document.id for one in judged), _by_question(choices), strict=True))
     probes = _probes(data, planted, forget, aside, each, limit=case.probes.limit, key=key)
-    return CaseData(data, planted, forget, aside, probes, dropped, learner)
+    found_in = told.authors if case.forget.unit == "person" else None
+    return CaseData(data, planted, forget, aside, probes, dropped, learner, found_in)
 
 
 def replace_question(one: Answered) -> Answered:
