@@ -48,7 +48,7 @@ def test_what_nobody_would_miss_is_not_erased(place, tmp_path):
     before = digests(place)
     found = erase(case, tmp_path / "out", models=MODELS)
     assert found.status == "nothing to erase" and found.model_after == {} and found.method == "retrain"
-    assert found.headline == "Untraining is a no-op here: nothing to erase."
+    assert found.headline.endswith("within the bounds of the diagnosis: nothing to erase.")
     assert "Untraining is a no-op" in found.diagnosis, found.diagnosis
     folder = tmp_path / "out" / "0001"
     assert sorted(one.name for one in folder.iterdir()) == ["record.json", "request.toml"]
