@@ -80,6 +80,7 @@ def test_a_tenth_of_models_that_lose_all_of_s_is_seldom_called_a_no_op(models):
         own = Range(value, value - half, value + half)
         called += rate * (regime_of(own, own, {}, SILENT, unseen=unseen_share(models)).name == "no-op")
     assert 0 < called <= 0.05
+    assert unseen_share(29) < 0.1 <= unseen_share(28)  # as the sentence says
     naive = sum(math.comb(models, k) * 0.1**k * 0.9 ** (models - k) for k in (0, 1))
     assert models > 32 or naive > 0.1  # what an interval over models that are all right would let through
 

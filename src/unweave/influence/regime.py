@@ -183,8 +183,8 @@ def _not_shown(memorization: Range, bound: float, margins: Margins | None) -> li
     found: list[str] = []
     if bound >= LITTLE_SELF:
         found.append(
-            f"whether accuracy on S changes by less than {LITTLE_SELF:g} (it may by {_number(bound)}, given that "
-            "few models may lose all of S unseen)"
+            f"whether accuracy on S changes by less than {LITTLE_SELF:g} (it may by {_number(bound)}; that takes "
+            "at least 29 models of each, since one that loses all of S may be missing among fewer)"
         )
     if level(memorization, LITTLE_SELF) != "low":
         found.append(f"whether the mean memorization of S is below {LITTLE_SELF:g}")
