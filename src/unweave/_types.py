@@ -48,7 +48,7 @@ Measured = Estimate | NotMeasured
 Level = Literal["high", "low", "undecided"]
 """Whether a number is at least a threshold, by its whole interval."""
 
-RegimeName = Literal["no-op", "S alone", "S and others", "others alone", "undecided"]
+RegimeName = Literal["no-op", "little", "S alone", "S and others", "others alone", "undecided"]
 """What untraining S changes."""
 
 NOT_DECLARED = "behaviour not declared"

@@ -2,8 +2,8 @@
 
 Predicted: by the intervals of `diagnose`, from 200 models of parts of D and 32 of each world. Measured: by plain
 means over 64 fresh models of D and 64 of D∖S, with other seeds, on the same probes: whether S gets its labels
-without itself, and whether others do. What `diagnose` leaves undecided counts as missed. At least 36 of 40 must
-agree.
+without itself, whether others do, and whether margins over S tell the two apart. What `diagnose` leaves undecided
+counts as missed. At least 36 of 40 must agree.
 """
 
 from __future__ import annotations
@@ -24,28 +24,37 @@ import torch
 
 from unweave import Case
 from unweave._random import derive, generator
-from unweave.influence import Range, regime_of
+from unweave.influence import Margins, Range, regime_of
 from unweave.learners.nets import build
 from unweave.problem import MIN_PROBES, BehaviourChoice, ForgetChoice
 from unweave.study import CASES, assemble
 from unweave.study.assemble import Assembly
 from unweave.study.diagnose import diagnose
+from unweave.study.frame import forget_margins
+from unweave.study.told_by_margins import told_by_margins
 from unweave.training.engine import many
 from unweave.training.outputs import logits, one_thread
 
 MODELS, REFERENCES, FRESH = 200, 32, 64
 NEEDED = 0.9
 SEEDS = (1, 2)
-NAMES = ("no-op", "S alone", "S and others", "others alone", "undecided")
+NAMES = ("no-op", "little", "S alone", "S and others", "others alone", "undecided")
+
+
+class Influence(NamedTuple):
+    """infl(S→G) of each group that counts, and the p-value that margins over S do not tell."""
+
+    groups: dict[str, float]
+    p: float
 
 
 class Verdict(NamedTuple):
-    """A request with the regime predicted and measured, and what was measured: infl(S→G) of each group."""
+    """A request with the regime predicted and measured, and what was measured."""
 
     request: str
     predicted: str
     measured: str
-    influence: dict[str, float]
+    influence: Influence
 
 
 def _request(name: str, discovery: float, **behaviour: object) -> Case:
@@ -68,10 +77,10 @@ def _ordinary(count: int, seed: int) -> Case:
 
 
 def requests(seed: int) -> list[Case]:
-    """Twenty requests, five of each regime as one would expect before anything is trained."""
+    """Twenty requests, five of each kind as one would expect before anything is trained."""
     copies = {"size": 40, "copies": 20}
     found = [
-        # What others teach as well.
+        # What others teach as well: nothing changes but, mostly, how sure a model is of S.
         _request("digits-trigger", 0.2),
         _request("digits-class", 0.2),
         _request("digits-subclass", 0.5),
@@ -100,36 +109,38 @@ def requests(seed: int) -> list[Case]:
     return [replace(one, seed=seed, references=own) for one, own in zip(found, many_models, strict=True)]
 
 
-def influence(
-    case: Case, *, models: int = FRESH, worlds: Sequence[str] = ("original", "untrained")
-) -> dict[str, float]:
-    """infl(S→G) of each group that counts, from models that `diagnose` has not seen."""
+def influence(case: Case, *, models: int = FRESH, worlds: Sequence[str] = ("original", "untrained")) -> Influence:
+    """What S does to each group, and to margins over S, from models that `diagnose` has not seen."""
     assembly = assemble(case)
-    with_s, without_s = (_accuracy(assembly, world, models) for world in worlds)
-    return {
-        name: with_s[name] - without_s[name]
-        for name, where in assembly.probes.groups.items()
-        if name == "forget" or len(where) >= MIN_PROBES
-    }
+    groups = assembly.probes.groups
+    answers = [_answers(assembly, world, models) for world in worlds]
+    with_s, without_s = ((z.argmax(2) == assembly.probes.trained).mean(0) for z in answers)
+    margins = [forget_margins(z, assembly.probes)[..., 0] for z in answers]
+    return Influence(
+        {
+            name: float(with_s[where].mean() - without_s[where].mean())
+            for name, where in groups.items()
+            if name == "forget" or len(where) >= MIN_PROBES
+        },
+        told_by_margins(*margins, rng=generator(case.seed, "margins of regimes")).p,
+    )
 
 
-def _accuracy(assembly: Assembly, world: str, models: int) -> dict[str, float]:
+def _answers(assembly: Assembly, world: str, models: int) -> np.ndarray:
     setting, probes = assembly.setting, assembly.probes
     x, y = torch.from_numpy(setting.x), torch.from_numpy(setting.y)
     keys = [derive(assembly.case.seed, "fresh models of regimes", world, k) for k in range(models)]
     learner = build(setting.learner)
     with one_thread():
         stacked = many(learner, x, y, rows=[assembly.worlds[world].rows] * models, keys=keys)
-        z = logits(learner, stacked, torch.from_numpy(setting.probes)).numpy()[:, : len(probes.trained)]
-    right = z.argmax(2) == probes.trained
-    return {name: float(np.mean(right[:, where])) for name, where in probes.groups.items()}
+        return logits(learner, stacked, torch.from_numpy(setting.probes)).numpy()[:, : len(probes.trained)]
 
 
-def measured_regime(found: dict[str, float]) -> str:
+def measured_regime(found: Influence) -> str:
     """The regime by these numbers as they are, without intervals."""
-    points = {name: Range(value, value, value) for name, value in found.items()}
+    points = {name: Range(value, value, value) for name, value in found.groups.items()}
     own = points.pop("forget")
-    return regime_of(own, own, points).name
+    return regime_of(own, own, points, Margins(found.p, 0.0)).name
 
 
 def judged(case: Case, *, models: int = MODELS, fresh: int = FRESH) -> Verdict:
@@ -155,7 +166,8 @@ def table(found: Sequence[Verdict]) -> str:
         lines.append(measured.ljust(wide + 10) + "".join(cells))
     for one in found:
         if one.predicted != one.measured:
-            values = ", ".join(f"{name} {value:.3f}" for name, value in one.influence.items())
+            values = ", ".join(f"{name} {value:.3f}" for name, value in one.influence.groups.items())
+            values += f"; margins p {one.influence.p:.3f}"
             lines.append(f"missed: {one.request}: predicted {one.predicted}, measured {one.measured} ({values})")
     return "\n".join(lines)
 

@@ -15,7 +15,7 @@ regimes = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(regimes)
 
 # Of the forty the cheapest to tell: copies of which half stay, wrong labels, and all copies.
-CHOSEN = {3: "no-op", 6: "S alone", 13: "S and others"}
+CHOSEN = {3: "little", 6: "S alone", 13: "S and others"}
 
 
 def quick(place: int):
@@ -32,13 +32,13 @@ def test_the_regime_predicted_is_the_one_measured(place):
 
 
 def test_the_check_fails_where_four_of_forty_and_one_more_disagree():
-    right = regimes.Verdict("a request", "no-op", "no-op", {"forget": 0.0})
+    right = regimes.Verdict("a request", "no-op", "no-op", regimes.Influence({"forget": 0.0}, 0.5))
     wrong = right._replace(predicted="undecided")
     assert regimes.enough([right] * 36 + [wrong] * 4)
     assert not regimes.enough([right] * 35 + [wrong] * 5)
     table = regimes.table([right, wrong])
-    assert "missed: a request: predicted undecided, measured no-op (forget 0.000)" in table
-    assert table.splitlines()[1].split() == ["no-op", "1", "0", "0", "0", "1"]
+    assert "missed: a request: predicted undecided, measured no-op (forget 0.000; margins p 0.500)" in table
+    assert table.splitlines()[1].split() == ["no-op", "1", "0", "0", "0", "0", "1"]
 
 
 def test_a_request_measured_without_leaving_out_s_is_seen():

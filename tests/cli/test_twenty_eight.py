@@ -303,7 +303,7 @@ def test_17_results_that_differ_by_themselves_and_25_frozen_weights(invoke, tmp_
 
 def test_18_nothing_known_by_heart(invoke, tmp_path):
     asked = ("erase", "my.toml", "--aim", "untraining", "--models", "100", "--out", "out", "--workers", "1")
-    done = invoke(*asked, "--set", "references.models=19")
+    done = invoke(*asked, "--set", "references.models=32")
     assert done.exit_code == 0 and "nothing to erase" in done.stdout, done.output
     assert not list(tmp_path.rglob("out/*/model*"))
 

@@ -97,11 +97,17 @@ def test_where_none_reaches_untraining_retraining_does_by_definition():
 
 
 def test_where_there_is_nothing_to_do_nothing_is_named():
-    found = [tried("a", 0.1, "reached", "no power")]
-    one = said(found, no_op=True)
-    assert one["untraining"].status == one["unlearning"].status == "nothing to do"
-    assert "nothing need be done" in one["untraining"].text and "not told from A(D∖B)" in one["unlearning"].text
-    assert said([tried("a", 0.1, "no power")])["untraining"].status == "nothing to do"
+    found = [tried("a", 0.1, "reached", "missed")]
+    one = said(found, no_op=True)["untraining"]
+    assert one.status == "nothing to do" and "nothing need be done" in one.text and "bounded" in one.text
+
+
+def test_that_models_are_not_told_apart_does_not_show_that_there_is_nothing_to_do():
+    one = said([tried("a", 0.1, "no power", "no power")])
+    assert one["untraining"].status == one["unlearning"].status == "not measured"
+    assert all("nothing need be done" not in each.text for each in one.values())
+    assert "4 models of D are not told from A(D∖B), which does not show" in one["unlearning"].text
+    assert "retraining without S does by definition" in one["untraining"].text
 
 
 def test_an_undeclared_behaviour_and_runs_without_verdicts_are_not_measured():

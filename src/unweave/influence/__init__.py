@@ -11,10 +11,12 @@ from unweave.influence.ranking import DIRECTION as DIRECTION
 from unweave.influence.ranking import rank_leave_outs as rank_leave_outs
 from unweave.influence.regime import HIGH_CROSS as HIGH_CROSS
 from unweave.influence.regime import HIGH_SELF as HIGH_SELF
+from unweave.influence.regime import Margins as Margins
 from unweave.influence.regime import Range as Range
 from unweave.influence.regime import Regime as Regime
 from unweave.influence.regime import level as level
 from unweave.influence.regime import regime_of as regime_of
+from unweave.influence.regime import unseen_share as unseen_share
 from unweave.influence.subsampled import Influences as Influences
 from unweave.influence.subsampled import cross_influence as cross_influence
 from unweave.influence.subsampled import mean_leave_outs as mean_leave_outs

@@ -17,10 +17,11 @@ class Memorized:
     """Memorization of S, from models that were each trained on a random part of D.
 
     `mean`: mean of mem(i) over S; `soft`: the same with the probability of the label in place of correctness;
-    `above`: share of S with mem ≥ `threshold`, without an interval since it jumps; `models`, `share`: how many
-    models, each trained on which part of D; `largest_error`: the largest standard error of a single mem(i);
-    `together`: how many sets of examples were in or out of these parts as a whole. Where no model can be trained,
-    `models` is 0 and nothing is measured.
+    `above`: share of S with mem ≥ `threshold`, without an interval since it jumps, of those that were both in and
+    out of some part; `models`, `share`: how many models, each trained on which part of D; `largest_error`: the
+    largest standard error of a single mem(i); `together`: how many sets of examples were in or out of these parts
+    as a whole; `by_heart`: how many of S are surely known by heart, by four standard errors. Where no model can be
+    trained, `models` is 0 and nothing is measured.
     """
 
     mean: Measured
@@ -31,6 +32,7 @@ class Memorized:
     share: float
     largest_error: float | None
     together: int = 0
+    by_heart: int | None = None
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,9 @@ class Tried:
 class Cheapest:
     """The cheapest method that suffices for an aim.
 
-    `status`: whether one was found among those tried; `method`, `cost`: which, and its cost as a multiple of one
-    retraining; `tried`, `reached`, `undecided`: how many ran, reached the aim, or were not decided; `text`: one
-    sentence.
+    `status`: whether one was found among those tried, "nothing to do" only where bounds show it; `method`, `cost`:
+    which, and its cost as a multiple of one retraining; `tried`, `reached`, `undecided`: how many ran, reached the
+    aim, or were not decided; `text`: one sentence.
     """
 
     aim: Aim
@@ -169,7 +171,8 @@ class Diagnosis:
     """What is known of a request before anything is done about it.
 
     `self_level`: whether mean memorization or infl(S→S) is at least `memorized.threshold`; `cross_level`: whether
-    |infl(S→G)| is at least `cross_threshold` on some other group G; `regime`: what untraining changes by that;
+    |infl(S→G)| is at least `cross_threshold` on some other group G; `regime`: what untraining changes by that, and
+    by margins over S where both levels are low;
     `aim` and `why` which aim the stated use needs; `advice` what to do; `fitting` are the metrics and attacks that
     may be asked of that aim, `not_fitting` the others and why, both empty where no use was stated; `cost` is what
     was trained for it; `tried` and `cheapest` are empty where no method was named, `proxies` where none was;

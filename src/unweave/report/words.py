@@ -36,7 +36,8 @@ LABEL_MEANINGS: dict[Label, str] = {
     "both": "reached both references within the margin",
     "neither": "reached neither reference (where B is not declared: not the one that was measured)",
     "inconclusive": "the intervals do not decide at this number of models",
-    "no power": "the original already sits at the reference: nothing to remove, so nothing to judge",
+    "no power": "so few models do not tell the original from the reference: no method can be judged, and it is no "
+    "proof that there is nothing to remove",
     "not applicable": "a reference or an original, not a method; or a method without a result",
 }
 
@@ -44,7 +45,7 @@ OUTCOME_NAMES: dict[Outcome, str] = {
     "reached": "reached",
     "missed": "missed",
     "inconclusive": "undecided",
-    "no power": "nothing to remove",
+    "no power": "no power",
     "not measured": "not measured",
 }
 

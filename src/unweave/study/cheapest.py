@@ -20,6 +20,7 @@ DEFAULT = "default"
 Status = Literal["found", "none", "nothing to do", "not measured"]
 
 _REFERENCE: dict[Aim, str] = {"untraining": "A(D∖S)", "unlearning": "A(D∖B)"}
+_LEFT_OUT: dict[Aim, str] = {"untraining": "S", "unlearning": "all of B"}
 
 
 class Chosen(NamedTuple):
@@ -80,7 +81,7 @@ def cheapest_of(assembly: Assembly, tried: Sequence[Tried], *, no_op: bool) -> t
     Args:
         assembly: The case.
         tried: Methods with their verdicts; Holm's correction is over all of them.
-        no_op: Whether the regime says that untraining changes nothing.
+        no_op: Whether untraining is shown to change next to nothing: not that it was not told to change something.
     """
     ran = [one for one in tried if one.cost is not None]
     return tuple(_cheapest(assembly, ran, aim, no_op=no_op and aim == "untraining") for aim in AIMS) if ran else ()
@@ -96,10 +97,16 @@ def _cheapest(assembly: Assembly, ran: Sequence[Tried], aim: Aim, *, no_op: bool
         return Cheapest(aim, status, name, cost, count, len(reached), undecided, f"For {aim} {text}")
 
     if no_op:
-        return said("nothing to do", "nothing need be done: without S a model predicts as it does with it.")
+        return said(
+            "nothing to do", "nothing need be done: without S predictions change by no more than was bounded."
+        )
     if "no power" in outcomes:
         models = len(assembly.worlds["original"].keys)
-        return said("nothing to do", f"nothing need be done: {models} models of D are not told from {reference}.")
+        return said(
+            "not measured",
+            f"nothing can be judged: {models} models of D are not told from {reference}, which does not show that "
+            f"nothing is left to do; retraining without {_LEFT_OUT[aim]} does by definition what is asked.",
+        )
     if aim == "unlearning" and not assembly.planted.known:
         return said("not measured", "nothing is known: the behaviour is not declared.")
     if all(one == "not measured" for one in outcomes):

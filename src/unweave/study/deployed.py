@@ -17,7 +17,7 @@ from unweave.study.assemble import Assembly
 from unweave.study.audit_checks import OF_OUTPUTS, checks_of
 from unweave.study.audit_models import of_outputs, questions
 from unweave.study.copies import copies_of_forget
-from unweave.study.diagnosis import about_use, features_of
+from unweave.study.diagnosis import about_use, features_of, rest_of
 from unweave.study.given import NO_RECIPE, GivenModel, accuracies, outputs_of
 from unweave.study.spec import case_to_tree
 
@@ -37,7 +37,7 @@ def deployed(assembly: Assembly, model: GivenModel, originals: NDArray[np.float3
     own, rest = phi[groups["forget"]], phi[groups.get("retain", groups["test"])]
     place = np.searchsorted(np.sort(rest), own) / len(rest)
     features = features_of(assembly, model.state)[0]
-    mixed = entanglement(*features)
+    mixed = entanglement(*features, rest=rest_of(assembly))
     return Deployed(
         sha256=model.checkpoint.sha256,
         recipe_known=assembly.case.learner.recipe_known,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unweave._gate import Group
+from unweave._random import generator
 from unweave._types import NOT_DECLARED, Estimate, Measured, NotMeasured
 from unweave.attacks import ATTACKS
 from unweave.influence import (
@@ -17,11 +18,11 @@ from unweave.influence import (
     Influences,
     Range,
     Regime,
-    cross_influence,
     entanglement,
     mean_leave_outs,
     regime_of,
     self_influence,
+    unseen_share,
 )
 from unweave.metrics import METRICS, leave_out_means
 from unweave.problem import MIN_PROBES
@@ -31,7 +32,6 @@ from unweave.records.diagnosis import (
     DIAGNOSIS_SCHEMA,
     Cheapest,
     Diagnosis,
-    Dot,
     GroupChange,
     Influential,
     Memorized,
@@ -42,13 +42,19 @@ from unweave.stats import interval, jackknife, leave_outs
 from unweave.study.applicability import applicable
 from unweave.study.assemble import Assembly
 from unweave.study.cheapest import cheapest_of
-from unweave.study.examples import of_data, of_probe
+from unweave.study.frame import forget_margins
 from unweave.study.separation import separation
+from unweave.study.single import (
+    by_heart,
+    most_influential,
+    most_memorized,
+    plane,
+    share_above,
+    surely_by_heart,
+)
 from unweave.study.spec import case_to_tree
+from unweave.study.told_by_margins import told_by_margins
 
-_SHOWN = 12
-_DOTS = 1000
-_SURE = 4.0  # standard errors
 Floats = NDArray[np.float64]
 
 
@@ -72,8 +78,13 @@ class Parts(NamedTuple):
     share: float
 
 
+def rest_of(assembly: Assembly) -> int:
+    """How many examples D∖S has."""
+    return len(np.setdiff1d(assembly.worlds["original"].rows, assembly.forget))
+
+
 def features_of(assembly: Assembly, models: Any) -> list[tuple[Floats, Floats]]:
-    """Penultimate features of S and of a part of D∖S, at most 2 000 examples, of each original."""
+    """Penultimate features of S and of a part of D∖S, less than 4 000 examples, of each original."""
     import torch
 
     from unweave.learners.contract import State
@@ -110,23 +121,23 @@ def judge_request(
     correct = parts.predicted == np.concatenate([assembly.setting.y, assembly.probes.trained])
     rows = assembly.forget
     own = self_influence(parts.inside[:, rows], correct[:, rows].astype(np.float64))
-    memorized = _memorized(assembly, parts, correct, own)
+    memorized = _memorized(assembly, parts, correct, own, int(surely_by_heart(own).sum()))
     groups = tuple(_group(assembly, parts, name) for name in assembly.probes.groups)
-    regime = _regime(memorized, groups)
+    regime = _regime(assembly, parts, memorized, groups)
     of_use = about_use(assembly, use)
     known = assembly.planted.known
-    most = _most_memorized(assembly, own)
+    most = most_memorized(assembly, own)
     no_op = nothing_to_undo(regime.name, most)
     cheapest = cheapest_of(assembly, tried, no_op=no_op)
     return Diagnosis(
         schema=DIAGNOSIS_SCHEMA,
         name=assembly.case.name,
-        headline=_headline(assembly, regime, most),
+        headline=_headline(assembly, regime, most, memorized),
         case=case_to_tree(assembly.case),
         forget=len(assembly.forget),
         behaviour=len(assembly.planted.members) if known else None,
         memorized=memorized,
-        entanglement=_entanglement(parts),
+        entanglement=_entanglement(assembly, parts),
         groups=groups,
         self_level=regime.self_level,
         cross_level=regime.cross_level,
@@ -138,8 +149,8 @@ def judge_request(
             no_op, of_use["aim"], groups, cheapest, known=known, s_is_b=len(rows) == len(assembly.planted.members)
         ),
         most_memorized=most,
-        most_influential=_most_influential(assembly, parts, correct),
-        plane=_plane(assembly, parts, correct),
+        most_influential=most_influential(assembly, parts.inside, correct),
+        plane=plane(assembly, parts.inside, correct),
         warnings=_warnings(assembly, memorized, groups),
         cost=cost,
         provenance=provenance,
@@ -156,7 +167,9 @@ def _separation(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_]) ->
     return separation(members, others, parts.inside, correct, parts.phi)
 
 
-def _memorized(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_], found: Influences) -> Memorized:
+def _memorized(
+    assembly: Assembly, parts: Parts, correct: NDArray[np.bool_], found: Influences, known: int
+) -> Memorized:
     rows = assembly.forget
     hard = correct[:, rows].astype(np.float64)
     soft = (1 + np.tanh(parts.phi[:, rows].astype(np.float64) / 2)) / 2  # the logistic, which overflows nowhere
@@ -164,11 +177,12 @@ def _memorized(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_], fou
     return Memorized(
         mean=_mean_over_s(inside, hard),
         soft=_mean_over_s(inside, soft),
-        above=float(np.nanmean(found.value >= HIGH_SELF)),
+        above=share_above(found.value, HIGH_SELF),
         threshold=HIGH_SELF,
         models=len(inside),
         share=parts.share,
-        largest_error=float(np.nanmax(found.standard_error)),
+        largest_error=float(np.nanmax(found.standard_error)) if np.isfinite(found.value).any() else None,
+        by_heart=known,
     )
 
 
@@ -218,14 +232,24 @@ def _difference(samples: dict[str, Floats]) -> Measured:
     return interval(jackknife(means[0] - means[1] if means[1:] else means[0], design))
 
 
-def _regime(memorized: Memorized, groups: tuple[GroupChange, ...]) -> Regime:
+def _regime(assembly: Assembly, parts: Parts, memorized: Memorized, groups: tuple[GroupChange, ...]) -> Regime:
     own = next(group for group in groups if group.name == "forget")
     others = {
         group.name: _range(group.joint)
         for group in groups
         if group.name != "forget" and group.probes >= MIN_PROBES
     }
-    return regime_of(_range(memorized.mean), _range(own.joint), others)
+    with_s, without = (
+        forget_margins(parts.worlds[world], assembly.probes)[..., 0] for world in ("original", "untrained")
+    )
+    margins = told_by_margins(
+        with_s,
+        without,
+        paired=assembly.case.references.paired,
+        rng=generator(assembly.case.seed, "permutation", "margins of a diagnosis"),
+    )
+    unseen = unseen_share(min(len(with_s), len(without)))
+    return regime_of(_range(memorized.mean), _range(own.joint), others, margins, unseen=unseen)
 
 
 def _range(found: Measured) -> Range:
@@ -235,84 +259,14 @@ def _range(found: Measured) -> Range:
     return Range(found.value, found.low, found.high)
 
 
-def _entanglement(parts: Parts) -> Measured:
+def _entanglement(assembly: Assembly, parts: Parts) -> Measured:
     if parts.features is None:
         return NotMeasured("of this learner only the outputs are known")
-    values = np.array([entanglement(own, others) for own, others in parts.features])
+    rest = rest_of(assembly)
+    values = np.array([entanglement(own, others, rest=rest) for own, others in parts.features])
     if not np.isfinite(values).all():
         return NotMeasured("features of S and of D∖S have one and the same centre in some model")
     return _difference({"original": values})
-
-
-def _most_memorized(assembly: Assembly, found: Influences) -> tuple[Influential, ...]:
-    rows = assembly.forget
-    order = np.argsort(-np.nan_to_num(found.value, nan=-2.0), kind="stable")[:_SHOWN]
-    return tuple(
-        Influential(
-            of_data(assembly, int(rows[i])), "forget", None, float(found.value[i]), float(found.standard_error[i])
-        )
-        for i in order
-        if np.isfinite(found.value[i])
-    )
-
-
-def _others(assembly: Assembly) -> NDArray[np.int64]:
-    """Probes outside of S."""
-    return np.concatenate([where for name, where in assembly.probes.groups.items() if name != "forget"])
-
-
-def _most_influential(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_]) -> tuple[Influential, ...]:
-    """Pairs of an example of S and a probe outside of S, of which at least four standard errors are left.
-
-    Of many thousand pairs the largest values are those that chance favours most: fewer errors would list noise.
-    """
-    rows, n, others = assembly.forget, parts.inside.shape[1], _others(assembly)
-    found = cross_influence(parts.inside[:, rows], correct[:, n + others].astype(np.float64))
-    sure = np.nan_to_num(np.abs(found.value) - _SURE * found.standard_error, nan=-1.0)
-    order = np.argsort(-sure, axis=None, kind="stable")[:_SHOWN]
-    pairs = [np.unravel_index(one, sure.shape) for one in order if sure.flat[one] > 0]
-    return tuple(
-        Influential(
-            of_data(assembly, int(rows[i])),
-            *of_probe(assembly, int(others[j])),
-            float(found.value[i, j]),
-            float(found.standard_error[i, j]),
-        )
-        for i, j in pairs
-    )
-
-
-def _plane(assembly: Assembly, parts: Parts, correct: NDArray[np.bool_]) -> tuple[Dot, ...]:
-    """All of B and a part of the rest of D, at most a thousand, by what they do to themselves and to others."""
-    members = np.union1d(assembly.planted.members, assembly.forget)
-    rest = np.setdiff1d(assembly.worlds["original"].rows, members)
-    rows = np.concatenate([members, rest[:: max(1, len(rest) // _DOTS)]])
-    n, inside = parts.inside.shape[1], parts.inside[:, rows]
-    own = self_influence(inside, correct[:, rows].astype(np.float64)).value
-    others, probes = _others(assembly), assembly.probes
-    found = cross_influence(inside, correct[:, n + others].astype(np.float64))
-    # An example may be a probe as well: what it does to itself is not what it does to others.
-    of_data = [probes.groups[name] for name in ("undiscovered", "retain") if name in probes.groups]
-    itself = (rows[:, None] == probes.rows[others]) & np.isin(others, np.concatenate([*of_data, others[:0]]))
-    square = np.where(itself, 0.0, found.value**2 - found.standard_error**2).sum(1) / (~itself).sum(1)
-    forget, undiscovered = np.isin(rows, assembly.forget), np.isin(rows, assembly.planted.members)
-    return tuple(
-        Dot(float(x), float(np.sqrt(max(y, 0.0))), "forget" if s else "undiscovered" if b else "ordinary")
-        for x, y, s, b in zip(own, square, forget, undiscovered, strict=True)
-        if np.isfinite(x) and np.isfinite(y)
-    )
-
-
-def by_heart(most: Sequence[Influential]) -> tuple[str, ...]:
-    """Ids of those of S that are surely known by heart: by four standard errors, since S may be large.
-
-    A mean over S hides them, and what a model knows of one person alone is no no-op for that person.
-    """
-    return tuple(
-        one.example.id
-        for one in most
-        if one.influence >= HIGH_SELF and one.influence >= _SURE * one.standard_error
-    )
 
 
 def nothing_to_undo(regime: str, most: Sequence[Influential]) -> bool:
@@ -320,13 +274,14 @@ def nothing_to_undo(regime: str, most: Sequence[Influential]) -> bool:
     return regime == "no-op" and not by_heart(most)
 
 
-def _headline(assembly: Assembly, regime: Regime, most: Sequence[Influential]) -> str:
+def _headline(assembly: Assembly, regime: Regime, most: Sequence[Influential], memorized: Memorized) -> str:
     said = f"On {assembly.case.name}: {regime.text}"
-    alone = by_heart(most)
-    if regime.name != "no-op" or not alone:
+    count = memorized.by_heart or 0
+    if regime.name != "no-op" or not count:
         return said
-    more = f" and {len(alone) - 3} more" if len(alone) > 3 else ""
-    return f"{said} That is S on average; known by heart are, of S, the ids {', '.join(alone[:3])}{more}."
+    named = by_heart(most)[:3]
+    more = f" and {count - len(named)} more" if count > len(named) else ""
+    return f"{said} That is S on average; known by heart are, of S, the ids {', '.join(named)}{more}."
 
 
 def about_use(assembly: Assembly, use: str | None) -> dict[str, Any]:
@@ -364,7 +319,7 @@ def _advice(
 ) -> tuple[str, ...]:
     said = [one.text for one in cheapest if aim in (None, one.aim)]
     if no_op and not cheapest:
-        said.append("For untraining nothing need be done: leaving the model as it is, is within reach of A(D∖S).")
+        said.append("For untraining nothing need be done: leaving the model as it is keeps within these bounds.")
     if aim == "untraining" and not no_op and not cheapest:
         said.append("Retraining without S reaches untraining by definition, at the cost of one training.")
     if aim != "untraining" and not s_is_b:

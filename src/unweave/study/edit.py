@@ -278,7 +278,7 @@ def record(prepared: Prepared, diagnosis: str, forecast: float | None, made: Mad
 def _headline(prepared: Prepared, made: Made | None) -> str:
     some = f"{len(prepared.assembly.forget)} of {len(prepared.assembly.setting.y)} examples"
     if made is None:
-        return "Untraining is a no-op here: nothing to erase."
+        return "Untraining is a no-op here, within the bounds of the diagnosis: nothing to erase."
     if prepared.choice.name == RETRAIN:
         return f"The model was trained anew without {some} ({prepared.aim})."
     return f"The model was edited by {prepared.choice.id} for {some} ({prepared.aim})."
