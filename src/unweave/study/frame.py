@@ -110,11 +110,8 @@ def aims_of(worlds: Mapping[WorldName, Any]) -> tuple[Aim, ...]:
 def build_frame(case: Case, probes: Probes, outputs: dict[WorldName, Outputs]) -> Frame:
     """Measure the worlds against each other."""
     sizes = {name: len(rows) for name, rows in probes.groups.items()}
-    weights = probe_weights(probes.groups, len(probes.clean))
-    share = strata(sizes, probes.population)
-    overall = np.array([share[name] for name in sizes]) @ weights
-    distances = Distances(np.vstack([overall, weights]))
-    blocks = _blocks(case, outputs)
+    distances = Distances(group_weights(probes))
+    blocks = blocks_of(case, outputs)
     worlds: dict[WorldName, Sample] = {
         name: Sample(name, probabilities(o.logits), blocks[name]) for name, o in outputs.items()
     }
@@ -152,14 +149,22 @@ def build_frame(case: Case, probes: Probes, outputs: dict[WorldName, Outputs]) -
     return replace(frame, power={aim: _power(frame, aim) for aim in aims})
 
 
+def group_weights(probes: Probes) -> Floats:
+    """Weights of the probes [1 + groups, n]: the strata of all groups together, then each group by itself."""
+    sizes = {name: len(rows) for name, rows in probes.groups.items()}
+    weights = probe_weights(probes.groups, len(probes.clean))
+    share = strata(sizes, probes.population)
+    return np.vstack([np.array([share[name] for name in sizes]) @ weights, weights])
+
+
 def forget_margins(logits: NDArray[np.float32], probes: Probes) -> Floats:
     """φ of the labels S was trained on [K, |S|, 1], from float64 logits."""
     rows = probes.groups["forget"]
     return margins(logits[:, rows].astype(np.float64), probes.trained[rows])[..., None]
 
 
-def _blocks(case: Case, outputs: dict[WorldName, Outputs]) -> dict[WorldName, NDArray[np.int64]]:
-    # Equal ids = dependent models: worlds of paired seeds share theirs, all others have their own.
+def blocks_of(case: Case, outputs: dict[WorldName, Outputs]) -> dict[WorldName, NDArray[np.int64]]:
+    """Ids of models by world: equal ones depend on each other. Worlds of paired seeds share theirs."""
     blocks: dict[WorldName, NDArray[np.int64]] = {}
     begin = 0
     for name, one in outputs.items():
