@@ -168,11 +168,11 @@ def test_pairs_are_told_with_how_many_are_told_apart_and_with_the_noise(found):
     assert "between two halves of the models for one and the same aim 1 of the 30" in note
     headline = sweep_headline(replace(found, rankings=ranked))
     assert headline.endswith(
-        "order 50% [45, 55] of the pairs of methods told apart on both, 40 of 90, differently."
+        "; of 40 pairs of methods that both aims tell apart, of 90, they order 50% [45, 55] differently."
     )
     few = replace(ranked, flips=NotMeasured("2 seeds are too few for an interval, which needs 3"))
     headline = sweep_headline(replace(found, rankings=few))
-    assert headline.endswith("order 20 of the pairs of methods told apart on both, 40 of 90, differently.")
+    assert headline.endswith("both aims tell apart, of 90, they order 20 differently.")
     assert "pairs of methods" not in sweep_headline(
         replace(found, rankings=replace(few, counts=PairCounts(9, 0, 0)))
     )

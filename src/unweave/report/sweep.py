@@ -47,11 +47,11 @@ def sweep_headline(found: SweepResult) -> str:
         text += f"; {name} closed most of the gap from A(D∖S) to A(D∖B): {shares_text(best)}"
     counts, flips = found.rankings.counts, found.rankings.flips
     if counts is not None and counts.told_apart:
-        pairs = f"pairs of methods told apart on both, {counts.told_apart} of {counts.pairs}"
-        if isinstance(flips, Estimate):
-            text += f"; the two aims order {shares_text(flips)} of the {pairs}, differently"
-        else:
-            text += f"; the two aims order {counts.flipped} of the {pairs}, differently"
+        share = shares_text(flips) if isinstance(flips, Estimate) else str(counts.flipped)
+        text += (
+            f"; of {counts.told_apart} pairs of methods that both aims tell apart, of {counts.pairs}, they order "
+        )
+        text += f"{share} differently"
     return one_line(text) + "."
 
 
