@@ -17,6 +17,7 @@ from unweave.records import (
     ExpansionGain,
     FurtherExample,
     GapClosed,
+    PairCounts,
     Provenance,
     Rankings,
     SelectionCost,
@@ -26,7 +27,7 @@ from unweave.records import (
     from_json,
     to_json,
 )
-from unweave.report.sweep import sweep_page, sweep_tables
+from unweave.report.sweep import sweep_headline, sweep_page, sweep_tables
 from unweave.report.sweep_charts import charts
 from unweave.report.sweep_terminal import print_sweep
 
@@ -158,3 +159,35 @@ def test_a_sweep_is_drawn_again_without_torch(found, tmp_path):
     )
     subprocess.run([sys.executable, "-c", code, "report", str(file), "--quiet"], check=True)
     assert re.search("What to do next", (tmp_path / "sweep.html").read_text(encoding="utf-8"))
+
+
+def test_pairs_are_told_with_how_many_are_told_apart_and_with_the_noise(found):
+    ranked = Rankings(NO, est(0.5), 4, (), (("npo", 1.0),), PairCounts(90, 40, 20), PairCounts(180, 30, 1))
+    (note,) = (one.note for one in sweep_tables(replace(found, rankings=ranked)) if "both aims" in one.title)
+    assert "40 of 90 pairs" in note and "20 of these stand the other way round: 50% [45, 55]" in note
+    assert "between two halves of the models for one and the same aim 1 of the 30" in note
+    headline = sweep_headline(replace(found, rankings=ranked))
+    assert headline.endswith(
+        "; of 40 pairs of methods that both aims tell apart, of 90, they order 50% [45, 55] differently."
+    )
+    few = replace(ranked, flips=NotMeasured("2 seeds are too few for an interval, which needs 3"))
+    headline = sweep_headline(replace(found, rankings=few))
+    assert headline.endswith("both aims tell apart, of 90, they order 20 differently.")
+    assert "pairs of methods" not in sweep_headline(
+        replace(found, rankings=replace(few, counts=PairCounts(9, 0, 0)))
+    )
+
+
+def test_the_order_of_an_earlier_version_is_told_as_what_it_was(found):
+    ranked = Rankings(est(-0.2), est(0.6), 32, (), (("npo", 1.0),))
+    (note,) = (one.note for one in sweep_tables(replace(found, rankings=ranked)) if "both aims" in one.title)
+    assert "pairs that flip, told apart or not: 60% [55, 65]; over 32 cells" in note
+    assert "pairs of methods" not in sweep_headline(replace(found, rankings=ranked))
+
+
+def test_what_a_curve_is_not_of_is_said(found):
+    early = replace(found.enough[0], cells=1, of=4, without=(0.05,))
+    line = "0.40 [0.30, ∞] (40 [30, ∞]); 1 of 4 cells, without γ 0.05"
+    assert cells_of(replace(found, enough=(early,)), "Smallest sufficient") == (("npo, S random", line),)
+    points = tuple(replace(one, of=4, along_cells={"survival": 3}) for one in found.points)
+    assert cells_of(replace(found, points=points), "Survival")[0][0] == "trigger, S random: npo (3 of 4 cells)"

@@ -1,6 +1,4 @@
-"""Pooled shares and means against an oracle that deletes models by hand; rankings against counted pairs."""
-
-from itertools import combinations
+"""Pooled shares and means against an oracle that deletes models by hand; shares over clusters by hand."""
 
 import numpy as np
 import pytest
@@ -12,12 +10,11 @@ from unweave import Estimate, NotMeasured, UserError
 from unweave.stats import (
     Share,
     Term,
-    agreement,
     mean_of_estimates,
-    mean_over_cells,
     pooled_difference,
     pooled_mean,
     pooled_share,
+    share_over_clusters,
     sum_of_dependent,
 )
 
@@ -111,28 +108,42 @@ def test_bad_terms_are_refused():
         pooled_mean([Term("a", np.zeros(3)), Term("a", np.zeros(4))])
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=8))
-def test_agreement_counts_pairs(both):
-    first, second = np.array(both, dtype=np.float64).T
-    signs = [np.sign((a[0] - b[0]) * (a[1] - b[1])) for a, b in combinations(both, 2)]
-    found = agreement(first, second)
-    assert found.tau == pytest.approx(np.mean(signs))
-    assert found.flips == pytest.approx(np.mean([one < 0 for one in signs]))
+def test_a_share_over_clusters_is_a_ratio_of_sums_with_clusters_deleted():
+    above, below = [3, 0, 4, 1], [4, 0, 10, 6]
+    found = share_over_clusters(above, below)
+    left = np.array([5 / 16, 4 / 10, 7 / 14])  # without the first, the third, the last; the second counted nothing
+    half = scipy_stats.t.ppf(0.975, 2) * np.sqrt(2 / 3 * ((left - left.mean()) ** 2).sum())
+    assert [found.value, found.low, found.high, found.n] == pytest.approx([0.4, max(0.4 - half, 0), 0.4 + half, 3])
 
 
-def test_agreement_is_kendalls_tau_where_nothing_is_tied():
-    rng = np.random.default_rng(0)
-    first, second = rng.permutation(9).astype(float), rng.permutation(9).astype(float)
-    assert agreement(first, second).tau == pytest.approx(scipy_stats.kendalltau(first, second).statistic)
-    with pytest.raises(UserError, match="at least 2 items"):
-        agreement(np.zeros(1), np.zeros(1))
+def test_where_all_clusters_agree_the_interval_is_that_of_as_many_trials():
+    exact = scipy_stats.binomtest(0, 5).proportion_ci(method="exact").high
+    none, all_, against = (
+        share_over_clusters([n] * 5, [9] * 5, least=least) for n, least in ((0, 0.0), (9, 0.0), (-9, -1.0))
+    )
+    assert (none.low, none.high) == pytest.approx((0, exact))
+    assert (all_.low, all_.high) == pytest.approx((1 - exact, 1))
+    assert (against.low, against.high) == pytest.approx((-1, 2 * exact - 1))
 
 
-def test_means_over_cells_and_of_estimates():
-    found = mean_over_cells([0.1, 0.4, 0.2, 0.9])
-    low, high = scipy_stats.t.interval(0.95, 3, 0.4, scipy_stats.sem([0.1, 0.4, 0.2, 0.9]))
-    assert [found.value, found.low, found.high, found.n] == pytest.approx([0.4, low, high, 4])
-    assert isinstance(mean_over_cells([0.1, 0.2]), NotMeasured)
+def test_two_clusters_or_nothing_counted_are_no_interval():
+    assert share_over_clusters([1, 2, 0], [4, 4, 0], what="seeds").not_measured.startswith("2 seeds are too few")
+    assert share_over_clusters([0, 0, 0], [0, 0, 0]) == NotMeasured("nothing was counted")
+
+
+@pytest.mark.parametrize("clusters", [3, 9])
+def test_cells_that_share_all_their_luck_are_one(clusters):
+    """Four cells of a cluster are one and the same: an interval over cells, as if independent, missed 37%."""
+    rng, missed = np.random.default_rng(0), 0
+    for _ in range(1000):
+        told = rng.integers(15, 25, clusters)
+        flipped = rng.binomial(told, rng.beta(8, 8, clusters))
+        found = share_over_clusters((4 * flipped).tolist(), (4 * told).tolist())
+        missed += not found.low <= 0.5 <= found.high
+    assert missed / 1000 < 0.07
+
+
+def test_means_of_estimates():
     one = Estimate(0.3, None, 0.5, 8)
     assert mean_of_estimates([one]) == one
     assert mean_of_estimates([one, Estimate(0.5, 0.1, 0.9, 4)]).low is None

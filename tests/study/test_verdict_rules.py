@@ -8,8 +8,8 @@ import pytest
 from unweave import Case, LearnerChoice, ReferenceChoice
 from unweave.problem import BehaviourChoice, ForgetChoice
 from unweave.references import Outputs
-from unweave.study import MethodChoice, assemble
-from unweave.study.frame import smallest_p
+from unweave.study import MethodChoice, assemble, frame
+from unweave.study.frame import build_frame, smallest_p
 from unweave.study.rows import judge_case
 
 MODELS = 16
@@ -92,6 +92,37 @@ def test_with_too_few_models_there_is_no_verdict_rather_than_no_power(models, sm
         assert "nothing to" not in result.headline
     else:
         assert rows["like_b"].verdict_unlearning.outcome != "not measured"
+
+
+def test_too_few_is_asked_at_the_level_that_the_tests_of_power_share():
+    few = assemble(replace(CASE, references=ReferenceChoice(models=4)))
+    law = Law(few)
+    worlds = {name: law.draw(models=16 if name.startswith("null_") else 4) for name in law.worlds(4)}
+    # 4 against 4 give no p below 2/70: that is below 5%, and three times that is not.
+    _, rows = judge(few, worlds, noop=worlds["original"])
+    assert "smallest possible p-value 0.029" in rows["noop"].verdict_unlearning.reason
+
+
+@pytest.mark.parametrize(("p_overall", "p_own"), [(0.04, 0.9), (0.9, 0.01), (0.5, 0.6)])
+def test_power_pays_for_every_test_it_takes_the_smallest_of(assembly, monkeypatch, p_overall, p_own):
+    built = build_frame(assembly.case, assembly.probes, Law(assembly).worlds())
+    assert {"forget", "undiscovered", "unseen"} & built.judged == {"forget", "undiscovered"}
+    private = replace(built, case=replace(built.case, privacy=True))
+    monkeypatch.setattr(frame, "_differ", lambda *_, group=0: p_overall if group == 0 else p_own)
+    least = min(p_overall, p_own)
+    # Overall and on B∖S; overall, on S, and on margins, whose distances have S as group 0.
+    assert frame._power(built, "unlearning") == pytest.approx(min(2 * least, 1.0))
+    assert frame._power(private, "untraining") == pytest.approx(min(3 * least, 1.0))
+
+
+def test_no_more_than_one_run_in_twenty_has_power_where_nothing_differs(assembly, monkeypatch):
+    built = build_frame(assembly.case, assembly.probes, Law(assembly).worlds())
+    built = replace(built, judged=built.judged | {"unseen"}, groups=built.groups | {"unseen": 0})
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(frame, "_differ", lambda *_, group=0: float(rng.random()))  # p-values of equal laws
+    for aim in ("untraining", "unlearning"):
+        hits = np.mean([frame._power(built, aim) <= 0.05 for _ in range(6000)])
+        assert 0.04 < hits < 0.057, aim
 
 
 def test_the_smallest_p_of_paired_samples():

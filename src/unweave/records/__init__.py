@@ -44,6 +44,8 @@ from unweave.records.sweep import SWEEP_SCHEMA as SWEEP_SCHEMA
 from unweave.records.sweep import CellStatus as CellStatus
 from unweave.records.sweep import Enough as Enough
 from unweave.records.sweep import GapClosed as GapClosed
+from unweave.records.sweep import MethodPair as MethodPair
+from unweave.records.sweep import PairCounts as PairCounts
 from unweave.records.sweep import Price as Price
 from unweave.records.sweep import Rankings as Rankings
 from unweave.records.sweep import SweepCell as SweepCell

@@ -250,7 +250,8 @@ class Geometry:
 
     `gap`: G = V²(A(D∖S), A(D∖B)); `drawn`: whether G > 4·se(G), else the two aims are not
     distinguishable and `why_not` says so; `height_squared`: the original's squared distance from the
-    line, in units of G; `p_*`: permutation p-values that the original differs from each reference;
+    line, in units of G; `p_*`: permutation p-values that the original differs from each reference, the
+    smallest of the tests overall and on the aim's own groups, times their number;
     `attainable_*`: upper bound of a fresh retrain's residual at this number of models.
     """
 

@@ -52,11 +52,28 @@ class SweepRow:
 
 
 @dataclass(frozen=True)
+class MethodPair:
+    """Two methods in one cell: E² to the aim's reference of the first less that of the second.
+
+    Below 0: the first is nearer. They are told apart where the interval does not hold 0. `halves_*`: the signs of
+    that difference in two halves of the models, method's and reference's, 0 where not told apart; None where
+    a half has fewer than 3 models, or the aim is not measured.
+    """
+
+    first: str
+    second: str
+    untraining: Measured
+    unlearning: Measured
+    halves_untraining: tuple[int, int] | None
+    halves_unlearning: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
 class SweepCell:
     """One point of the grid; `panel` names worlds that a method trains for itself, "" = those of the case.
 
     `regularity`: of what A(D) shows on S beyond A(D∖B), the share that A(D∖S) shows too; `cross_influence`:
-    infl(S→B∖S), the fall of the behaviour's rate on B∖S when S alone is left out.
+    infl(S→B∖S), the fall of the behaviour's rate on B∖S when S alone is left out; `pairs`: every two methods.
     """
 
     name: str
@@ -75,6 +92,7 @@ class SweepCell:
     regularity: Measured
     cross_influence: Measured
     rows: tuple[SweepRow, ...]
+    pairs: tuple[MethodPair, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,7 +114,12 @@ class GapClosed:
 
 @dataclass(frozen=True)
 class SweepPoint:
-    """A row at one behaviour, γ and selection: means over cases and seeds; `examples`: mean |S|."""
+    """A row at one behaviour, γ and selection: means over cases and seeds; `examples`: mean |S|.
+
+    `cells`: in how many cells the row ran, of the `of` that hold it; `measured`: in how many of them each number
+    was measured, over which its mean is. `along`: r_B and survival as points of a curve over γ, of the same cases
+    and seeds at every γ at which any was measured; `along_cells`: how many these are.
+    """
 
     row: str
     behaviour: str
@@ -111,17 +134,33 @@ class SweepPoint:
     score: Measured
     survival: Measured
     examples: float | None = None
+    of: int | None = None
+    measured: dict[str, int] = field(default_factory=dict)
+    along: dict[str, Measured] = field(default_factory=dict)
+    along_cells: dict[str, int] = field(default_factory=dict)
+
+    def on_curve(self, key: str) -> Measured:
+        """A number as a point of its curve; files of earlier versions have but the mean of what was measured."""
+        found: Measured = self.along[key] if key in self.along else getattr(self, key)
+        return found
 
 
 @dataclass(frozen=True)
 class Enough:
-    """The smallest γ, and |S|, at which r_B of a row falls to the target, between points by a straight line."""
+    """The smallest γ, and |S|, at which r_B of a row falls to the target, between points by a straight line.
+
+    `cells`: how many cases and seeds the curve is of, the same at each of its points, of the `of` that there are;
+    `without`: the γ at which r_B was not measured in any of them.
+    """
 
     row: str
     behaviour: str
     selection: str
     discovery: Measured
     examples: Measured = _NOT_RECORDED
+    cells: int | None = None
+    of: int | None = None
+    without: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,11 +173,24 @@ class Price:
 
 
 @dataclass(frozen=True)
-class Rankings:
-    """Methods in the order of r_S and of r_B, and how far the two orders agree, cell by cell.
+class PairCounts:
+    """Pairs of methods, summed over cells: all, those told apart both times, and of these those that flipped."""
 
-    `tau`: Kendall's τ, `flips`: share of pairs of methods that stand the other way round; intervals are over
-    cells. `untraining`, `unlearning`: methods with their mean rank (1 = best), best first.
+    pairs: int
+    told_apart: int
+    flipped: int
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """Methods in the order of r_S and of r_B, and how far the two orders agree, pair by pair in each cell.
+
+    A pair agrees or flips only where it is told apart on both aims. `flips`: share that flips of the pairs told
+    apart; `tau`: Kendall's τ, (agreeing − flipped) / all pairs, a pair not told apart being a tie; intervals are
+    over seeds. `cells`: those with a pair measured on both aims; `counts`: the pairs; `floor`: the same between
+    two halves of the models for one and the same aim, which is noise. Without `counts` the file is of an earlier
+    version, in which every pair counted by its estimates, and intervals were over cells. `untraining`,
+    `unlearning`: methods with their mean rank (1 = best), best first.
     """
 
     tau: Measured
@@ -146,6 +198,8 @@ class Rankings:
     cells: int
     untraining: tuple[tuple[str, float], ...]
     unlearning: tuple[tuple[str, float], ...]
+    counts: PairCounts | None = None
+    floor: PairCounts | None = None
 
 
 @dataclass(frozen=True, repr=False)

@@ -45,10 +45,13 @@ def sweep_headline(found: SweepResult) -> str:
     if shares:
         name, best = max(shares.items(), key=lambda item: item[1].value)
         text += f"; {name} closed most of the gap from A(D∖S) to A(D∖B): {shares_text(best)}"
-    flips = found.rankings.flips
-    # Of a few pairs in a few cells nothing is known, and nothing is said.
-    if isinstance(flips, Estimate) and (flips.low or 0, flips.high or 1) != (0, 1):
-        text += f"; the two aims order {shares_text(flips)} of the pairs of methods differently"
+    counts, flips = found.rankings.counts, found.rankings.flips
+    if counts is not None and counts.told_apart:
+        share = shares_text(flips) if isinstance(flips, Estimate) else str(counts.flipped)
+        text += (
+            f"; of {counts.told_apart} pairs of methods that both aims tell apart, of {counts.pairs}, they order "
+        )
+        text += f"{share} differently"
     return one_line(text) + "."
 
 

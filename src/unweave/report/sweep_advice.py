@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from unweave._types import Estimate, Measured, NotMeasured
-from unweave.records import Enough, SweepResult
+from unweave.records import Enough, SweepPoint, SweepResult
 from unweave.report.numbers import DASH, estimate_text, interval_text, number_text, one_line
 from unweave.report.sweep_tables import SweepTable, row_title
 
@@ -101,8 +103,8 @@ def enough_table(found: SweepResult) -> SweepTable:
     )
     note = (
         f"The smallest γ, and how many examples that is, with r_B ≤ {found.target:g}, by straight lines between "
-        "the points of the curve. >: not up to the largest γ that was tried; ≤: already at the smallest. Rows "
-        "that reach it nowhere are left out where others do."
+        "the points of the curve, which are of the same cells. >: not up to the largest γ that was tried; ≤: "
+        "already at the smallest. Rows that reach it nowhere are left out where others do."
     )
     return SweepTable("Smallest sufficient discovery", note, ("row", *map(one_line, columns)), rows)
 
@@ -112,10 +114,24 @@ def _enough(found: SweepResult, one: Enough) -> str:
         point
         for point in found.points
         if (point.row, point.behaviour, point.selection) == (one.row, one.behaviour, one.selection)
-        and isinstance(point.residual_unlearning, Estimate)
+        and isinstance(point.on_curve("residual_unlearning"), Estimate)
     ]
     if not curve:
         return DASH
+    return _crossed(curve, one) + _missing(one)
+
+
+def _missing(one: Enough) -> str:
+    """What the curve is not of."""
+    said: list[str] = []
+    if one.cells is not None and one.of is not None and one.cells < one.of:
+        said.append(f"{one.cells} of {one.of} cells")
+    if one.without:
+        said.append(f"without γ {', '.join(f'{share:g}' for share in one.without)}")
+    return f"; {', '.join(said)}" if said else ""
+
+
+def _crossed(curve: Sequence[SweepPoint], one: Enough) -> str:
     first, last = (end(curve, key=lambda point: point.discovery) for end in (min, max))
     if not isinstance(one.discovery, Estimate):
         return f"> {last.discovery:g}" + (f" (> {last.examples:.0f})" if last.examples is not None else "")

@@ -100,11 +100,26 @@ def _heat(point: SweepPoint | None, key: str, span: tuple[float, float], low_is_
         return HeatCell(DASH, -1, one_line(value.not_measured))
     place = min(max((value.value - span[0]) / (span[1] - span[0]), 0.0), 1.0)
     shade = round(10 * (1 - place if low_is_good else place))
-    return HeatCell(number_text(value.value), shade, f"{estimate_text(value)}, {point.cells} cells")
+    measured, of = point.measured.get(key, point.cells), point.of or point.cells
+    few = f" ({measured}/{of})" if measured < of else ""
+    told = f"{estimate_text(value)}, {measured} of {of} cells"
+    return HeatCell(f"{number_text(value.value)}{few}", shade, told)
+
+
+def of_all(points: Sequence[SweepPoint], key: str) -> str:
+    """Of how many cases and seeds a curve is, where those are not all; with what is to stand before it.
+
+    Example:
+        >>> of_all([], "survival")
+        ''
+    """
+    of = max((one.of or one.cells for one in points), default=0)
+    cells = min((one.along_cells.get(key, of) for one in points), default=0)
+    return f" ({cells} of {of} cells)" if cells < of else ""
 
 
 def charts(points: Sequence[SweepPoint], key: str, rows: Sequence[str]) -> list[Chart]:
-    """Curves of a quantity against γ, one chart for each behaviour and selection.
+    """Curves of a quantity against γ, one chart for each behaviour and selection; a curve is of the same cells.
 
     Args:
         points: All points.
@@ -114,7 +129,7 @@ def charts(points: Sequence[SweepPoint], key: str, rows: Sequence[str]) -> list[
     found: list[Chart] = []
     for behaviour, selection in dict.fromkeys((one.behaviour, one.selection) for one in points):
         here = [one for one in points if (one.behaviour, one.selection) == (behaviour, selection)]
-        measured = {row: [(one.discovery, getattr(one, key)) for one in here if one.row == row] for row in rows}
+        measured = {row: [(one.discovery, one.on_curve(key)) for one in here if one.row == row] for row in rows}
         known = {row: [(g, v) for g, v in own if isinstance(v, Estimate)] for row, own in measured.items()}
         values = [v.value for own in known.values() for _, v in own]
         if not values:
@@ -123,7 +138,13 @@ def charts(points: Sequence[SweepPoint], key: str, rows: Sequence[str]) -> list[
         shares = sorted({one.discovery for one in here})
         right = shares[-1]
         curves = tuple(
-            _curve(row, number, sorted(own, key=lambda pair: pair[0]), right, top)
+            _curve(
+                f"{row}{of_all([one for one in here if one.row == row], key)}",
+                number,
+                sorted(own, key=lambda pair: pair[0]),
+                right,
+                top,
+            )
             for number, (row, own) in enumerate(known.items())
             if own
         )

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from unweave._types import Estimate, Measured, NotMeasured
-from unweave.records import GapClosed, SweepResult
+from unweave.records import GapClosed, Rankings, SweepPoint, SweepResult
 from unweave.report.numbers import DASH, estimate_text, number_text, one_line, shares_text
+from unweave.report.sweep_charts import of_all
 
 _NAMES = {
     "original": "original A(D)",
@@ -103,11 +104,28 @@ def rank_table(found: SweepResult) -> SweepTable:
     rows += [
         (name, DASH, f"{rank:.1f}") for name, rank in ranked.unlearning if name not in dict(ranked.untraining)
     ]
-    note = (
-        f"Mean rank over cells, 1 = best. Kendall's τ of the two orders: {_told(ranked.tau)}; pairs that flip: "
-        f"{_told(ranked.flips, share=True)}; over {ranked.cells} cells where both residuals were measured."
-    )
+    note = f"Mean rank over cells, 1 = best. {_agreement(ranked)}"
     return SweepTable("Methods under both aims", note, ("method", "by r_S", "by r_B"), tuple(rows))
+
+
+def _agreement(ranked: Rankings) -> str:
+    tau, flips = _told(ranked.tau), _told(ranked.flips, share=True)
+    if (counts := ranked.counts) is None:  # a file of an earlier version
+        return (
+            f"Kendall's τ of the two orders: {tau}; pairs that flip, told apart or not: {flips}; over "
+            f"{ranked.cells} cells where both residuals were measured."
+        )
+    said = (
+        f"{counts.told_apart} of {counts.pairs} pairs of methods, over {ranked.cells} cells where both residuals "
+        f"were measured, are told apart on both aims, and {counts.flipped} of these stand the other way round: "
+        f"{flips}. Kendall's τ, a pair not told apart being a tie: {tau}."
+    )
+    if (floor := ranked.floor) is not None:
+        said += (
+            f" Noise: between two halves of the models for one and the same aim {floor.flipped} of the "
+            f"{floor.told_apart} pairs told apart by both halves do."
+        )
+    return said
 
 
 def _told(one: Measured, *, share: bool = False) -> str:
@@ -157,12 +175,17 @@ def survival_table(found: SweepResult) -> SweepTable:
     wanted = [_RETRAINED, *([ranked[0][0]] if ranked else [])]
     shares = sorted({one.discovery for one in found.points})
     lines: dict[tuple[str, str, str], dict[float, str]] = {}
+    curves: dict[tuple[str, str, str], list[SweepPoint]] = {}
     for one in found.points:
-        if one.row in wanted and isinstance(one.survival, Estimate):
-            key = (one.behaviour, one.selection, one.row)
-            lines.setdefault(key, {})[one.discovery] = estimate_text(one.survival)
+        key, survival = (one.behaviour, one.selection, one.row), one.on_curve("survival")
+        if one.row in wanted and isinstance(survival, Estimate):
+            lines.setdefault(key, {})[one.discovery] = estimate_text(survival)
+            curves.setdefault(key, []).append(one)
     rows = tuple(
-        (f"{one_line(kind)}, S {how}: {row_title(row)}", *(own.get(share, DASH) for share in shares))
+        (
+            f"{one_line(kind)}, S {how}: {row_title(row)}{of_all(curves[kind, how, row], 'survival')}",
+            *(own.get(share, DASH) for share in shares),
+        )
         for (kind, how, row), own in sorted(lines.items(), key=lambda item: _first_seen(found, item[0]))
     )
     note = (

@@ -21,13 +21,11 @@ from unweave.stats.permutation import Labellings as Labellings
 from unweave.stats.permutation import labellings as labellings
 from unweave.stats.permutation import permutation_p_values as permutation_p_values
 from unweave.stats.permutation import permutation_test as permutation_test
-from unweave.stats.pooled import Agreement as Agreement
 from unweave.stats.pooled import Share as Share
 from unweave.stats.pooled import Term as Term
-from unweave.stats.pooled import agreement as agreement
 from unweave.stats.pooled import mean_of_estimates as mean_of_estimates
-from unweave.stats.pooled import mean_over_cells as mean_over_cells
 from unweave.stats.pooled import pooled_difference as pooled_difference
 from unweave.stats.pooled import pooled_mean as pooled_mean
 from unweave.stats.pooled import pooled_share as pooled_share
+from unweave.stats.pooled import share_over_clusters as share_over_clusters
 from unweave.stats.pooled import sum_of_dependent as sum_of_dependent

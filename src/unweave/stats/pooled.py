@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from unweave._errors import UserError
 from unweave._types import Estimate, Measured, NotMeasured
 from unweave.stats.fieller import ratio
-from unweave.stats.jackknife import Design, interval, jackknife, leave_outs, t_quantile
+from unweave.stats.jackknife import Design, interval, jackknife, leave_outs
 
 Floats = NDArray[np.float64]
 
@@ -168,29 +168,49 @@ def _theta(terms: Sequence[Term], sizes: dict[str, int]) -> Floats:
     return np.concatenate([[total], *without])
 
 
-def mean_over_cells(values: Sequence[float]) -> Measured:
-    """Mean of one number per cell, with Student's interval over cells.
+def share_over_clusters(
+    above: Sequence[int], below: Sequence[int], *, least: float = 0.0, what: str = "clusters"
+) -> Measured:
+    """Ratio of two sums of counts over clusters, with an interval from deleting one cluster at a time.
 
-        θ = mean_c v_c,      v = var(v)/C,      C − 1 degrees of freedom
+        θ = Σ_s a_s / Σ_s b_s,      v = (C − 1)/C · Σ_s (θ_(−s) − θ̄)²,      Student's t with C − 1
 
-    Cells that share models are not quite independent, so the interval is of this grid and no other.
+    A cluster holds all that shares luck; within it there may be any dependence. Where v = 0, as where every
+    cluster says 0, spread says nothing: each cluster then counts as one trial, and the interval goes as far
+    towards `least` and 1 as C trials that all agree cannot rule out, by the share 1 − .025^(1/C).
 
     Args:
-        values: One number per cell.
+        above: Counts [C], one per cluster, between `least` times and once that of `below`.
+        below: Counts [C], at least 0; clusters without any are left out.
+        least: The smallest that a ratio can be: 0, or −1.
+        what: What the clusters are called in a reason.
 
     Returns:
-        `Estimate` whose n is the number of cells; `NotMeasured` for fewer than 3.
+        `Estimate` within `least`…1 whose n is C; `NotMeasured` where nothing was counted, or C < 3.
+
+    Source: Efron & Tibshirani 1993, ch. 11 (jackknife by groups); Clopper & Pearson 1934 where v = 0.
 
     Example:
-        >>> mean_over_cells([0.0, 0.5, 1.0]).value
+        >>> share_over_clusters([1, 2, 3], [4, 4, 4]).value
         0.5
+        >>> round(share_over_clusters([0, 0, 0], [4, 1, 2]).high, 4)  # 1 − .025^(1/3)
+        0.7076
     """
-    if len(values) < 3:
-        return NotMeasured(f"{len(values)} cells are too few for an interval; it needs 3")
-    found = np.asarray(values, dtype=np.float64)
-    half = t_quantile(0.975, len(found) - 1) * float(found.std(ddof=1)) / len(found) ** 0.5
-    centre = float(found.mean())
-    return Estimate(centre, centre - half, centre + half, len(found))
+    counts = np.asarray(below, dtype=np.float64)
+    known = counts > 0
+    a, b = np.asarray(above, dtype=np.float64)[known], counts[known]
+    if not len(b):
+        return NotMeasured("nothing was counted")
+    design = leave_outs({what: np.arange(len(b))})
+    if isinstance(design, NotMeasured):
+        return NotMeasured(f"{len(b)} {what} are too few for an interval, which needs 3")
+    weights = design.weights[what]
+    found = interval(jackknife(weights @ a / (weights @ b), design))
+    low, high = found.low, found.high
+    if low is None or high is None or high - low <= 1e-12:
+        reach = 1 - 0.025 ** (1 / len(b))
+        low, high = found.value - reach * (found.value - least), found.value + reach * (1 - found.value)
+    return Estimate(found.value, max(low, least), min(high, 1.0), len(b))
 
 
 def mean_of_estimates(estimates: Sequence[Estimate]) -> Estimate:
@@ -258,39 +278,3 @@ def sum_of_dependent(estimates: Sequence[tuple[Estimate, float]]) -> Estimate:
 def _half(one: Estimate, *, below: bool) -> float | None:
     end = one.low if below else one.high
     return None if end is None else abs(one.value - end)
-
-
-class Agreement(NamedTuple):
-    """How far two rankings agree: Kendall's τ in −1..1 (1 = the same order), share of pairs that flip in 0..1."""
-
-    tau: float
-    flips: float
-
-
-def agreement(first: Floats, second: Floats) -> Agreement:
-    """Kendall's τ_a of two rankings, and the share of pairs that stand the other way round in the second.
-
-        τ = (concordant − discordant)/pairs,      flips = discordant/pairs
-
-    A pair that is tied in either ranking is neither.
-
-    Args:
-        first: One number per item [m], m ≥ 2.
-        second: The same items by another number [m].
-
-    Raises:
-        UserError: the shapes do not fit, or there are fewer than two items.
-
-    Source: Kendall 1938, A new measure of rank correlation, Biometrika 30:81–93.
-
-    Example:
-        >>> agreement(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]))
-        Agreement(tau=0.3333333333333333, flips=0.3333333333333333)
-    """
-    if first.ndim != 1 or first.shape != second.shape or len(first) < 2:
-        raise UserError(
-            f"Expected two numbers for each of at least 2 items, got {first.shape} and {second.shape}."
-        )
-    i, j = np.triu_indices(len(first), 1)
-    signs = np.sign(first[i] - first[j]) * np.sign(second[i] - second[j])
-    return Agreement(float(signs.mean()), float((signs < 0).mean()))

@@ -110,11 +110,8 @@ def aims_of(worlds: Mapping[WorldName, Any]) -> tuple[Aim, ...]:
 def build_frame(case: Case, probes: Probes, outputs: dict[WorldName, Outputs]) -> Frame:
     """Measure the worlds against each other."""
     sizes = {name: len(rows) for name, rows in probes.groups.items()}
-    weights = probe_weights(probes.groups, len(probes.clean))
-    share = strata(sizes, probes.population)
-    overall = np.array([share[name] for name in sizes]) @ weights
-    distances = Distances(np.vstack([overall, weights]))
-    blocks = _blocks(case, outputs)
+    distances = Distances(group_weights(probes))
+    blocks = blocks_of(case, outputs)
     worlds: dict[WorldName, Sample] = {
         name: Sample(name, probabilities(o.logits), blocks[name]) for name, o in outputs.items()
     }
@@ -122,6 +119,7 @@ def build_frame(case: Case, probes: Probes, outputs: dict[WorldName, Outputs]) -
     margin_worlds: dict[WorldName, Sample] = {
         name: Sample(name, forget_margins(o.logits, probes), blocks[name]) for name, o in outputs.items()
     }
+    judged = frozenset(name for name, count in sizes.items() if count >= MIN_PROBES)
     aims = aims_of(worlds)
     references = {REFERENCE[aim]: worlds[REFERENCE[aim]] for aim in aims}
     tests = ProbeTests(distances, list(references.values()), derive(case.seed, "permutation", "probes"))
@@ -134,13 +132,13 @@ def build_frame(case: Case, probes: Probes, outputs: dict[WorldName, Outputs]) -
         case=case,
         probes=probes,
         groups={name: row for row, name in enumerate(sizes, start=1)},
-        judged=frozenset(name for name, count in sizes.items() if count >= MIN_PROBES),
+        judged=judged,
         worlds=worlds,
         distances=distances,
         tests=tests,
         margin_worlds=margin_worlds,
         margin_distances=Distances(np.full((1, len(forget)), 1 / len(forget))),
-        too_few=_too_few(worlds),
+        too_few=_too_few(case, worlds, judged),
         power={},
         null_p={aim: _differ(distances, case, *pair) for aim, pair in zip(aims, fresh, strict=True)},
         gap_clear=gap_jack is not None and gap_is_clear(gap_jack.value, gap_jack.se),
@@ -151,14 +149,22 @@ def build_frame(case: Case, probes: Probes, outputs: dict[WorldName, Outputs]) -
     return replace(frame, power={aim: _power(frame, aim) for aim in aims})
 
 
+def group_weights(probes: Probes) -> Floats:
+    """Weights of the probes [1 + groups, n]: the strata of all groups together, then each group by itself."""
+    sizes = {name: len(rows) for name, rows in probes.groups.items()}
+    weights = probe_weights(probes.groups, len(probes.clean))
+    share = strata(sizes, probes.population)
+    return np.vstack([np.array([share[name] for name in sizes]) @ weights, weights])
+
+
 def forget_margins(logits: NDArray[np.float32], probes: Probes) -> Floats:
     """φ of the labels S was trained on [K, |S|, 1], from float64 logits."""
     rows = probes.groups["forget"]
     return margins(logits[:, rows].astype(np.float64), probes.trained[rows])[..., None]
 
 
-def _blocks(case: Case, outputs: dict[WorldName, Outputs]) -> dict[WorldName, NDArray[np.int64]]:
-    # Equal ids = dependent models: worlds of paired seeds share theirs, all others have their own.
+def blocks_of(case: Case, outputs: dict[WorldName, Outputs]) -> dict[WorldName, NDArray[np.int64]]:
+    """Ids of models by world: equal ones depend on each other. Worlds of paired seeds share theirs."""
     blocks: dict[WorldName, NDArray[np.int64]] = {}
     begin = 0
     for name, one in outputs.items():
@@ -185,20 +191,31 @@ def _differ(distances: Distances, case: Case, a: Sample, b: Sample, *, group: in
 def _power(frame: Frame, aim: Aim) -> float:
     """P-value that the originals differ from the aim's reference: overall, or where the aim must hold.
 
-    A small own group can be outvoted overall, and probabilities saturate where margins do not; so the
-    tests on the aim's own groups (and on margins, for a privacy request) count too, after Bonferroni.
+    A small own group can be outvoted overall, and probabilities saturate where margins do not; so the tests on
+    the aim's own groups (and on margins, for a privacy request) count too. Whoever takes the smallest of m
+    p-values has m chances: it is multiplied by m, the overall one among them (Bonferroni).
     """
     original, reference = frame.worlds["original"], frame.reference(aim)
-    own = [
-        _differ(frame.distances, frame.case, original, reference, group=frame.groups[name])
-        for name in AIM_GROUPS[aim]
-        if name in frame.judged
-    ]
-    if frame.case.privacy and aim == "untraining":
+    groups = [OVERALL, *(frame.groups[name] for name in AIM_GROUPS[aim] if name in frame.judged)]
+    found = [_differ(frame.distances, frame.case, original, reference, group=group) for group in groups]
+    if _on_margins(frame.case, aim):
         worlds = frame.margin_worlds
-        own.append(_differ(frame.margin_distances, frame.case, worlds["original"], worlds["untrained"]))
-    overall = _differ(frame.distances, frame.case, original, reference)
-    return min(overall, *(len(own) * p for p in own), 1.0)
+        found.append(_differ(frame.margin_distances, frame.case, worlds["original"], worlds["untrained"]))
+    return min(len(found) * min(found), 1.0)
+
+
+def power_tests(case: Case, aim: Aim, judged: frozenset[str]) -> int:
+    """How many tests share the level of power: overall, on each judged own group, on margins for privacy.
+
+    Example:
+        >>> power_tests(Case(), "unlearning", frozenset({"forget", "undiscovered", "unseen", "test"}))
+        3
+    """
+    return 1 + sum(name in judged for name in AIM_GROUPS[aim]) + _on_margins(case, aim)
+
+
+def _on_margins(case: Case, aim: Aim) -> bool:
+    return case.privacy and aim == "untraining"
 
 
 def smallest_p(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
@@ -216,11 +233,12 @@ def smallest_p(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
     return max(extreme, 1 / (1 + PERMUTATIONS))
 
 
-def _too_few(worlds: dict[WorldName, Sample]) -> str:
+def _too_few(case: Case, worlds: dict[WorldName, Sample], judged: frozenset[str]) -> str:
     """Why no verdict can be given with this many models, or "": what cannot come out is no finding."""
     for aim in aims_of(worlds):
         reference = worlds[REFERENCE[aim]].blocks
-        for world, level in ((worlds["original"], POWER_LEVEL), (worlds[NULL[aim]], NULL_LEVEL)):
+        power_level = POWER_LEVEL / power_tests(case, aim, judged)
+        for world, level in ((worlds["original"], power_level), (worlds[NULL[aim]], NULL_LEVEL)):
             smallest = smallest_p(world.blocks, reference)
             if smallest > level:
                 return (

@@ -38,6 +38,7 @@ from unweave.study.running import Message, Progress, case_named, store_of, told_
 from unweave.study.spec import MethodChoice, Spec, case_from_tree, case_to_tree
 from unweave.study.sweep_advice import Bounds, advise
 from unweave.study.sweep_axes import BEHAVIOURS, PRESET_METHODS, Axes, Place, grid, preset_cases, read_axes
+from unweave.study.sweep_ranks import rankings
 from unweave.study.sweep_steps import (
     analyse_each,
     assembled,
@@ -262,7 +263,7 @@ def _derived(cells: tuple[SweepCell, ...], axes: Axes, provenance: Any) -> Sweep
         points=points,
         enough=views.enough(points, axes.target),
         prices=views.prices(cells),
-        rankings=views.rankings(cells),
+        rankings=rankings(cells),
         cells=cells,
         provenance=provenance,
         advice=advise(cells, points, Bounds(axes.target, axes.margin, axes.cost_per_example)),

@@ -58,6 +58,7 @@ class Evidence(NamedTuple):
         gain: Its expansion beside it; None where the sweep has none.
         spared: gain · cost per example − worth · extra cost of expansion: above 0 where a retraining spent on
             expansion brings more than one spent on search; None where that cannot be asked.
+        residual_of: In how many cells r_B was measured, where those are not all.
     """
 
     row: str
@@ -67,6 +68,7 @@ class Evidence(NamedTuple):
     worth: Measured
     gain: ExpansionGain | None
     spared: Measured | None
+    residual_of: str = ""
 
 
 def advise(cells: Sequence[SweepCell], points: Sequence[SweepPoint], bounds: Bounds) -> SweepAdvice:
@@ -97,7 +99,7 @@ def advise(cells: Sequence[SweepCell], points: Sequence[SweepPoint], bounds: Bou
     curves = curves_of(cells)
     wide = expansions_of(curves)
     gains = {(one.alone, one.behaviour, one.selection, one.discovery): one for one in gains_of_expansion(curves)}
-    residuals = {(one.row, one.behaviour, one.selection, one.discovery): one.residual_unlearning for one in points}
+    means = {(one.row, one.behaviour, one.selection, one.discovery): one for one in points}
     taken = {one.row for one in wide.values()}
     places: dict[tuple[str, str, float], list[Curve]] = {}
     for curve in curves:
@@ -115,10 +117,10 @@ def advise(cells: Sequence[SweepCell], points: Sequence[SweepPoint], bounds: Bou
                 wide.get(key),
                 discovery,
                 merit=merit,
-                residual=residuals[(*key, discovery)],
+                residual=means[(*key, discovery)].residual_unlearning,
                 gain=gains.get((*key, discovery)),
                 cost=bounds.cost_per_example,
-            )
+            )._replace(residual_of=_of_some(means[(*key, discovery)]))
             outcome, reason = rule(known, bounds)
             own = [curve.at[discovery], wide[key].at.get(discovery, {}) if key in wide else {}]
             best.append((outcome == RELY, max(_mean(cells_, merit) for cells_ in own)))
@@ -134,6 +136,11 @@ def advise(cells: Sequence[SweepCell], points: Sequence[SweepPoint], bounds: Bou
         expansions=tuple(gains.values()),
         advice=tuple(sorted(found, key=lambda one: _ordered(one, found))),
     )
+
+
+def _of_some(point: SweepPoint) -> str:
+    measured, of = point.measured["residual_unlearning"], point.of or point.cells
+    return f", measured in {measured} of {of} cells," if measured < of else ""
 
 
 def _ordered(one: Advice, found: Sequence[Advice]) -> tuple[int, float]:
@@ -202,7 +209,7 @@ def rule(known: Evidence, bounds: Bounds) -> tuple[AdviceOutcome, str]:
         ('rely on generalisation', 'r_B 0.04 [0.02, 0.06] is at most 0.1.')
     """
     if _most(known.residual) <= bounds.target:
-        return RELY, f"r_B {estimate_text(known.residual)} is at most {bounds.target:g}."
+        return RELY, f"r_B {estimate_text(known.residual)}{known.residual_of} is at most {bounds.target:g}."
     near = _most(known.lacking) <= bounds.margin
     if near and _least(known.worth) <= 0 <= _most(known.worth, missing=-np.inf):
         return RELY, (

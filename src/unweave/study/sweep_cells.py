@@ -17,6 +17,7 @@ from unweave.references import Outputs, WorldPlan
 from unweave.stats import Term, pooled_mean, pooled_share
 from unweave.study.assemble import Assembly
 from unweave.study.sweep_axes import Place
+from unweave.study.sweep_ranks import pairs_of
 
 Floats = NDArray[np.float64]
 
@@ -103,6 +104,7 @@ def cell_of(site: Site, found: CaseResult, outputs: Mapping[str, Outputs]) -> Sw
         regularity=regularity_of([shown]),
         cross_influence=_cross_influence(shown),
         rows=rows,
+        pairs=pairs_of(site.assembly, found, outputs, _tag(site)),
     )
 
 
@@ -175,10 +177,14 @@ def _cross_influence(worlds: Mapping[str, Mapping[str, Term]]) -> Measured:
     return pooled_mean([ends[0], ends[1]._replace(weight=-1.0)])
 
 
+def _tag(site: Site) -> str:
+    return f" ({site.panel} worlds)" if site.panel else ""
+
+
 def _row(site: Site, row: Row, per_model: dict[str, tuple[float, ...]]) -> SweepRow:
     worlds = site.assembly.worlds
     batch = batch_of(next((one for name, one in worlds.items() if name == row.id), worlds["original"]))
-    tag = f" ({site.panel} worlds)" if site.panel else ""
+    tag = _tag(site)
     ran = row.status == "ok"
     members = {"forget", "undiscovered"} & set(per_model)
     left = NO_CLEAN if members else NO_MEMBERS

@@ -1,4 +1,4 @@
-"""What is derived of the cells of a sweep: gap closed, points of curves and heat maps, sufficiency, rankings."""
+"""What is derived of the cells of a sweep: gap closed, points of curves and heat maps, sufficiency, prices."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from unweave._types import Estimate, Measured, NotMeasured
-from unweave.records import Enough, GapClosed, Price, Rankings, SweepCell, SweepPoint, SweepRow
-from unweave.stats import Term, agreement, mean_of_estimates, mean_over_cells, pooled_mean, pooled_share
+from unweave.records import Enough, GapClosed, Price, SweepCell, SweepPoint, SweepRow
+from unweave.stats import Term, mean_of_estimates, pooled_mean, pooled_share
 from unweave.study.sweep_cells import regularity_of
 
 _SHARES = ("utility", "healed", "score", "survival")
 _PLACED = ("generality", "residual_untraining", "residual_unlearning")
+_TARGETED = "residual_unlearning"
+_CURVES = (_TARGETED, "survival")
 _WORLDS = ("original", "untrained", "unlearned")
 
 
@@ -89,36 +91,74 @@ def _share(rows: Sequence[Found]) -> Measured:
 
 
 def points(cells: Sequence[SweepCell]) -> tuple[SweepPoint, ...]:
-    """Means over cases and seeds of each row, at each behaviour, γ and selection."""
+    """Means over cases and seeds of each row, at each behaviour, γ and selection.
+
+    A mean is over the cells where its number was measured. Cells of low power have no r_S or r_B, so that from one
+    γ to the next the mean could change by which cells it is of: curves are of the same cases and seeds throughout.
+    """
     found: list[SweepPoint] = []
     for name in row_ids(cells):
-        groups: dict[tuple[str, float, str], list[Found]] = {}
+        curves: dict[tuple[str, str], dict[float, list[Found]]] = {}
         for one in _rows(cells, name):
-            cell = one.cell
-            groups.setdefault((cell.behaviour, cell.discovery, cell.selection), []).append(one)
-        for (behaviour, discovery, selection), rows in groups.items():
-            shares = {key: _mean_share([row for _, row in rows], key) for key in _SHARES}
-            placed = {key: _mean_placed([getattr(row, key) for _, row in rows]) for key in _PLACED}
-            sizes = [cell.sizes.get("S") for cell, _ in rows]
-            known = [one for one in sizes if one is not None]
-            examples = float(np.mean(known)) if known else None
-            found.append(
-                SweepPoint(name, behaviour, discovery, selection, len(rows), examples=examples, **placed, **shares)
-            )
+            at = curves.setdefault((one.cell.behaviour, one.cell.selection), {})
+            at.setdefault(one.cell.discovery, []).append(one)
+        for (behaviour, selection), at in curves.items():
+            shared = {key: _shared(at.values(), key) for key in _CURVES}
+            for discovery, rows in at.items():
+                sizes = [one.cell.sizes.get("S") for one in rows]
+                known = [one for one in sizes if one is not None]
+                place = (behaviour, discovery, selection)
+                holding = [c for c in cells if (c.behaviour, c.discovery, c.selection) == place]
+                found.append(
+                    SweepPoint(
+                        *(name, *place, len(rows)),
+                        **{key: _mean(rows, key) for key in (*_PLACED, *_SHARES)},
+                        examples=float(np.mean(known)) if known else None,
+                        of=sum(any(row.id == name for row in cell.rows) for cell in holding),
+                        measured={key: len(_with(rows, key)) for key in (*_PLACED, *_SHARES)},
+                        along={key: _along(rows, key, spots) for key, spots in shared.items()},
+                        along_cells={key: len(spots) for key, spots in shared.items()},
+                    )
+                )
     return tuple(found)
 
 
+def _with(rows: Sequence[Found], key: str) -> list[Found]:
+    """Those that have a number."""
+    if key in _SHARES:
+        return [one for one in rows if key in one.row.per_model]
+    return [one for one in rows if isinstance(getattr(one.row, key), Estimate)]
+
+
+def _mean(rows: Sequence[Found], key: str) -> Measured:
+    measured = [one.row for one in _with(rows, key)]
+    if not measured:
+        return getattr(rows[0].row, key)
+    if key in _SHARES:
+        return _mean_share(measured, key)
+    return mean_of_estimates([getattr(row, key) for row in measured])
+
+
+def _spot(one: Found) -> tuple[str, int]:
+    return one.cell.case, one.cell.seed
+
+
+def _shared(curve: Iterable[Sequence[Found]], key: str) -> set[tuple[str, int]]:
+    """The cases and seeds that have a number at every γ at which any of them has it."""
+    measured = [{_spot(one) for one in _with(rows, key)} for rows in curve]
+    return set.intersection(*[spots for spots in measured if spots] or [set()])
+
+
+def _along(rows: Sequence[Found], key: str, spots: set[tuple[str, int]]) -> Measured:
+    if not _with(rows, key):
+        return getattr(rows[0].row, key)
+    own = [one for one in rows if _spot(one) in spots]
+    return _mean(own, key) if own else NotMeasured("no case and seed where it was measured along the whole curve")
+
+
 def _mean_share(rows: Sequence[SweepRow], key: str) -> Measured:
-    ran = [row for row in rows if key in row.per_model]
-    if not ran:
-        return getattr(rows[0], key)
-    found = pooled_mean([term_of(row, key, 1 / len(ran)) for row in ran])
+    found = pooled_mean([term_of(row, key, 1 / len(rows)) for row in rows])
     return _within(found, 0.0)  # a share lies in 0…1, whatever Student's t says
-
-
-def _mean_placed(values: Sequence[Measured]) -> Measured:
-    estimates = [one for one in values if isinstance(one, Estimate)]
-    return mean_of_estimates(estimates) if estimates else values[0]
 
 
 def enough(all_points: Sequence[SweepPoint], target: float) -> tuple[Enough, ...]:
@@ -130,7 +170,18 @@ def enough(all_points: Sequence[SweepPoint], target: float) -> tuple[Enough, ...
     found: list[Enough] = []
     for key, curve in curves.items():
         share = smallest_discovery(curve, target)
-        found.append(Enough(*key, discovery=share, examples=_in_examples(share, curve)))
+        known = {one.discovery for one in curve if isinstance(one.on_curve(_TARGETED), Estimate)}
+        tried = {one.discovery for one in all_points if (one.behaviour, one.selection) == key[1:]}
+        found.append(
+            Enough(
+                *key,
+                discovery=share,
+                examples=_in_examples(share, curve),
+                cells=curve[0].along_cells.get(_TARGETED),
+                of=max((one.of for one in curve if one.of is not None), default=None),
+                without=tuple(sorted(tried - known)),
+            )
+        )
     return tuple(found)
 
 
@@ -157,9 +208,10 @@ def smallest_discovery(curve: Sequence[SweepPoint], target: float) -> Measured:
         target: A residual in (0, 1).
 
     Returns:
-        γ; smaller is better. An end is None where it lies below the smallest γ, or beyond the largest.
+        γ; smaller is better. An end is None where it lies below the smallest γ, or beyond the largest. The points
+        are of the same cases and seeds, those measured at every γ at which any was.
     """
-    known = [(one.discovery, one.residual_unlearning) for one in curve]
+    known = [(one.discovery, one.on_curve(_TARGETED)) for one in curve]
     points_ = sorted(((g, r) for g, r in known if isinstance(r, Estimate)), key=lambda pair: pair[0])
     if not points_:
         return NotMeasured(next((r.not_measured for _, r in known if isinstance(r, NotMeasured)), "no points"))
@@ -207,50 +259,12 @@ def prices(cells: Sequence[SweepCell]) -> tuple[Price, ...]:
     return tuple(found)
 
 
-def rankings(cells: Sequence[SweepCell]) -> Rankings:
-    """Methods by r_S and by r_B: mean ranks, and in each cell with both residuals how far the orders agree."""
-    taus: list[float] = []
-    flips: list[float] = []
-    ranks: dict[str, dict[str, list[float]]] = {"untraining": {}, "unlearning": {}}
-    for cell in cells:
-        methods = [row for row in cell.rows if row.kind == "method" and row.status == "ok"]
-        for aim, of_aim in ranks.items():
-            for name, rank in _ranks(methods, aim):
-                of_aim.setdefault(name, []).append(rank)
-        both = [
-            (row.residual_untraining.value, row.residual_unlearning.value)
-            for row in methods
-            if isinstance(row.residual_untraining, Estimate) and isinstance(row.residual_unlearning, Estimate)
-        ]
-        if len(both) >= 2:
-            of_cell = agreement(*np.array(both).T)
-            taus.append(of_cell.tau)
-            flips.append(of_cell.flips)
-    orders = [
-        tuple(sorted(((name, float(np.mean(own))) for name, own in of_aim.items()), key=lambda pair: pair[1]))
-        for of_aim in ranks.values()
-    ]
-    tau, share = _within(mean_over_cells(taus), -1.0), _within(mean_over_cells(flips), 0.0)
-    return Rankings(tau, share, len(taus), orders[0], orders[1])
-
-
 def _within(one: Measured, least: float) -> Measured:
     """Cut an interval to `least`…1, which loses no coverage."""
     if not isinstance(one, Estimate):
         return one
     low, high = (None if end is None else min(max(end, least), 1.0) for end in (one.low, one.high))
     return Estimate(one.value, low, high, one.n)
-
-
-def _ranks(methods: Sequence[SweepRow], aim: str) -> list[tuple[str, float]]:
-    known = [(row.id, getattr(row, f"residual_{aim}")) for row in methods]
-    known = [(name, one.value) for name, one in known if isinstance(one, Estimate)]
-    if len(known) < 2:
-        return []
-    values = np.array([value for _, value in known])
-    # Ties share the mean of their ranks.
-    below, same = (values[:, None] > values[None]).sum(1), (values[:, None] == values[None]).sum(1)
-    return [(name, float(rank)) for (name, _), rank in zip(known, below + (same + 1) / 2, strict=True)]
 
 
 def regularity(cells: Sequence[SweepCell]) -> dict[str, Measured]:
