@@ -33,7 +33,7 @@ BAD = {
         _set("forget.ids=[22, 99999]"),
         r"1 of 2 forget ids are not in the training data \(first: 99999",
     ),
-    "S of test ids": (_set("forget.ids=[2]"), "1 of 1 forget ids are not in the training data"),
+    "S of test ids": (_set("forget.ids=[2]"), r"1 of 1 forget ids are in the test part \(first: 2\)"),
     "S outside B": (_set("forget.ids=[22, 0]"), r"1 of 2 forget ids do not carry the behaviour \(first: 0\)"),
     "ids twice": (_set("forget.ids=[22, 22]"), r"`forget\.ids`: id 22 appears 2×"),
     "negative id": (_set("forget.ids=[-1]"), "negative id -1; ids are 0 … 1796, and −1 never means the last"),

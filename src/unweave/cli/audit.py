@@ -70,7 +70,7 @@ def audit(
         from unweave.cli.shown import save, tell
         from unweave.cli.wanted import named_case, wanted_spec
         from unweave.study.audit import run_audit
-        from unweave.study.audit_prepared import AuditWanted, prepare_audit
+        from unweave.study.audit_prepared import AuditWanted, check_earlier, prepare_audit
 
         wanted = wanted_spec(
             spec,
@@ -84,7 +84,9 @@ def audit(
             trust_code=trust_code,
         )
         asked = AuditWanted(edited, references, fresh, tuple(retrained or ()), procedure)
-        prepare_audit(wanted, asked)
+        prepared = prepare_audit(wanted, asked)
+        if wanted.out is not None:
+            check_earlier(wanted.out, prepared)
         with results_in(wanted.out, json=json, quiet=quiet) as (folder, advance, say):
             found = run_audit(wanted, asked._replace(out=folder), on_progress=advance, on_message=say)
         save(found, folder)

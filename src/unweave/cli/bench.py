@@ -21,14 +21,13 @@ def bench(
         from rich.console import Console
 
         from unweave.bench.run import bench as measured
-        from unweave.cli.files import check_file, write_json
+        from unweave.cli.files import check_file, is_stdout, write_json
 
-        if json is not None:
-            check_file(json)
+        check_file(json)
         shown = None if quiet or not sys.stderr.isatty() else Console(stderr=True)
         record = measured(quick=quick, tell=lambda stage: shown.print(f"timing {stage} …") if shown else None)
         write_json(json, record)
-        if not quiet:
+        if not quiet and not is_stdout(json):
             _print(record)
 
 

@@ -30,13 +30,14 @@ def cases(
     """List the cases that come with unweave, or show one."""
     with reported(debug):
         from unweave._errors import SpecError
-        from unweave.cli.files import write_json
+        from unweave.cli.files import check_file, is_stdout, write_json
         from unweave.report.toml import toml_text
         from unweave.study import assemble, case_to_tree, read_spec, training_data, trusted_files
-        from unweave.study.request import manifest_text
+        from unweave.study.request import manifest_of, manifest_text
         from unweave.study.spec import SPEC_VERSION
-        from unweave.study.units import features_text
+        from unweave.study.units import features_of_case, features_text
 
+        check_file(json)
         settings = settings_of(setting, allow_unknown=allow_unknown)
         if name is None:
             if members or manifest or features or settings:
@@ -56,11 +57,15 @@ def cases(
             if getattr(spec, key) is not None:
                 raise SpecError(f"--set of `{key}` has no effect on a case; give it to `unweave compare`.")
         case = spec.cases[0]
+        alone = is_stdout(json)
         if features:
-            print(features_text(case), end="")
+            print("" if alone else features_text(case), end="")
+            write_json(json, None if json is None else features_of_case(case))
             return
         if manifest:
-            print(manifest_text(training_data(case, trusted=trusted_files(trust_code or []))), end="")
+            data = training_data(case, trusted=trusted_files(trust_code or []))
+            print("" if alone else manifest_text(data), end="")
+            write_json(json, None if json is None else manifest_of(data))
             return
         if members:
             assembly = assemble(case, trusted=trusted_files(trust_code or []))
@@ -70,14 +75,14 @@ def cases(
                     "names S."
                 )
             ids = assembly.setting.ids[assembly.planted.members].tolist()
-            print("\n".join(str(one) for one in ids))  # as `forget.ids` reads them from a file
+            print("" if alone else "".join(f"{one}\n" for one in ids), end="")  # as `forget.ids` reads a file
             write_json(json, ids)
             return
         assemble(
             case, trusted=trusted_files(trust_code or [])
         )  # so that no spec is printed that `compare` would refuse
         tree = case_to_tree(case)
-        print(toml_text({"version": SPEC_VERSION, **tree}), end="")
+        print("" if alone else toml_text({"version": SPEC_VERSION, **tree}), end="")
         write_json(json, tree)
 
 
@@ -85,7 +90,7 @@ def _list_all(json: Path | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from unweave.cli.files import write_json
+    from unweave.cli.files import is_stdout, write_json
     from unweave.study import CASE_NOTES, CASES, case_to_tree
 
     table = Table("case", "what", "data", "B", "discovered", box=None, pad_edge=False)
@@ -97,5 +102,6 @@ def _list_all(json: Path | None) -> None:
             ", ".join(str(one) for one in (case.behaviour.kind, case.behaviour.size) if one is not None),
             f"{case.forget.discovery:.0%}" if case.forget.discovery else "–",
         )
-    Console().print(table)
+    if not is_stdout(json):
+        Console().print(table)
     write_json(json, {name: case_to_tree(case) for name, case in CASES.items()})

@@ -71,7 +71,7 @@ def erase(
     with reported(debug):
         from rich.console import Console
 
-        from unweave.cli.files import check_file, write_file
+        from unweave.cli.files import check_file, is_stdout, write_file
         from unweave.cli.running import progress
         from unweave.cli.wanted import named_case, wanted_spec
         from unweave.records import to_json
@@ -97,12 +97,11 @@ def erase(
         erase = EraseWanted(_aim(aim), named, _method(wanted.methods, method), content, confirm, models, anyway)
         folder = prepare_erase(wanted, erase).folder.parent
         with _kept_if_used(folder), progress(quiet) as (advance, say):
-            if json is not None:
-                check_file(json)
+            check_file(json)
             found = run_erase(wanted, erase, on_progress=advance, on_message=say)
         if json is not None:
             write_file(json, to_json(found))
-        if quiet:
+        if quiet or is_stdout(json):
             return
         console = Console()
         print_erasure(console, found)

@@ -28,10 +28,14 @@ def list_(
         from rich.padding import Padding
         from rich.text import Text
 
-        from unweave.cli.files import write_json
+        from unweave.cli.files import check_file, is_stdout, write_json
         from unweave.study import catalogue
 
+        check_file(json)
         entries = catalogue(what, plugins=plugin or [])
+        if is_stdout(json):
+            write_json(json, entries)
+            return
         console = Console()
         for entry in entries:
             console.print(Text.assemble((entry["name"], "bold"), f"  {entry['what']}"))

@@ -14,7 +14,10 @@ import typer
 from unweave._errors import CorruptObjectError, SpecError, StoreError, UnweaveError
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Also write JSON to this file.", metavar="PATH")]
+Json = Annotated[
+    Path | None,
+    typer.Option("--json", help="Also write JSON to this file; -: JSON alone, to the terminal.", metavar="PATH"),
+]
 AllowUnknown = Annotated[
     bool,
     typer.Option("--allow-unknown", help="Drop and list forget ids that are not in the training data."),

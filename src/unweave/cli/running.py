@@ -50,8 +50,7 @@ def results_in(out: Path | None, *, json: Path | None, quiet: bool) -> Generator
     """
     folder = out or _new_folder()
     check_out(folder)
-    if json is not None:
-        check_file(json)
+    check_file(json)
     with progress(quiet) as (advance, say):
         yield folder, advance, say
 

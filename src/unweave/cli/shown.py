@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from unweave._errors import UserError
-from unweave.cli.files import write_file
+from unweave.cli.files import is_stdout, write_file
 from unweave.records import KINDS, Record, Result, SweepResult, to_json
 from unweave.records.audit import Audit
 from unweave.records.diagnosis import Diagnosis
@@ -58,7 +58,7 @@ def tell(record: Record, folder: Path, *, json: Path | None, quiet: bool) -> Non
             write_file(json, to_json(record))
         except UserError as error:
             raise UserError(f"{error} The results are in {folder}.") from None
-    if not quiet:
+    if not quiet and not is_stdout(json):
         show(record, folder / SHOWN[type(record)].page)
 
 

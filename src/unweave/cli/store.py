@@ -38,12 +38,14 @@ def ls(
 ) -> None:
     """List what is in the store: objects by kind, data sets, and the digest of all models and outputs."""
     with reported(debug):
-        from unweave.cli.files import write_json
+        from unweave.cli.files import check_file, is_stdout, write_json
         from unweave.study.care import list_store
 
+        check_file(json)
         root = _root(store)
         found = list_store(root)
-        _print_contents(root, found, every=every)
+        if not is_stdout(json):
+            _print_contents(root, found, every=every)
         tree: dict[str, Any] = {"manifest": found.manifest, "quarantined": found.quarantined}
         tree["objects"] = [row._asdict() for row in found.objects]
         tree["data"] = [{**one._asdict(), "ids": sorted(one.ids)} for one in found.data]
@@ -59,9 +61,10 @@ def verify(store: Where = None, json: Json = None, quiet: Quiet = False, debug: 
     and makes it again; no number is ever of one.
     """
     with reported(debug):
-        from unweave.cli.files import write_json
+        from unweave.cli.files import check_file, is_stdout, write_json
         from unweave.study.care import verify_store
 
+        check_file(json)
         root = _root(store)
         try:
             found = verify_store(root)
@@ -69,13 +72,11 @@ def verify(store: Where = None, json: Json = None, quiet: Quiet = False, debug: 
             print(f"Error: {printable(str(error))}", file=sys.stderr)
             raise typer.Exit(4) from None
         write_json(json, {**found._asdict(), "sound": found.sound})
-        for key, why in found.bad:
-            print(f"bad: {key}  {why}")
-        for file in found.bad_files:
-            print(f"bad: {file}")
-        if found.index_differed:
-            print("bad: the index; it was made anew from the objects.")
-        if not quiet:
+        bad = [f"{key}  {why}" for key, why in found.bad] + [*map(str, found.bad_files)]
+        bad += ["the index; it was made anew from the objects."] if found.index_differed else []
+        for one in () if is_stdout(json) else bad:
+            print(f"bad: {one}")
+        if not quiet and not is_stdout(json):
             print(f"{found.objects} objects, {_size(found.bytes)}, {len(found.bad)} bad, in {root}.")
             if found.left or found.quarantined:
                 print(
@@ -106,8 +107,10 @@ def gc(
     What a run at work needs is never removed.
     """
     with reported(debug):
+        from unweave.cli.files import check_file
         from unweave.study.care import clean_store
 
+        check_file(json)
         found = clean_store(_root(store), stale=stale, unused_days=unused, dry_run=dry_run)
         _print_removed(found, dry_run=dry_run, quiet=quiet, json=json)
 
@@ -135,13 +138,15 @@ def purge(
     What a file system keeps of removed files, your result folders and your backups are beyond it.
     """
     with reported(debug):
+        from unweave.cli.files import check_file, is_stdout
         from unweave.study.care import purge_store
         from unweave.study.id_files import ids_of_option
 
+        check_file(json)
         ids = ids_of_option(forget_ids)
         found = purge_store(_root(store), ids, data=data, allow_unknown=allow_unknown, dry_run=dry_run)
         _print_removed(found, dry_run=dry_run, quiet=quiet, json=json)
-        if not quiet:
+        if not quiet and not is_stdout(json):
             _print_left(found)
 
 
@@ -223,13 +228,13 @@ def _print_left(found: Purged) -> None:
 
 
 def _print_removed(found: Removed | Purged, *, dry_run: bool, quiet: bool, json: Path | None) -> None:
-    from unweave.cli.files import write_json
+    from unweave.cli.files import is_stdout, write_json
 
     tree: dict[str, Any] = found._asdict()
     if "elsewhere" in tree:
         tree["elsewhere"] = [one._asdict() for one in tree["elsewhere"]]
     write_json(json, tree)
-    if quiet:
+    if quiet or is_stdout(json):
         return
     kinds = ", ".join(f"{count} {kind}" for kind, count in found.objects.items())
     what = f"{sum(found.objects.values())} objects{f' ({kinds})' if kinds else ''} and {found.files} other files"

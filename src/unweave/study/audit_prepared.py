@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from unweave._errors import SpecError, UserError
 from unweave.problem import ReferenceChoice
+from unweave.records.audit import Audit
+from unweave.records.files import KINDS, read_record
 from unweave.references import WorldName, WorldPlan
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.audit_procedure import check_procedure
@@ -99,6 +101,25 @@ def prepare_audit(spec: Spec, wanted: AuditWanted) -> Prepared:
     original, edited = given_model(assembly), given_model(assembly, wanted.edited)
     retrained = given_retrained(assembly, wanted.retrained, original, edited)
     return Prepared(assembly, original, edited, None, retrained, worlds)
+
+
+def check_earlier(folder: Path, prepared: Prepared) -> None:
+    """Refuse to put an audit in the place of one of other models, which nothing else keeps.
+
+    Raises:
+        UserError: naming the folder and the model that was audited there.
+    """
+    file = folder / KINDS[Audit].file
+    try:
+        earlier = read_record(Audit, file)
+    except UserError:  # nothing is there, or no audit
+        return
+    if earlier.files != prepared.files:
+        was = earlier.provenance.get("edited", "another model")
+        raise UserError(
+            f"{folder} holds the audit of {was} (SHA-256 {earlier.files.get('edited', '')[:12]}…), with other "
+            f"files than this one, and it would be lost. Choose another --out, or remove {file}."
+        )
 
 
 def _asked(assembly: Assembly, wanted: AuditWanted) -> dict[WorldName, WorldPlan]:

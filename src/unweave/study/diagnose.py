@@ -239,6 +239,8 @@ def prepare(spec: Spec, wanted: Wanted) -> Assembly:
             "S lies outside D, so untraining is a no-op by definition: no model was trained on S, and there is "
             "nothing to diagnose. `unweave compare` says what unlearning does."
         )
+    if case.learner.checkpoint is not None:
+        given_model(assembly)  # what is wrong with the file
     if wanted.together not in (None, COPIES):
         together_of(assembly, wanted.together)  # what is wrong with the file
     if choose(spec, assembly).methods:  # verdicts need fresh retrains

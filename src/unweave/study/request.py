@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -99,9 +99,15 @@ def _plain(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and cell[1:].startswith((*RISKY, "'")) else cell
 
 
+def manifest_of(data: Dataset) -> list[dict[str, Any]]:
+    """The manifest of training data: `id` and `sha256` of each example."""
+    rows = zip(data.train.ids.tolist(), content_hashes(data.train), strict=True)
+    return [{"id": one, "sha256": digest} for one, digest in rows]
+
+
 def manifest_text(data: Dataset) -> str:
-    """The manifest of training data: a line `id,sha256` for each example."""
-    lines = zip(map(_cell, data.train.ids.tolist()), content_hashes(data.train), strict=True)
+    """The manifest as CSV: a line `id,sha256` for each example."""
+    lines = ((_cell(one["id"]), one["sha256"]) for one in manifest_of(data))
     return "".join(map(csv_line, [("id", "sha256"), *lines]))
 
 

@@ -50,6 +50,7 @@ def read_log(folder: Path, *, opaque: bool, original: str | None) -> Logged:
     Raises:
         UserError: for a record that cannot be read or is missing, or where the first began with another model.
     """
+    _check_log(folder / LOG)
     records = records_in(folder)
     done = [one for one in records if one.status == "erased"]
     left = records[-1].left if records else {}
@@ -68,6 +69,19 @@ def read_log(folder: Path, *, opaque: bool, original: str | None) -> Logged:
     ids = dict.fromkeys(one for record in done for one in (*_without(record), *_forgotten(record)))
     file = None if opaque else folder / latest.model_after["file"]
     return Logged(len(records), tuple(ids), file, digest, left)
+
+
+def _check_log(file: Path) -> None:
+    """Refuse a file of that name that is no log of requests: it is written anew from the records each time."""
+    try:
+        # Of a link nothing but the link is lost.
+        lines = file.read_text("utf-8").splitlines() if file.exists() and not file.is_symlink() else []
+        if all("number" in json.loads(one) for one in lines if one.strip()):
+            return
+        reason = "it is no log of `unweave erase`"
+    except (OSError, ValueError, TypeError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "it is no log of `unweave erase`"
+    raise UserError(f"{file} would be replaced, and {reason}. Move it, or choose another --out.")
 
 
 def records_in(folder: Path) -> list[Erasure]:

@@ -26,10 +26,11 @@ FAR = 0.05
 """Standard deviations by which units have to differ to be worth a word."""
 
 
-def features_text(case: Case) -> str:
-    """Features of a table and its classes, numbered, as a model gets them: what a checkpoint has to fit.
+def features_of_case(case: Case) -> dict[str, Any]:
+    """Features of a table and its classes in order, as a model gets them: what a checkpoint has to fit.
 
-    Columns that are no features follow, each with the reason.
+    Returns:
+        `features` and `classes`, lists of names, and `left_out`: columns that are no features, with the reason.
 
     Raises:
         SpecError: for data that are no table.
@@ -42,9 +43,19 @@ def features_text(case: Case) -> str:
     if data is None or data.encoding is None:
         what = "texts" if data is None else f"arrays of the shape {list(data.train.x.shape[1:])}, used as they are"
         raise SpecError(f"--features is for tables (csv, parquet, hf); the data here are {what}.")
-    lines = [f"feature {place}: {name}" for place, name in enumerate(feature_names(data))]
-    lines += [f"class {place}: {name}" for place, name in enumerate(data.labels)]
-    lines += [f"left out: {name}. {why}" for name, why in data.left_out.items()]
+    return {
+        "features": list(feature_names(data)),
+        "classes": [str(one) for one in data.labels],
+        "left_out": dict(data.left_out),
+    }
+
+
+def features_text(case: Case) -> str:
+    """What `features_of_case` finds, a line for each."""
+    found = features_of_case(case)
+    lines = [f"feature {place}: {name}" for place, name in enumerate(found["features"])]
+    lines += [f"class {place}: {name}" for place, name in enumerate(found["classes"])]
+    lines += [f"left out: {name}. {why}" for name, why in found["left_out"].items()]
     return "\n".join(lines) + "\n"
 
 
