@@ -19,7 +19,7 @@ from unweave.study.tasks import method_fields
 CASE = Case(
     name="small",
     learner=LearnerChoice(epochs=6),
-    references=ReferenceChoice(models=4),
+    references=ReferenceChoice(models=6),
     probes=ProbeChoice(limit=40),
 )
 METHODS = ["noop", "finetune", ("gradient_ascent", {"lr": 0.02}), "ssd", "ssd then finetune"]
@@ -73,9 +73,9 @@ def test_nothing_costs_more_than_the_budget_and_what_would_is_refused(fair):
 def test_a_rise_says_how_many_models_got_there(fair):
     rows = methods_of(fair)
     climbed = rows["gradient_ascent(lr=0.02) @ rise 0.02"]
-    assert climbed.note == "a rise of 0.02 reached by 4 of 4 models" and climbed.status == "ok"
+    assert climbed.note == "a rise of 0.02 reached by 6 of 6 models" and climbed.status == "ok"
     tuned = rows["finetune @ rise 0.02"]
-    assert tuned.note.startswith("a rise of 0.02 reached by 0 of 4 models, the others taken after 6 epochs")
+    assert tuned.note.startswith("a rise of 0.02 reached by 0 of 6 models, the others taken after 6 epochs")
     assert tuned.cost.gradient_ratio == pytest.approx(1.0)
 
 

@@ -30,8 +30,8 @@ def about_texts(
         features: How many features it became; None where it was left out.
 
     Example:
-        >>> about_texts("pay", (["1", "n.a.", "3"], ["4"]), lambda part, row: f"row {row}", 3)[:80]
-        "The column pay is read as texts: 2 of 3 training rows are numbers or empty; the "
+        >>> about_texts("pay", (["1", "n.a.", "3"], ["4"]), lambda part, row: f"row {row}", 3)[:79]
+        'The column pay is read as texts: 2 of 3 training rows are numbers or empty; the'
     """
     kinds = {one: kind_of(one) for part in parts for one in part if one}
     count = Counter(kinds[one] for part in parts for one in part if one)
