@@ -142,7 +142,7 @@ def test_without_test_images_of_other_classes_the_group_is_left_out(invoke, tmp_
 
 
 def test_json_may_go_to_a_link_or_a_device_without_replacing_it(invoke, tmp_path, tiny, finished):
-    (tmp_path / "real.json").write_text("old")
+    (tmp_path / "real.json").write_text('{"old": 1}')
     (tmp_path / "link.json").symlink_to("real.json")
     options = ["--case", "digits-trigger", *tiny, "--seed", "3", "--store", str(finished / "store"), "--quiet"]
     done = invoke("compare", *options, "--out", "out", "--json", "link.json")

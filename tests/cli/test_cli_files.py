@@ -29,6 +29,7 @@ limit = 40
 
 @pytest.fixture
 def folder(empty_folder):
+    """A model, its spec, a table, and other files that nobody would want to lose."""
     save_model(tiny(empty_folder))
     (empty_folder / "my.toml").write_text(SPEC.format(ids=list(ids_of(3))))
     (empty_folder / "t.csv").write_text(TABLE)

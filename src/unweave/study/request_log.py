@@ -75,7 +75,7 @@ def _check_log(file: Path) -> None:
     """Refuse a file of that name that is no log of requests: it is written anew from the records each time."""
     try:
         # Of a link nothing but the link is lost.
-        lines = file.read_text("utf-8").splitlines() if file.exists() and not file.is_symlink() else []
+        lines = file.read_text("utf-8").splitlines() if file.is_file() and not file.is_symlink() else []
         if all("number" in json.loads(one) for one in lines if one.strip()):
             return
         reason = "it is no log of `unweave erase`"
