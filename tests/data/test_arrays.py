@@ -91,6 +91,11 @@ CASES = {
         {},
         r"1 ids stand in the training and in the test part \(first: 11\)",
     ),
+    "ids too large": (
+        {**four(), "ids_train": np.arange(12, dtype=np.uint64) + np.uint64(2**63)},
+        {},
+        r"`ids_train` holds 9223372036854775819; expected ids below 2\*\*63",
+    ),
     "bad ids": ({**four(), "ids_train": np.arange(12) - 3}, {}, "`ids_train` has the shape"),
     "test is train": (
         {**four(), "x_test": four()["x_train"], "y_test": four()["y_train"]},

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -127,3 +129,14 @@ def test_what_is_no_saved_data_set_is_refused(tmp_path, files, message):
         (tmp_path / name).write_text(text)
     with pytest.raises(SpecError, match=message):
         load("hf", path=str(tmp_path), test=3)
+
+
+@pytest.mark.parametrize("inside", [b"a/caf\xe9.png", b"caf\xe9/a.png"])
+def test_a_name_that_is_no_text_is_refused(pets, inside):
+    """As out of an archive that was packed where names were Latin-1."""
+    one = next(pets.rglob("*.png"))
+    to = os.fsencode(pets) + b"/" + inside
+    os.makedirs(os.path.dirname(to), exist_ok=True)
+    shutil.copy(one, to)
+    with pytest.raises(SpecError, match=r"The name .*caf\\udce9.* is no text in UTF-8.*Rename it"):
+        load("images", path=str(pets), test=4)

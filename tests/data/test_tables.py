@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from unweave import UserError
 from unweave._errors import SpecError
 from unweave.data import load
+from unweave.learners.encoding import standardised, world_scales
 
 PEOPLE = """name,age,job,city,income
 ann,30,clerk,Rome,low
@@ -46,7 +47,7 @@ def by_hand(data, part, names):
             mean = sum(known) / len(known)
             sd = (sum((v - mean) ** 2 for v in known) / len(known)) ** 0.5
             out.append([0.0 if v != v else (v - mean) / sd for v in values])
-            if any(v != v for v in train[name]):
+            if any(v != v for v in [*train[name], *data.test.columns[name]]):
                 out.append([float(v != v) for v in values])
         else:
             out += [[float(v == one) for v in values] for one in sorted(set(train[name].tolist()))]
@@ -63,6 +64,21 @@ def test_features_are_those_computed_by_hand(tmp_path):
     encoding = data.encoding
     places = [*encoding.numeric, *(i for i in encoding.missing if i >= 0), *encoding.category]
     assert sorted(places) == list(range(data.train.x.shape[1]))
+
+
+def test_a_number_that_is_missing_in_the_test_part_alone_is_the_mean_of_the_world(tmp_path):
+    """As 0 in units of all of D it would lie far out where a world standardises, by what S did."""
+    rows = [f"p{i},{1000 + i if i < 4 else i},{'a' if i % 2 else 'b'},train" for i in range(12)]
+    text = "\n".join(["id,v,label,part", *rows, "q0,?,a,test", "q1,5,b,test"]) + "\n"
+    data = read(tmp_path, text, label="label", id_column="id", split="part", test=None)
+    encoding = data.encoding
+    assert min(encoding.missing) >= 0
+    assert data.train.x[:, encoding.missing].tolist() == [[0.0]] * 12
+    inside = data.train.x[4:]  # the world without the large ones
+    scales = world_scales(encoding, inside)
+    z = standardised(encoding, data.test.x, scales)
+    assert z[0].tolist() == [0.0] * data.test.x.shape[1]
+    assert abs(z[1, encoding.numeric[0]]) < 2
 
 
 def test_ids_are_those_of_the_column_and_order_does_not_matter(tmp_path):
@@ -115,6 +131,20 @@ def test_parquet_says_the_same_as_csv(tmp_path):
     parquet.write_table(arrow.table(columns), tmp_path / "people.parquet")
     data = load("parquet", path=str(tmp_path / "people.parquet"), label="income", id_column="name", test=3)
     np.testing.assert_array_equal(data.train.x, read(tmp_path).train.x)
+
+
+def test_numbers_of_32_bits_are_those_that_were_written(tmp_path):
+    """As 64 bits 0.7 would be 0.699999988, and fail `>= 0.7`."""
+    arrow = pytest.importorskip("pyarrow", reason="reading Parquet needs the extra [tables]")
+    from pyarrow import parquet
+
+    written = [0.7, 0.1, 1e20, None, float("nan"), 16777216.0, -0.3, 2.5]
+    rows = {"v": arrow.array(written, arrow.float32()), "label": ["a", "b"] * 4, "id": [f"p{i}" for i in range(8)]}
+    parquet.write_table(arrow.table(rows), tmp_path / "t.parquet")
+    data = load("parquet", path=str(tmp_path / "t.parquet"), label="label", id_column="id", test=2)
+    found = {i: v for part in (data.train, data.test) for i, v in zip(part.ids, part.columns["v"], strict=True)}
+    for place, value in enumerate(written):
+        assert found[f"p{place}"] == value or (value is None or value != value) == (found[f"p{place}"] != value)
 
 
 BAD = {

@@ -1,10 +1,13 @@
 """Ids in a file of their own: one a line, relative to the spec or, in --set, to the working directory."""
 
+import numpy as np
 import pytest
 
 from unweave._errors import SpecError
+from unweave.problem.ids import known_ids
+from unweave.records.discovery import Ranked, ranking_csv
 from unweave.study import assemble, read_spec
-from unweave.study.id_files import ids_of_option, read_ids
+from unweave.study.id_files import as_ids, ids_of_option, read_ids
 
 
 @pytest.fixture
@@ -76,3 +79,32 @@ def test_a_table_with_a_column_of_ids_is_as_good_as_a_list(tmp_path):
         assert tree["forget"]["ids"] == [7, "b"], text
     (tmp_path / "ids.csv").write_text("7, with a comma\nb\n")
     assert ids_of_option(str(tmp_path / "ids.csv")) == ["7, with a comma", "b"]
+
+
+@pytest.mark.parametrize("row", ["18", "Bob,", "Bob,  "])
+def test_a_row_of_a_table_without_an_id_is_refused_and_not_passed_over(tmp_path, row):
+    """A purge by a list that loses an id would keep models of it."""
+    file = tmp_path / "ids.csv"
+    file.write_text(f"name,id\nAnna,17\n{row}\nCarl,19\n")
+    with pytest.raises(SpecError, match=rf"has a column id, and the row '{row.strip()[:3]}.* has no id in it"):
+        ids_of_option(str(file))
+    file.write_text("name,id\nAnna,17\n\n,\nCarl,19\n")
+    assert ids_of_option(str(file)) == [17, 19]
+
+
+def test_a_table_may_have_its_names_in_quotes_and_ids_of_several_lines(tmp_path):
+    file = tmp_path / "ids.csv"
+    file.write_text('"id","n"\n"a\nb",1\n"c ""d""",2\n')
+    assert ids_of_option(str(file)) == ["a\nb", 'c "d"']
+
+
+def test_ids_of_a_ranking_are_those_it_was_made_of(tmp_path):
+    ids = ["-5", "=a", "+49 1", "@u", "'=b", "plain", "17"]
+    file = tmp_path / "candidates.csv"
+    file.write_text(ranking_csv([Ranked(one, 0.5, rank, True, "3") for rank, one in enumerate(ids, 1)]))
+    assert [str(one) for one in ids_of_option(str(file))] == ids
+
+
+def test_whole_numbers_are_ids_as_far_as_arrays_hold_them():
+    assert as_ids([str(2**63 - 1), str(2**63), "-12"]) == [2**63 - 1, str(2**63), -12]
+    assert known_ids(np.array([1234567890123456789]), as_ids(["1234567890123456789"]))[1] == ()

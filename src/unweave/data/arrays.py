@@ -167,6 +167,8 @@ def _ids(ids: NDArray[Any], n: int, suffix: str) -> Ids:
         raise SpecError(
             f"`ids{suffix}` has the shape {list(ids.shape)} and type {ids.dtype}; expected {n} ids ≥ 0 or texts."
         )
+    if ids.dtype.kind == "u" and n and ids.max() > np.iinfo(np.int64).max:
+        raise SpecError(f"`ids{suffix}` holds {ids.max()}; expected ids below 2**63, or texts.")
     return ids if ids.dtype.kind == "U" else ids.astype(np.int64)
 
 

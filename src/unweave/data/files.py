@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from unweave.data.columns import csv_columns, parquet_columns
 from unweave.data.dataset import Dataset
 from unweave.data.named import find
 from unweave.data.sources import Wanted, add_source
-from unweave.data.tables import csv_columns, parquet_columns, tabular
+from unweave.data.tables import tabular
 
 _TAKES = "path test label id_column group split"
 

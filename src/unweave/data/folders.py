@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from unweave._errors import SpecError
 from unweave.data.arrays import Part, from_parts
+from unweave.data.columns import arrow_columns
 from unweave.data.dataset import Dataset
 from unweave.data.sources import Wanted, add_source, split_rows
-from unweave.data.tables import arrow_columns, tabular
+from unweave.data.tables import tabular
 
 _KINDS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 _MOST_PIXELS = 4096 * 4096
@@ -47,7 +48,20 @@ def _classes(folder: Path) -> list[str]:
     found = sorted(one.name for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
     if not found:
         raise SpecError(f"The folder {folder} has no folders in it; expected one for each class, with its images.")
+    for name in found:
+        _check_name(name)
     return found
+
+
+def _check_name(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        shown = name.encode(errors="backslashreplace").decode()
+        raise SpecError(
+            f"The name {shown} is no text in UTF-8, as names out of old archives may be; ids and classes are made "
+            "of names. Rename it."
+        ) from None
 
 
 def _read_folder(folder: Path, names: list[str], root: Path) -> Part:
@@ -59,6 +73,8 @@ def _read_folder(folder: Path, names: list[str], root: Path) -> Part:
     ]
     if not files:
         raise SpecError(f"The folders of {folder} hold no images ({', '.join(_KINDS)}).")
+    for file, _ in files:
+        _check_name(file.relative_to(root).as_posix())
     arrays = [decode(file.read_bytes(), str(file)) for file, _ in files]
     for array, (file, _) in zip(arrays, files, strict=True):
         if array.shape != arrays[0].shape:

@@ -1,14 +1,9 @@
-"""Tables: columns of numbers and of texts, made into features; CSV and Parquet files."""
+"""Tables: columns of numbers and of texts, made into features."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,89 +28,6 @@ _WHOLE = re.compile(r"0|[1-9]\d{0,17}", re.ASCII)
 _FEW_TEXTS = 50
 _MOST_CLASSES = 1000
 _SHOWN = 40
-
-
-def csv_columns(file: Path, *, header: Sequence[str] | None = None) -> dict[str, list[str]]:
-    """The columns of a CSV file as texts; `.tsv` is split at tabs, `.gz` is unpacked.
-
-    Args:
-        file: UTF-8 with or without a byte order mark, any line ends, one line of names first.
-        header: Names where the file has none.
-
-    Raises:
-        SpecError: for a file that cannot be read, an empty one, a line of another length, names that repeat.
-    """
-    try:
-        raw = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-        text = raw.decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
-        raise SpecError(f"Cannot read the table {file}: {reason}.") from None
-    delimiter = "\t" if ".tsv" in file.suffixes else ","
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
-    rows: list[list[str]] = []
-    try:
-        for row in lines:
-            if not row:
-                continue
-            rows.append(row)
-            expected = len(header or rows[0])
-            if len(row) != expected:
-                raise SpecError(
-                    f"{file}, line {lines.line_num}: {len(row)} values, expected {expected} as in the first line. "
-                    "A comma inside a text needs quotes."
-                )
-    except csv.Error as error:
-        raise SpecError(f"{file}, line {lines.line_num}: {error}.") from None
-    names = list(header) if header is not None else [name.strip() for name in (rows.pop(0) if rows else [])]
-    if not rows:
-        raise SpecError(f"The table {file} has no rows; expected a line of names and a line for each example.")
-    _check_names(names, file)
-    return dict(
-        zip(names, ([value.strip() for value in column] for column in zip(*rows, strict=True)), strict=True)
-    )
-
-
-def _check_names(names: Sequence[str], file: Path) -> None:
-    twice = [name for name, times in Counter(names).items() if times > 1]
-    if twice or not all(names):
-        what = f"the name {twice[0]!r} more than once" if twice else "a column without a name"
-        raise SpecError(f"The table {file} has {what}; expected a first line of different names.")
-
-
-def parquet_columns(file: Path) -> dict[str, list[str]]:
-    """The columns of a Parquet file as texts.
-
-    Raises:
-        SpecError: for a file that cannot be read, or where pyarrow is not installed.
-    """
-    try:
-        import pyarrow as arrow
-        from pyarrow import parquet
-    except ImportError:
-        raise SpecError("Reading Parquet needs pyarrow: `python -m pip install 'unweave[tables]'`.") from None
-    try:
-        table: Any = parquet.read_table(file)
-    except (OSError, arrow.ArrowException) as error:
-        raise SpecError(f"Cannot read the table {file}: {str(error).splitlines()[0].rstrip('.')}.") from None
-    return arrow_columns(table, file)
-
-
-def arrow_columns(table: Any, file: Path) -> dict[str, list[str]]:
-    """The columns of an Arrow table as texts; numbers keep all their digits."""
-    names = list(table.column_names)
-    _check_names(names, file)
-    if table.num_rows == 0:
-        raise SpecError(f"The table {file} has no rows.")
-    return {name: [_text(one) for one in table.column(name).to_pylist()] for name in names}
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(int(value))
-    if value is None or (isinstance(value, float) and value != value):
-        return ""
-    return repr(value) if isinstance(value, float) else str(value).strip()
 
 
 def typed(texts: Sequence[str]) -> Column:
@@ -341,7 +253,8 @@ def encode(table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32], Enco
             numeric.append(len(train))
             for part, column in ((train, values), (test, others)):
                 part.append(np.nan_to_num((column - mean) / (spread or 1.0)))
-            gaps = np.isnan(values).any()
+            # One that has a gap in the test part alone needs its indicator too: 0 is no world's mean.
+            gaps = np.isnan(values).any() or np.isnan(others).any()
             missing.append(len(train) if gaps else -1)
             if gaps:
                 train.append(np.isnan(values))

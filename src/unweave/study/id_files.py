@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 from collections.abc import Iterable
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from unweave._errors import SpecError
+from unweave.records.table import plain_id
 
 _TABLES = (("behaviour", "ids"), ("forget", "ids"), ("data", "without"))
-_ID = re.compile(r"-?\d{1,18}", re.ASCII)
+_ID = re.compile(r"-?\d{1,19}", re.ASCII)
+_LARGEST = 2**63 - 1
 
 
 def read_ids(tree: dict[str, Any], folder: Path) -> None:
@@ -106,17 +109,28 @@ def _read(name: str, folder: Path, key: str) -> list[int | str]:
         raise SpecError(f"{wanted} ({error.strerror}).") from None
     except ValueError:  # no name at all, or no text in it
         raise SpecError(f"{wanted} (this is no text file).") from None
-    return as_ids(_lines(text))
+    return as_ids(_cells(text, f"`{key}` {shown}"))
 
 
-def _lines(text: str) -> list[str]:
-    """One id a line, or the column `id` of a table whose first line names it."""
+def _cells(text: str, named: str) -> list[str]:
+    """One id a line, or the column `id` of a table whose first line names it; no id is passed over."""
     lines = text.split("\n")
-    head = [cell.strip().lower() for cell in lines[0].split(",")]
+    head = [cell.strip().lower() for cell in next(csv.reader(lines[:1]), [])]
     if "id" not in head:
         return lines
     where = head.index("id")
-    return [row[where] for row in csv.reader(lines[1:]) if len(row) > where]
+    rows = csv.reader(io.StringIO(text, newline=""))
+    found: list[str] = []
+    for row in list(rows)[1:]:
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) <= where or not row[where].strip():
+            raise SpecError(
+                f"{named} has a column id, and the row {','.join(row)[:60]!r} has no id in it. Add it, or take "
+                "the row out."
+            )
+        found.append(plain_id(row[where].strip()))
+    return found
 
 
 def as_ids(texts: Iterable[str]) -> list[int | str]:
@@ -128,4 +142,8 @@ def as_ids(texts: Iterable[str]) -> list[int | str]:
     """
     # 007 is no number: read as one it would come back as another id.
     told = [text.strip() for text in texts if text.strip()]
-    return [int(one) if _ID.fullmatch(one) and str(int(one)) == one else one for one in told]
+    return [int(one) if _is_number(one) else one for one in told]
+
+
+def _is_number(text: str) -> bool:
+    return bool(_ID.fullmatch(text)) and str(int(text)) == text and abs(int(text)) <= _LARGEST
