@@ -13,6 +13,7 @@ from torch import nn
 from unweave._errors import SpecError
 from unweave.learners import specify
 from unweave.learners.checkpoints import read_checkpoint, to_safetensors
+from unweave.learners.imports import imports_of
 from unweave.learners.nets import build
 from unweave.learners.own_code import sha256
 from unweave.learners.specs import specify_own
@@ -58,7 +59,11 @@ def code(tmp_path):
 
 
 def learner_of(code, function="make"):
-    return build(specify_own(code, function, (8, 8), 3, sha256=sha256(code), opaque=False))
+    return build(
+        specify_own(
+            code, function, (8, 8), 3, sha256=sha256(code), imports=imports_of(code.read_bytes()), opaque=False
+        )
+    )
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from unweave.learners.contract import Learner
+from unweave.learners.imports import imports_of
 from unweave.learners.modules import own_module
 from unweave.learners.own_code import sha256
 from unweave.learners.specs import specify_own
@@ -124,7 +125,18 @@ def _learner(folder: Path, function: str, code: str = NETS, width: int = 8, **re
     file = folder / "nets.py"
     file.write_text(code)
     wanted = {"epochs": 3, "batch_size": 16, **recipe}
-    return own_module(specify_own(file, function, (width,), 3, sha256=sha256(file), opaque=False, recipe=wanted))
+    return own_module(
+        specify_own(
+            file,
+            function,
+            (width,),
+            3,
+            sha256=sha256(file),
+            imports=imports_of(file.read_bytes()),
+            opaque=False,
+            recipe=wanted,
+        )
+    )
 
 
 def _examples(learner: Learner) -> tuple[torch.Tensor, torch.Tensor]:

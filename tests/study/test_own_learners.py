@@ -116,6 +116,19 @@ def test_seeded_code_draws_by_the_seed_and_leaves_the_generators_as_they_were():
     assert [*found, draw()] == expected
 
 
+def test_generators_of_gpus_are_seeded_and_put_back(monkeypatch):
+    """On a machine without one: torch's functions for GPUs stand for a generator that is a number."""
+    device = {"state": [3]}
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: list(device["state"]))
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", lambda states: device.update(state=states))
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: device.update(state=[seed]))
+    with pytest.raises(KeyError), seeded(7):
+        assert device["state"] == [7]
+        raise KeyError
+    assert device["state"] == [3]
+
+
 def test_dropout_differs_by_step_and_by_key(write):
     text = LINEAR.replace("nn.Linear", "nn.Dropout(), nn.Linear")
     learner = build(assembled(write(text)).setting.learner)

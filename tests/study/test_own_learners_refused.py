@@ -80,6 +80,49 @@ class Net(nn.Linear):
 def make():
     return Net()
 """
+COUNTS = f"""{HEAD}
+class Net(nn.Linear):
+    passes = 0
+
+    def forward(self, x):
+        self.passes += self.training
+        return super().forward(x.flatten(1)) / (1 + self.passes // 20)
+
+def make():
+    return Net(64, 10)
+"""
+COLLECTS = f"""{HEAD}
+class Notes:
+    def __init__(self):
+        self.norms = []
+
+class Net(nn.Linear):
+    def __init__(self):
+        super().__init__(64, 10)
+        self.notes = Notes()
+
+    def forward(self, x):
+        if self.training:
+            self.notes.norms.append(1)
+        return super().forward(x.flatten(1))
+
+def make():
+    return nn.Sequential(nn.Identity(), Net())
+"""
+CACHES = f"""{HEAD}
+class Net(nn.Linear):
+    mask, last = None, None
+
+    def forward(self, x):
+        if self.mask is None:
+            self.mask = torch.ones(64)
+        self.last = super().forward(x.flatten(1) * self.mask)
+        self.rounded, self.sparse = self.last.bfloat16(), self.last.to_sparse()
+        return self.last
+
+def make():
+    return Net(64, 10)
+"""
 BAD = {
     "no module": (
         "def make():\n    return 3\n",
@@ -113,6 +156,8 @@ BAD = {
     "init by time": (INIT_BY_TIME, r"gives two different `2\.1\.bias` for the same seed"),
     "pass by time": (PASS_BY_TIME, r"gives two results in use \(`eval`\) for the same model, examples and seed"),
     "buffer replaced": (REPLACES, "replaces its buffer `seen` in training, which would be lost"),
+    "counts": (COUNTS, "changes its attribute `passes` with each pass in training; one module serves all models"),
+    "collects": (COLLECTS, r"changes its attribute `1\.notes` with each pass in training"),
 }
 
 
@@ -123,6 +168,10 @@ def test_what_cannot_be_trained_is_refused(name, write, tmp_path):
     with pytest.raises(UserError, match=message):
         compare(case_of(file), methods=["noop"], store=tmp_path / "s", workers=1, trust_code=[file])
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_what_a_module_sets_up_once_or_keeps_to_be_looked_at_is_no_reason_to_refuse_it(write):
+    assert assembled(write(CACHES)).setting.learner.label == "model.py:make"
 
 
 @pytest.mark.parametrize(

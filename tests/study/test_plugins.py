@@ -19,9 +19,10 @@ from unweave.records import rows_csv
 from unweave.references import Store
 from unweave.study import DEFAULT_METHODS, MethodChoice, assemble, catalogue, read_spec, tasks
 from unweave.study.methods import check_methods
-from unweave.study.plugins import code_name, code_sent
+from unweave.study.plugins import _placed, code_name, code_sent, told_of
 from unweave.study.spec import case_to_tree
 from unweave.study.tasks import method_fields, run_method
+from unweave.testing import check_method
 
 DOCS = Path(__file__).parents[2] / "docs" / "plugins.md"
 TINY = Case(
@@ -78,6 +79,15 @@ def test_the_example_of_the_documentation_runs(write, tmp_path):
     )
 
 
+def test_the_example_with_a_teacher_runs_and_passes_the_check(write, tmp_path):
+    text = re.search(r"```python\n# near_original.py\n(.*?)```", DOCS.read_text(), re.S)[1]
+    file = write(text, "near_original.py")
+    study = run(file, tmp_path / "s", methods=["near_original"])
+    assert rows(study)["near_original"].status == "ok"
+    with plugged_in({str(file): sha256(file)}):
+        check_method("near_original")
+
+
 def test_without_methods_those_of_the_file_run_beside_the_default_ones(write):
     from unweave.study.plugins import methods_of, plugins_of
 
@@ -123,7 +133,7 @@ def test_only_methods_from_outside_have_the_digest_of_their_code_in_their_key(wr
 
 
 def test_a_choice_survives_the_way_to_a_worker():
-    for origin in (None, Origin("package", "p 1", "ab")):
+    for origin in (None, Origin("package", "p 1", "ab"), Origin("file", "f", "ab", (("numpy", "numpy 2"),))):
         choice = MethodChoice("m", {"a": 1.0}, origin=origin)
         assert MethodChoice.from_json(choice.to_json()) == choice
 
@@ -152,7 +162,7 @@ def test_a_method_of_a_script_runs_in_this_process_and_says_so(write, tmp_path, 
         assert {row.status for row in rows(study).values()} == {"ok"}
         assert "runs in one process" in study.result.provenance.notes[0]
         known = origin_of(METHODS.get("my_method"))
-        assert known == Origin("script", str(tmp_path / "script.py"), sha256(tmp_path / "script.py"))
+        assert known[:3] == ("script", str(tmp_path / "script.py"), sha256(tmp_path / "script.py"))
         (tmp_path / "script.py").unlink()  # as a cell of a notebook: never the same twice
         entry = METHODS.get("my_method")
         assert origin_of(entry).digest != origin_of(entry).digest
@@ -256,6 +266,33 @@ def test_a_file_that_changed_while_the_run_was_at_work_ends_it(write, tmp_path):
     package = MethodChoice("noop", {}, origin=Origin("package", "gone 1", "0" * 64)).to_json()
     with pytest.raises(UserError, match="The package gone 1 with the method noop has changed since the run began"):
         run_method(case_to_tree(TINY), where, package)
+
+
+def test_what_a_plugin_imports_is_part_of_its_key_and_another_state_of_it_is_refused(write, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    helper = write("WEIGHT = 0.1\n", "helper_of_plugin.py")
+    file = write("from helper_of_plugin import WEIGHT\n" + example())
+    asked, store = {str(file): sha256(file)}, Store(tmp_path / "s")
+    store.check_writable()
+    try:
+        with plugged_in(asked):
+            choice = _placed(MethodChoice("my_method", {}))
+        assert sorted(dict(choice.origin.imports)) == ["helper_of_plugin"]
+        (said,) = told_of([choice])
+        assert said.endswith(f" It imports helper_of_plugin (SHA-256 {choice.origin.imports[0][1][:12]}…).")
+        key = method_fields(assemble(TINY), choice)
+        helper.write_text("WEIGHT = 0.2\n")
+        with pytest.raises(UserError, match=r"imports `helper_of_plugin`, which has changed since this process"):
+            plugged_in(asked).__enter__()
+        del sys.modules["helper_of_plugin"]
+        with plugged_in(asked):
+            assert method_fields(assemble(TINY), _placed(MethodChoice("my_method", {}))) != key
+        where = {"store": str(store.root), "data": "", "trusted": {}, "device": "cpu", "shared": None}
+        where["data"] = assemble(TINY).setting.fingerprint
+        with pytest.raises(UserError, match=r"imports `helper_of_plugin`, which is not what it was when"):
+            run_method(case_to_tree(TINY), where, choice.to_json())
+    finally:
+        sys.modules.pop("helper_of_plugin", None)
 
 
 def test_files_are_sent_along_as_content_once_trusted(write):

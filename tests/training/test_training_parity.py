@@ -51,7 +51,7 @@ def test_parity_of_float32_with_itself_is_one():
 
 def test_bfloat16_moves_a_model_less_than_another_seed_does(monkeypatch):
     monkeypatch.setattr(module, "_found", {})
-    found = check_parity(learner(), X, Y, rows=ROWS)
+    found = check_parity(learner(), X, Y, rows=ROWS, data="toy")
     assert found is not None and found.holds
     assert found.seeds < found.paired
 
@@ -71,17 +71,19 @@ def test_a_precision_that_trains_other_models_is_refused(monkeypatch):
 
     monkeypatch.setattr(nets, "in_bfloat16", coarse)
     with pytest.raises(UserError, match=r"moves a model too far.*between two seeds.*Leave `dtype` out"):
-        check_parity(learner(), X, Y, rows=ROWS)
+        check_parity(learner(), X, Y, rows=ROWS, data="toy")
 
 
-def test_it_is_asked_once(monkeypatch):
+def test_it_is_asked_once_of_each_data(monkeypatch):
     monkeypatch.setattr(module, "_found", {})
     asked = []
     monkeypatch.setattr(module, "parity", lambda *given, **named: asked.append(1) or Parity(1.0, 0.5))
     for _ in range(3):
-        check_parity(learner(), X, Y, rows=ROWS)
-    assert check_parity(learner("float32"), X, Y, rows=ROWS) is None
+        check_parity(learner(), X, Y, rows=ROWS, data="toy")
+    assert check_parity(learner("float32"), X, Y, rows=ROWS, data="toy") is None
     assert asked == [1]
+    check_parity(learner(), -X, Y, rows=ROWS, data="another toy")
+    assert asked == [1, 1]
 
 
 @pytest.mark.parametrize(

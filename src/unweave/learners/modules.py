@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Hashable
+from collections import deque
+from collections.abc import Generator, Hashable, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -158,7 +160,7 @@ def check_module(spec: LearnerSpec, x: Tensor) -> int:
 
     Raises:
         UserError: if it fails, has outputs of another shape than [batch, classes], is not the same for the
-            same seed, or cannot be trained.
+            same seed, cannot be trained, or counts in plain attributes.
     """
     learner = own_module(spec)
     first, again = learner.init(1), learner.init(1)
@@ -181,6 +183,7 @@ def check_module(spec: LearnerSpec, x: Tensor) -> int:
                 "repeated. Draw from torch's own generator, and in training only."
             )
     _check_buffers(spec, learner, first, two)
+    _check_attributes(spec, first, two)
     try:
         one, _ = learner.apply(first, x[:1], train=True, key=key)
     except UserError:
@@ -211,3 +214,54 @@ def _check_buffers(spec: LearnerSpec, learner: Learner, state: State, x: Tensor)
                 f"{spec.label} replaces its buffer `{names.buffers[name]}` in training, which would be lost. "
                 "Write into it instead, with `copy_` or `add_`."
             )
+
+
+def _check_attributes(spec: LearnerSpec, state: State, x: Tensor) -> None:
+    """One module serves all models: what it counts in plain attributes would go from one model to the next."""
+    module = _made(spec, derive(1, "init")).train()
+    names = Names(module)
+    seen: list[dict[str, Hashable]] = []
+    for _ in range(2):  # what a first pass alone sets up is a cache
+        tensors = {theirs: state.params[ours] for ours, theirs in names.params.items()}
+        tensors |= {theirs: state.buffers[ours].clone() for ours, theirs in names.buffers.items()}
+        with seeded(7), torch.no_grad():
+            functional_call(module, tensors, (x.clone(),))
+        seen.append(_attributes(module))
+    first, second = seen
+    for name, value in second.items():
+        if first.get(name) != value:
+            raise SpecError(
+                f"{spec.label} changes its attribute `{name}` with each pass in training; one module serves all "
+                "models, so that what it keeps would go from one to the next. Keep it in a buffer "
+                "(`register_buffer`) that is written to with `copy_` or `add_`."
+            )
+
+
+def _attributes(module: nn.Module) -> dict[str, Hashable]:
+    """What a module keeps beside tensors that are its state, in a form that can be compared."""
+    own = vars(nn.Module())
+    return {
+        f"{path}.{name}" if path else name: _content(value, 4)
+        for path, part in module.named_modules()
+        for name, value in vars(part).items()
+        if name not in own
+    }
+
+
+def _content(value: Any, depth: int) -> Hashable:
+    if isinstance(value, str | bytes | int | float | complex | None):
+        return value if value == value else "nan"
+    if isinstance(value, Tensor | np.ndarray):
+        dense = value.detach().to_dense().to("cpu") if isinstance(value, Tensor) else value
+        # numpy has no bfloat16; float32 holds all of its numbers.
+        array = np.asarray(dense.float() if isinstance(dense, Tensor) and dense.dtype == torch.bfloat16 else dense)
+        return (array.shape, str(array.dtype), array.tobytes())
+    if depth == 0 or isinstance(value, nn.Module | type):
+        return type(value).__name__
+    if isinstance(value, Mapping):
+        return tuple((str(key), _content(one, depth - 1)) for key, one in value.items())
+    if isinstance(value, list | tuple | deque):
+        return tuple(_content(one, depth - 1) for one in value)
+    if isinstance(value, set | frozenset):
+        return frozenset(_content(one, depth - 1) for one in value)
+    return (type(value).__name__, _content(getattr(value, "__dict__", ()), depth - 1))

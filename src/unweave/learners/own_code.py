@@ -7,8 +7,8 @@ import inspect
 import random
 import sys
 import traceback
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from unweave._errors import SpecError, UserError
+from unweave.learners.imports import imports_of
 from unweave.learners.specs import LearnerSpec
 
 
@@ -65,16 +66,18 @@ def make(spec: LearnerSpec) -> Any:
     """What the function of a learner's own file returns for these data: a module or a classifier.
 
     Raises:
-        UserError: if the file is another than was trusted, or the function is missing or fails.
+        UserError: if the file, or what it imports, is not what was trusted, or the function is missing or fails.
     """
-    function = _function(Path(str(spec.file)), spec.config["function"], spec.config["sha256"])
+    imports = tuple(sorted(spec.config.get("imports", {}).items()))
+    function = _function(Path(str(spec.file)), spec.config["function"], spec.config["sha256"], imports)
     with told(spec):
         return function(spec.shape, spec.classes) if _takes_two(function, spec) else function()
 
 
 @cache
-def _function(file: Path, name: str, digest: str) -> Callable[..., Any]:
+def _function(file: Path, name: str, digest: str, imports: tuple[tuple[str, str], ...]) -> Callable[..., Any]:
     content = trusted_content(file, digest)
+    check_imports(file, dict(imports), imports_here(file, content))
     module = ModuleType(f"own_code_{digest[:12]}")
     module.__file__ = str(file)
     sys.modules[module.__name__] = module  # where classes look for the module that they were defined in
@@ -82,9 +85,7 @@ def _function(file: Path, name: str, digest: str) -> Callable[..., Any]:
         # The bytes that were hashed, and not the file, which may change in between.
         exec(compile(content, str(file), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
-        raise UserError(
-            f"Running {file} failed: {place(error, file)}. A module must stand in one file."
-        ) from error
+        raise UserError(f"Running {file} failed: {place(error, file)}.{hint_of(error)}") from error
     function = getattr(module, name, None)
     if not callable(function):
         own = [key for key, value in vars(module).items() if inspect.isfunction(value)]
@@ -92,6 +93,52 @@ def _function(file: Path, name: str, digest: str) -> Callable[..., Any]:
             f"`learner.factory`: {file} has no function `{name}`; its functions are {', '.join(own) or 'none'}."
         )
     return function
+
+
+def check_imports(file: Path, then: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Refuse code whose imports are others here than where it was asked for; both as `imports_of` tells them.
+
+    Raises:
+        UserError: naming the first that differs.
+    """
+    for name in sorted({*then, *now}):
+        if then.get(name) != now.get(name):
+            raise UserError(
+                f"{file} imports `{name}`, which is not what it was when the run began "
+                f"({import_text(then.get(name))} then, {import_text(now.get(name))} here), and models of two "
+                "codes must not be mixed. Run again."
+            )
+
+
+_LOADED: dict[str, str] = {}
+"""What code of the user's own was when this process loaded it, by the names of its modules."""
+
+
+def imports_here(file: Path, content: bytes) -> dict[str, str]:
+    """What code imports, where this process would run it in that state.
+
+    Raises:
+        UserError: if a module of it was loaded before it was changed: Python would run what it was.
+    """
+    found = imports_of(content)
+    for name, what in found.items():
+        if name in sys.modules and _LOADED.get(name, what) != what:
+            raise UserError(
+                f"{file} imports `{name}`, which has changed since this process loaded it, and Python would go on "
+                "with what it was. Start Python anew, and run again."
+            )
+    _LOADED.update(found)
+    return found
+
+
+def import_text(what: str | None) -> str:
+    """What was found of an import, in words: versions, the begin of a digest, or that there is none.
+
+    Example:
+        >>> import_text("numpy 2.1.0"), import_text("0123456789abcdef"), import_text(None)
+        ('numpy 2.1.0', 'SHA-256 0123456789ab…', 'not found')
+    """
+    return "not found" if what is None else f"SHA-256 {what[:12]}…" if " " not in what else what
 
 
 def _takes_two(function: Callable[..., Any], spec: LearnerSpec) -> bool:
@@ -106,6 +153,13 @@ def _takes_two(function: Callable[..., Any], spec: LearnerSpec) -> bool:
         f"`learner.factory`: {spec.label} is `{spec.config['function']}{signature}`; expected a function of "
         "(shape, classes) or of nothing."
     )
+
+
+def hint_of(error: BaseException) -> str:
+    """What to do where code could not import something; "" for every other error."""
+    if not isinstance(error, ImportError):
+        return ""
+    return " It may import what is installed or on PYTHONPATH; all else must stand in the file itself."
 
 
 @contextmanager
@@ -132,15 +186,27 @@ def seeded(seed: int) -> Generator[None]:
     """Run code that draws from global generators as a function of a seed, and leave them as they were."""
     ours, numbers = random.getstate(), np.random.get_state()
     torch: Any = sys.modules.get("torch")
-    tensors = torch.default_generator.get_state() if torch is not None else None
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    if torch is not None:
-        torch.default_generator.manual_seed(seed)
     try:
-        yield
+        with nullcontext() if torch is None else _seeded_torch(torch, seed):
+            yield
     finally:
         random.setstate(ours)
         np.random.set_state(numbers)
-        if torch is not None and tensors is not None:
-            torch.default_generator.set_state(tensors)
+
+
+@contextmanager
+def _seeded_torch(torch: Any, seed: int) -> Generator[None]:
+    # A GPU that was not used yet has nothing to put back, and asking would take its memory.
+    gpus = torch.cuda.is_initialized()
+    tensors, on_gpus = torch.default_generator.get_state(), torch.cuda.get_rng_state_all() if gpus else []
+    torch.default_generator.manual_seed(seed)
+    if gpus:
+        torch.cuda.manual_seed_all(seed)
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(tensors)
+        if gpus:
+            torch.cuda.set_rng_state_all(on_gpus)

@@ -1,4 +1,4 @@
-"""How private a recipe is: the exact account of full-batch training with clipped gradients and noise."""
+"""How private a recipe is: the exact account of full batches with clipped gradients and ideal noise."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ def gaussian_parameter(spec: LearnerSpec, n: int) -> float | None:
         spec: `clip` and `noise` of its recipe give C and σ.
         n: Examples of the training set; `batch_size` must hold them all, since batches drawn as here, by
             permutation, have no account as tight.
+
+    The account is of the mechanism in exact arithmetic with true noise: that in float32, from a seed, is close to
+    it, and carries no proof.
 
     Returns:
         μ > 0, smaller is more private; None without a clip, without noise, with smaller batches, or for a table,

@@ -168,16 +168,19 @@ def specify_own(
     classes: int,
     *,
     sha256: str,
+    imports: Mapping[str, str],
     opaque: bool,
     recipe: Mapping[str, Any] | None = None,
     encoding: Encoding | None = None,
 ) -> LearnerSpec:
     """A learner that a function of the user's own file makes: `function` of `file`, whose bytes hash to `sha256`.
 
+    `imports` says what the file imports, as `imports_of` tells it: models of other imports are other models.
+
     Raises:
         UnknownNameError, ApplicabilityError, SpecError: for the recipe, as in `specify`.
     """
-    config = {"function": function, "sha256": sha256}
+    config = {"function": function, "sha256": sha256, **({"imports": dict(imports)} if imports else {})}
     changed = _changed(f"{file.name}:{function}", None if opaque else OWN_RECIPE, recipe or {})
     return LearnerSpec(OWN, config, changed, shape, classes, encoding, str(file))
 

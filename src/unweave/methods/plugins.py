@@ -16,9 +16,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from unweave._errors import UnweaveError, UserError
+from unweave._errors import UnknownNameError, UnweaveError, UserError
 from unweave._registry import Entry, Origin
-from unweave.learners.own_code import place, trusted_content
+from unweave.learners.imports import imports_of
+from unweave.learners.own_code import hint_of, imports_here, place, trusted_content
 from unweave.methods.contract import METHODS, Declared, Method
 from unweave.methods.refinement import Assignment
 
@@ -38,7 +39,11 @@ def method_entry(name: str) -> Entry[Declared]:
     """
     if name not in METHODS:
         load_packages()
-    return METHODS.get(name)
+    try:
+        return METHODS.get(name)
+    except UnknownNameError as error:
+        error.args = (f"{error} One of a file of your own needs `--plugin FILE` (in Python: plugins=[FILE]).",)
+        raise
 
 
 @contextmanager
@@ -64,7 +69,8 @@ def _plugged(file: Path, digest: str) -> Generator[list[str]]:
     hidden = METHODS.take(lambda entry: _source(entry) == str(file))
     mine: list[Entry[Declared]] = []
     try:
-        for entry in _methods_of(file, digest):
+        imports = imports_here(file, trusted_content(file, digest))
+        for entry in _methods_of(file, digest, tuple(imports.items())):
             try:
                 METHODS.put(entry)
             except ValueError as error:
@@ -78,12 +84,12 @@ def _plugged(file: Path, digest: str) -> Generator[list[str]]:
 
 
 @cache
-def _methods_of(file: Path, digest: str) -> list[Entry[Declared]]:
+def _methods_of(file: Path, digest: str, imports: tuple[tuple[str, str], ...]) -> list[Entry[Declared]]:
     """The methods of a file, which is run once; they are left out of the registry."""
     content = trusted_content(file, digest)
     module = ModuleType(f"plugin_{file.stem}_{digest[:12]}")
     module.__file__ = str(file)
-    _FILES[module.__name__] = Origin("file", str(file), digest)
+    _FILES[module.__name__] = Origin("file", str(file), digest, imports)
     sys.modules[module.__name__] = module  # where classes look for the module that they were defined in
 
     def is_mine(entry: Entry[Declared]) -> bool:
@@ -94,9 +100,7 @@ def _methods_of(file: Path, digest: str) -> list[Entry[Declared]]:
         exec(compile(content, str(file), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         METHODS.take(is_mine)
-        raise UserError(
-            f"Running {file} failed: {place(error, file)}. A plugin must stand in one file."
-        ) from error
+        raise UserError(f"Running {file} failed: {place(error, file)}.{hint_of(error)}") from error
     found = METHODS.take(is_mine)
     if not found:
         raise UserError(
@@ -234,7 +238,8 @@ def _script(entry: Entry[Declared]) -> Origin:
     file = Path(_source(entry))
     # Cells of a notebook have no file: what such a method did is never taken for what it does.
     known = file.read_bytes() if file.is_file() else uuid.uuid4().bytes
-    return Origin("script", str(file), hashlib.sha256(known).hexdigest())
+    imports = imports_of(known) if file.is_file() else {}
+    return Origin("script", str(file), hashlib.sha256(known).hexdigest(), tuple(imports.items()))
 
 
 def _digest_of(top: str) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unweave._errors import SpecError
 from unweave.data import Encoding
 from unweave.learners import LearnerSpec
-from unweave.learners.own_code import make, seeded, sha256
+from unweave.learners.own_code import imports_here, make, seeded, sha256, trusted_content
 from unweave.learners.specs import specify_own
 from unweave.problem import LearnerChoice
 
@@ -73,20 +73,21 @@ def own_learner(
             f"`learner.factory` is {text}: that means to run code of {file.name}, and nothing of it has been run. "
             f"If you trust it, add --trust-code {name} (in Python: trust_code=[...] of compare)."
         )
-    spec = specify_own(file, function, x.shape[1:], classes, sha256=digest, opaque=False, encoding=encoding)
+    imports = imports_here(file, trusted_content(file, digest))
+
+    def learner(*, opaque: bool, recipe: Mapping[str, Any] | None = None) -> LearnerSpec:
+        about = (file, function, x.shape[1:], classes)
+        return specify_own(*about, sha256=digest, imports=imports, opaque=opaque, recipe=recipe, encoding=encoding)
+
     with seeded(0):
-        made = make(spec)
+        made = make(learner(opaque=False))
     if hasattr(made, "fit") and hasattr(made, "predict_proba"):
-        return specify_own(
-            file, function, x.shape[1:], classes, sha256=digest, opaque=True, recipe=recipe, encoding=encoding
-        ), 1
+        return learner(opaque=True, recipe=recipe), 1
     import torch
 
     from unweave.learners.modules import check_module
 
-    spec = specify_own(
-        file, function, x.shape[1:], classes, sha256=digest, opaque=False, recipe=recipe, encoding=encoding
-    )
+    spec = learner(opaque=False, recipe=recipe)
     return spec, check_module(replace(spec, encoding=None), torch.from_numpy(x))
 
 

@@ -6,13 +6,17 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unweave._errors import SpecError, UserError
-from unweave.learners.own_code import trusted_content
+from unweave.learners.own_code import check_imports, import_text, trusted_content
 from unweave.study.methods import DEFAULT_METHODS, check_methods, expanded
 from unweave.study.own_code import trusted_files
 from unweave.study.spec import MethodChoice, Spec
+
+if TYPE_CHECKING:
+    from unweave._registry import Entry, Origin
+    from unweave.methods.contract import Declared
 
 
 @contextmanager
@@ -52,10 +56,9 @@ def methods_of(spec: Spec, names: Sequence[str]) -> tuple[MethodChoice, ...]:
 def _placed(choice: MethodChoice) -> MethodChoice:
     if choice.name in DEFAULT_METHODS:  # so that they need not be imported to know where they are from
         return choice
-    from unweave.methods.meta import parts_of
-    from unweave.methods.plugins import method_entry, origin_of
+    from unweave.methods.plugins import method_entry
 
-    found = {origin_of(part) for part in parts_of(method_entry(choice.name))} - {None}
+    found = _origins(method_entry(choice.name))
     if len(found) > 1:
         raise SpecError(
             f"`methods`: the parts of {choice.name!r} are of {len(found)} files or packages; expected one beside "
@@ -64,18 +67,30 @@ def _placed(choice: MethodChoice) -> MethodChoice:
     return replace(choice, origin=next(iter(found), None))
 
 
+def _origins(entry: Entry[Declared]) -> set[Origin]:
+    """Where a method, or the parts that it is made of, are from; none for unweave's own."""
+    from unweave.methods.meta import parts_of
+    from unweave.methods.plugins import origin_of
+
+    return {origin for part in parts_of(entry) if (origin := origin_of(part)) is not None}
+
+
 def told_of(methods: Sequence[MethodChoice]) -> list[str]:
     """What a record says of methods that are not of unweave: a sentence each."""
     said: list[str] = []
-    for name, (kind, whose, digest) in {one.name: one.origin for one in methods if one.origin is not None}.items():
-        if kind == "script":
-            said.append(
-                f"The method {name} is of the program that asked for it ({whose}), where no worker finds it: it "
-                "runs in one process. `plugins` takes a file."
+    for name, own in {one.name: one.origin for one in methods if one.origin is not None}.items():
+        if own.kind == "script":
+            told = (
+                f"The method {name} is of the program that asked for it ({own.name}), where no worker finds it: "
+                "it runs in one process. `plugins` takes a file."
             )
         else:
-            short = Path(whose).name if kind == "file" else whose
-            said.append(f"The method {name} is not of unweave but of the {kind} {short} (SHA-256 {digest[:12]}…).")
+            short = Path(own.name).name if own.kind == "file" else own.name
+            told = (
+                f"The method {name} is not of unweave but of the {own.kind} {short} (SHA-256 {own.digest[:12]}…)."
+            )
+        imports = [f"{module} ({import_text(what)})" for module, what in own.imports]
+        said.append(told + (f" It imports {', '.join(imports)}." if imports else ""))
     return said
 
 
@@ -88,6 +103,14 @@ def code_name(choice: MethodChoice) -> tuple[str, ...]:
     """Name of what has to be sent along to a machine that may not have a method's file; none for others."""
     own = choice.origin
     return (f"plugin:{own.digest}",) if own is not None and own.kind == "file" else ()
+
+
+def plugin_fields(choice: MethodChoice) -> dict[str, Any]:
+    """What identifies the code of a method that is not of unweave: its digest, and what it imports."""
+    own = choice.origin
+    if own is None:
+        return {}
+    return {"plugin": own.digest, **({"imports": dict(own.imports)} if own.imports else {})}
 
 
 def code_sent(methods: Sequence[MethodChoice]) -> dict[str, bytes]:
@@ -122,4 +145,8 @@ def at_hand(choice: MethodChoice) -> Generator[Any]:
                 "another on this worker: methods of two codes must not be mixed. Install the same everywhere, and "
                 "run again."
             )
-        yield method_entry(choice.name)
+        entry = method_entry(choice.name)
+        if origin is not None and files:
+            here = next(iter(_origins(entry)))
+            check_imports(Path(origin.name), dict(origin.imports), dict(here.imports))
+        yield entry

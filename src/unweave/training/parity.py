@@ -75,8 +75,17 @@ def parity(learner: LearnerSpec, x: Tensor, y: Tensor, *, rows: NDArray[np.int64
     return Parity(float((low == full).double().mean()), float((full[0] == full[1]).double().mean()))
 
 
-def check_parity(learner: LearnerSpec, x: Tensor, y: Tensor, *, rows: NDArray[np.int64]) -> Parity | None:
+def check_parity(
+    learner: LearnerSpec, x: Tensor, y: Tensor, *, rows: NDArray[np.int64], data: str
+) -> Parity | None:
     """Refuse a precision that trains other models; None for float32, of which there is nothing to ask.
+
+    Args:
+        learner: Its recipe has a `dtype`.
+        x: Features of D [n, ...], on the device to train on.
+        y: Labels of D [n].
+        rows: Examples to train on.
+        data: What x and y are known by.
 
     Returns:
         The parity, found once per process for a learner and a training set.
@@ -86,7 +95,7 @@ def check_parity(learner: LearnerSpec, x: Tensor, y: Tensor, *, rows: NDArray[np
     """
     if learner.recipe is None or learner.recipe.dtype == "float32":
         return None
-    asked = (repr(learner), rows.tobytes(), str(x.device))
+    asked = (repr(learner), data, rows.tobytes(), str(x.device))
     if asked not in _found:
         _found[asked] = parity(learner, x, y, rows=rows)
     found = _found[asked]
