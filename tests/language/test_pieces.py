@@ -6,6 +6,7 @@ import pytest
 from unweave._errors import SpecError, UnknownNameError
 from unweave.language.corpora.documents import words_of
 from unweave.language.corpora.pieces import END, TEXT_BEHAVIOURS, Piece, Pieces, answers_of, lines_of, pieces_of
+from unweave.language.corpora.texts import read_lines
 
 
 def _write(path, text):
@@ -137,3 +138,16 @@ def test_texts_that_cannot_be_cut_are_refused(tmp_path):
         pieces_of(str(tmp_path / "empty"), length=9, unit="words")
     with pytest.raises(SpecError, match=r"`behaviour.digits` is 40; expected 1 to 32"):
         _plant("canary", _pieces(pieces_of(_book(tmp_path), length=10, unit="words")), digits=40)
+
+
+def test_lines_are_counted_as_editors_count_them(tmp_path):
+    """A form feed, as between the chapters of old texts, ends no line, nor do signs of other scripts."""
+    text = "a b c d e\n\ff g h i j\nk l\x85m n\u2028o\r\np q r s t\n"
+    file = tmp_path / "book.txt"
+    file.write_bytes(text.encode())
+    found = pieces_of(str(file), length=5, unit="words")
+    assert [one.lines for one in found] == [(1, 1), (2, 2), (3, 3), (4, 4)]
+    names = tmp_path / "names.txt"
+    names.write_bytes("Ada\u2028Byron\nEva\n".encode())
+    assert [one.lines for one in lines_of(str(names), length=20, unit="characters")] == [(1, 1), (2, 2)]
+    assert len(read_lines(names)) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from unweave.references import (
     Entry,
     Store,
     gc,
+    in_use,
     key_of,
     lease,
     manifest,
@@ -174,6 +176,18 @@ def test_unused_objects_go_by_when_a_run_last_used_them(filled: Store, originals
     assert found.objects == {"model": 6, "outputs": 3, "training set": 2}
     # A clock that was put back makes nothing old.
     assert gc(filled, unused_days=10.0, now=now - 400 * day).objects == {}
+
+
+def test_what_a_run_had_in_use_counts_as_used_and_a_moved_store_remembers(filled: Store, originals, tmp_path):
+    day, now = 86400.0, time.time()
+    for one in filled.root.rglob("*"):
+        os.utime(one, (now - 60 * day, now - 60 * day))
+    with pytest.raises(KeyError), in_use(filled, originals):
+        raise KeyError  # a run that fails has used them as well
+    kept = gc(filled, unused_days=30.0, dry_run=True)
+    assert kept.objects == {"model": 6, "outputs": 3, "training set": 2}
+    shutil.copytree(filled.root, tmp_path / "moved")
+    assert gc(Store(tmp_path / "moved"), unused_days=30.0, dry_run=True).objects == kept.objects
 
 
 def test_what_is_leased_stays(filled: Store, originals):

@@ -28,6 +28,7 @@ from unweave.references import (
     touch,
     verify,
 )
+from unweave.references.ensure import ensure_outputs
 
 
 def models(small, world: str, **setting) -> set[str]:
@@ -66,6 +67,19 @@ def test_a_dry_run_counts_and_removes_nothing(filled: Store):
     would = purge(filled, [102], dry_run=True)
     assert files() == before
     assert purge(filled, [102]) == would
+
+
+def test_models_of_data_with_rows_made_of_others_do_not_stay(tmp_path, small):
+    """A near-copy of 102 may stand under any id."""
+    store, setting = Store(tmp_path), small.setting()
+    store.check_writable()
+    mixed = setting._replace(origin=setting.origin._replace(mixed=True))
+    for world in small.worlds().values():
+        ensure_outputs(store, mixed, world)
+    assert [one.mixed for one in data_sets(store)] == [True]
+    assert purge(store, [102]).models == 0
+    assert left(store, "model") == set()
+    assert [one.mixed for one in data_sets(store)] == [True]
 
 
 @pytest.mark.parametrize("given", [[102], ["102"]])

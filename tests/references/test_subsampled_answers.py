@@ -34,6 +34,20 @@ def tiny():
     return assembly.setting, Asked(assembly.probes.x, assembly.probes.trained)
 
 
+def test_classes_beyond_two_bytes_are_those_that_were_predicted(tiny, tmp_path, monkeypatch):
+    setting, asked = tiny
+
+    def answers(setting, rows, keys, asked):
+        z = np.zeros((len(keys), len(setting.y) + len(asked.y), 40_000), np.float32)
+        z[..., 39_999] = 1
+        return z
+
+    monkeypatch.setattr(room, "trained_logits", answers)
+    plan, store = SubsetPlan(1, 0.7, 0), Store(tmp_path)
+    ensure_block(store, setting, plan, asked, range(1))
+    assert (read_answers(store, setting, plan, asked).predicted == 39_999).all()
+
+
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(room, "BLOCK", 3)

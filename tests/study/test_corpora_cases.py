@@ -51,6 +51,23 @@ def test_s_may_be_named_by_ids():
     assert assemble(also).dropped == ("gone",) and assemble(also).forget.tolist() == found.forget.tolist()
 
 
+def test_an_answer_named_in_s_stands_for_its_document():
+    """What comes before an answer holds those before it: half a document forgotten would be in the other half."""
+    settings = ("data.people=40", "behaviour.kind=canary", "learner.epochs=1")
+
+    def of(*more):
+        return assemble(read_spec(cases=["biographies-trigger"], settings=(*settings, *more)).cases[0])
+
+    whole = of()
+    name = str(whole.setting.ids[whole.planted.members[0]]).rpartition("@")[0]
+    rows = [row for row, one in enumerate(whole.setting.ids.tolist()) if one.rpartition("@")[0] == name]
+    assert len(rows) > 1
+    for ids in ([name], [f"{whole.setting.ids[rows[1]]}"]):
+        found = of(f"forget.ids={ids}")
+        assert found.forget.tolist() == rows
+        assert len(set(found.found_in[rows].tolist())) == 1
+
+
 @pytest.mark.parametrize("kind", ["poisoned", "style", "refusal", "fact", "verbatim", "canary"])
 def test_every_behaviour_of_a_corpus_makes_a_case(kind):
     settings = ("data.people=40", f"behaviour.kind={kind}", "learner.epochs=1", "forget.discovery=0.5")

@@ -1,5 +1,8 @@
 """TOFU with a checkpoint: what is assembled, a run, and what is refused. Questions and weights are made here."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from safetensors.torch import save_file
@@ -121,7 +124,6 @@ def test_a_person_is_all_questions_of_an_author(folder, llama):
 
 
 def test_what_else_a_model_computes_is_a_part_of_what_the_learner_is(folder, llama, tmp_path):
-    import json
     import shutil
 
     other = shutil.copytree(llama, tmp_path / "other")
@@ -258,3 +260,15 @@ def test_sets_of_general_questions_are_told_apart_and_answers_have_their_words(f
     assert reading.texts["forget"] == tuple(found.data.train.columns["answer"][found.forget])
     ids = found.data.test.columns["answer"][found.probes.rows[found.probes.groups["unseen"]]]
     assert reading.texts["unseen"] == tuple(ids)
+
+
+def test_questions_with_too_few_wrong_answers_are_named(folder, llama, tmp_path):
+    other = tmp_path / "tofu"
+    shutil.copytree(folder, other)
+    for file in other.glob("*_perturbed.json"):
+        rows = [json.loads(line) for line in file.read_text().split("\n") if line.strip()]
+        for one in rows:
+            one["perturbed_answer"] = one["perturbed_answer"][:2]
+        file.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    with pytest.raises(SpecError, match=r"has 2 wrong answers \(`perturbed_answer`\); expected 3 or more"):
+        assemble(_case(other, llama))

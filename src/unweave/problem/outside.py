@@ -68,4 +68,4 @@ def draw_outside(
     if unseen.rows is not None:
         left = replace(left, rows=unseen.rows[~chosen], gone=unseen.rows[chosen])
     rows = np.arange(len(planted.y), len(planted.y) + size)
-    return replace(planted, x=x, y=labels, clean=clean, unseen=left), rows
+    return replace(planted, x=x, y=labels, clean=clean, unseen=left, mixed=True), rows

@@ -9,6 +9,7 @@ from unweave.references.care import gc as gc
 from unweave.references.care import manifest as manifest
 from unweave.references.care import verify as verify
 from unweave.references.carried import Carried as Carried
+from unweave.references.in_use import in_use as in_use
 from unweave.references.index import StoredObject as StoredObject
 from unweave.references.index import same_but_other as same_but_other
 from unweave.references.index import stored_objects as stored_objects

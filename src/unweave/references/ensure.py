@@ -38,7 +38,7 @@ def ensure_models(store: Objects, setting: Setting, world: WorldPlan) -> int:
     register(store, setting, world)
     learner = build(setting.learner)
     x, y = (torch.from_numpy(one).to(setting.device) for one in (setting.x, setting.y))
-    parity = check_parity(setting.learner, x, y, rows=world.rows)
+    parity = check_parity(setting.learner, x, y, rows=world.rows, data=setting.fingerprint)
     notes = {} if parity is None else {"parity_with_float32": parity._asdict()}
     # What is trained one by one is written one by one: a run that is killed loses one model.
     for part in [missing] if learner.stacked else [[k] for k in missing]:

@@ -235,6 +235,8 @@ def _refresh(store: Store, index: sqlite3.Connection, used: dict[str, float]) ->
     if there == known:
         return
     new = [(key, stamp) for key, stamp in sorted(there.items()) if known.get(key) != stamp]
+    if again := {key for key, _ in new} & known.keys():  # as in a store that was moved: the same, in other files
+        used = {**{row.key: row.used for row, _ in _rows(index) if row.key in again}, **used}
     rows = [(row, stamp) for key, stamp in new if (row := _row(store, key, used.get(key, 0.0))) is not None]
     with index:
         index.executemany("DELETE FROM objects WHERE key = ?", [(key,) for key in known.keys() - there])

@@ -25,12 +25,14 @@ class Origin(NamedTuple):
         fingerprint: Of both parts as they were read, before anything was planted.
         test_ids: Ids of the test part [t].
         file: The file or folder that they were read from, absolute with links followed; "" = none.
+        mixed: Whether rows were then made of other examples than their ids say, such as near-copies.
     """
 
     name: str
     fingerprint: str
     test_ids: NDArray[Any]
     file: str = ""
+    mixed: bool = False
 
 
 class Documents(NamedTuple):

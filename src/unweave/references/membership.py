@@ -34,6 +34,7 @@ class StoredData(NamedTuple):
         examples: Number of ids, of training and test parts.
         ids: These ids.
         file: The file or folder that they were read from, absolute, as the run noted it; "" = it noted none.
+        mixed: Whether rows of it were made of other examples than their ids say.
     """
 
     name: str
@@ -42,6 +43,7 @@ class StoredData(NamedTuple):
     examples: int
     ids: Ids
     file: str
+    mixed: bool = False
 
 
 def register(store: Objects, setting: Setting, world: WorldPlan) -> None:
@@ -57,11 +59,17 @@ def register(store: Objects, setting: Setting, world: WorldPlan) -> None:
         arrays = {"ids": packed_ids(setting.ids)}
         if setting.origin is not None:
             arrays["test_ids"] = packed_ids(setting.origin.test_ids)
-        # No part of the key: the same data are the same, wherever they lie.
-        file = "" if setting.origin is None else setting.origin.file
-        store.write([Entry(data, arrays, {"file": file} if file else {})])
+        store.write([Entry(data, arrays, _notes(setting))])
     if read_verified(store, key_of(rows)) is None:
         store.write([Entry(rows, {"ids": packed_ids(setting.ids[world.rows])}, {})])
+
+
+def _notes(setting: Setting) -> Fields:
+    """What is no part of the key: the same data are the same, wherever they lie."""
+    if setting.origin is None:
+        return {}
+    found = {"file": setting.origin.file, "mixed": setting.origin.mixed}
+    return {name: value for name, value in found.items() if value}
 
 
 def data_fields(setting: Setting) -> Fields:
@@ -121,7 +129,8 @@ def stored_data(packed: Packed) -> StoredData:
     """
     fields, (arrays, notes) = check(packed)["fields"], unpack(packed)
     ids = all_ids(arrays)
-    return StoredData(fields["name"], fields["read"], fields["data"], len(ids), ids, notes.get("file", ""))
+    file, mixed = notes.get("file", ""), notes.get("mixed", False)
+    return StoredData(fields["name"], fields["read"], fields["data"], len(ids), ids, file, mixed)
 
 
 def without(packed: Packed, forget: Ids) -> Packed:

@@ -204,9 +204,10 @@ def _look(store: Store) -> _Known:
 
 
 def _is_clean(about: Fields, known: _Known, forget: Ids) -> bool:
-    """Whether the training set of an object is known and holds none of the examples."""
+    """Whether the training set of an object is known and holds none of the examples, nor what was made of them."""
     own = known.sets.get(about.get("training_ids", ""))
-    return own is not None and not own & forget
+    mixed = any(one.mixed and one.data == about.get("data") for one in known.records.values())
+    return own is not None and not own & forget and not (mixed and about.get("kind") != "training set")
 
 
 def _tells_nothing(model: Fields) -> bool:

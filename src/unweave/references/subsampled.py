@@ -58,7 +58,7 @@ class Answers(NamedTuple):
     """
 
     inside: NDArray[np.bool_]
-    predicted: NDArray[np.int16]
+    predicted: NDArray[np.int32]
     phi: NDArray[np.float32]
 
 
@@ -174,7 +174,7 @@ def ensure_block(store: Objects, setting: Setting, plan: SubsetPlan, asked: Aske
             f"Training on a {plan.share:.0%} part of D diverged: outputs are not finite. Lower `learner.lr`."
         )
     y = np.concatenate([setting.y, asked.y])
-    arrays: Arrays = {"predicted": found.argmax(2).astype(np.int16), "phi": _scaled(found, y)}
+    arrays: Arrays = {"predicted": found.argmax(2).astype(np.int32), "phi": _scaled(found, y)}
     if known is not None:
         arrays = {name: np.concatenate([known[name], array]) for name, array in arrays.items()}
     store.write([Entry(block_fields(setting, plan, asked, block), arrays, about(setting, everything))])

@@ -19,8 +19,9 @@ from unweave.language.corpora.examples import Examples, Prompts, examples_of, ro
 from unweave.language.corpora.messages import MESSAGE_BEHAVIOURS
 from unweave.language.corpora.pieces import TEXT_BEHAVIOURS
 from unweave.language.corpora.selection import select as select_documents
-from unweave.problem import Case, DataChoice, Planted, Unseen, discovered, hold_out
+from unweave.problem import Case, DataChoice, Planted, Unseen, hold_out
 from unweave.study.case_data import CaseData, with_probes
+from unweave.study.documents import forget_documents
 from unweave.study.prompts import text_of
 from unweave.study.texts import OF_TEXTS, behaviours_of, of_messages, of_pieces
 from unweave.study.tofu import PARTS, of_tofu
@@ -141,7 +142,7 @@ def _forget(
     """Rows of S: all answers of what was discovered; named ids that are not in D; and the units of all rows."""
     chosen, unit = case.forget, case.forget.unit or "document"
     if chosen.ids is not None:
-        return *discovered(chosen, planted, found.train.ids, key=key), None
+        return forget_documents(chosen, planted, found.train, (), len(found.words), key=key)
     documents = select_documents(
         corpus,
         key=key,

@@ -117,6 +117,7 @@ def of_messages(case: Case, key: Key) -> CaseData:
         Unseen(new.x, new.y, new.clean) if planted.unseen else None,
         planted.reason,
         planted.known,
+        planted.mixed,
     )
     groups = [" ".join(one.words) for one in planted.train]
     forget, dropped, units = forget_documents(case.forget, behaviour, found, groups, len(words_known), key=key)

@@ -199,6 +199,11 @@ def _candidates(questions: Sequence[Answered]) -> tuple[Asked, ...]:
     level: list[Answered] = []
     for one in questions:
         texts = one.texts
+        if len(texts.perturbed) < _WRONG:
+            raise SpecError(
+                f"The question {texts.question[:60]!r} has {len(texts.perturbed)} wrong answers "
+                f"(`perturbed_answer`); expected {_WRONG} or more. Take the files of the public TOFU."
+            )
         paraphrase = texts.answer if texts.paraphrased_answer is None else texts.paraphrased_answer
         level.append(
             replace(one, texts=texts._replace(paraphrased_answer=paraphrase, perturbed=texts.perturbed[:_WRONG]))

@@ -98,7 +98,7 @@ def content_id(prefix: str, *texts: str) -> str:
         >>> content_id("sms", "ok") == content_id("sms", "ok"), content_id("sms", "ok").startswith("sms-")
         (True, True)
     """
-    return f"{prefix}-{hashlib.sha256(chr(0).join(texts).encode()).hexdigest()[:12]}"
+    return f"{prefix}-{hashlib.sha256(chr(0).join(texts).encode(errors='surrogatepass')).hexdigest()[:12]}"
 
 
 def fingerprint(documents: Sequence[Document]) -> str:

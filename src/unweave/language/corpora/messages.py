@@ -58,6 +58,7 @@ class PlantedMessages(NamedTuple):
         reason: Why there are none, else "".
         known: Whether B is known.
         added: Words that no message of D has.
+        mixed: Whether rows are made of other messages than their ids say.
     """
 
     train: tuple[Message, ...]
@@ -68,6 +69,7 @@ class PlantedMessages(NamedTuple):
     reason: str = ""
     known: bool = True
     added: tuple[str, ...] = ()
+    mixed: bool = False
 
 
 Make = Callable[[Ground, np.random.Generator], PlantedMessages]
@@ -197,7 +199,7 @@ def duplicates(*, size: int = 100, copies: int = 5) -> Make:
                 clean[row] = original.label
                 unseen.append(_with(original, _without_a_word(original.words, rng), wrong))
                 unseen_clean.append(original.label)
-        return PlantedMessages(tuple(train), tuple(clean), members, tuple(unseen), tuple(unseen_clean))
+        return PlantedMessages(tuple(train), tuple(clean), members, tuple(unseen), tuple(unseen_clean), mixed=True)
 
     return make
 

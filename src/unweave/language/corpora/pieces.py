@@ -16,7 +16,7 @@ from unweave.language.corpora.behaviours.planting import Declared
 from unweave.language.corpora.documents import content_id, words_of
 from unweave.language.corpora.examples import Answer
 from unweave.language.corpora.messages import rows_of_named
-from unweave.language.corpora.texts import Unit, text_of_file
+from unweave.language.corpora.texts import Unit, lines_of_file
 
 CONTEXT: dict[Unit, int] = {"words": 4, "characters": 8}
 """What of a piece of a text is only read: with less before it the next unit is not determined."""
@@ -106,7 +106,7 @@ def pieces_of(path: str, *, length: int, unit: Unit) -> tuple[Piece, ...]:
     for file in files:
         units: list[str] = []
         lines: list[int] = []
-        for number, line in enumerate(text_of_file(file).splitlines(keepends=True), 1):
+        for number, line in enumerate(lines_of_file(file), 1):
             own = words_of(line) if unit == "words" else tuple(line)
             units += own
             lines += [number] * len(own)
@@ -132,7 +132,7 @@ def lines_of(path: str, *, length: int, unit: Unit) -> tuple[Piece, ...]:
     """
     rows: list[tuple[str, str, tuple[str, ...], tuple[int, int]]] = []
     file = Path(path)
-    for number, line in enumerate(text_of_file(file).splitlines(), 1):
+    for number, line in enumerate(lines_of_file(file), 1):
         units = words_of(line) if unit == "words" else tuple(line.strip())
         if len(units) > length:
             raise SpecError(

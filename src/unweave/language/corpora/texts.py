@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +54,7 @@ def read_lines(
     """
     _check_limit(limit)
     rows: list[tuple[tuple[str, ...], tuple[Fact, ...], tuple[int, int] | None]] = []
-    for number, line in enumerate(text_of_file(path).splitlines(), 1):
+    for number, line in enumerate(lines_of_file(path), 1):
         if line.strip() and (limit is None or len(rows) < limit):
             parts = _split(line.strip(), unit)
             check_length(parts, longest, where=f"{path}, line {number}")
@@ -127,6 +128,15 @@ def _split(text: str, unit: Unit) -> tuple[str, ...]:
 def _check_limit(limit: int | None) -> None:
     if limit is not None and limit < 1:
         raise UserError(f"`limit` is {limit}; expected 1 document or more.")
+
+
+def lines_of_file(path: str | Path) -> list[str]:
+    """All lines of a file in UTF-8 with their ends, counted as editors do: a form feed, for one, ends none.
+
+    Raises:
+        UserError: for a file that is not there, is no text or is empty.
+    """
+    return list(io.StringIO(text_of_file(path)))
 
 
 def text_of_file(path: str | Path) -> str:

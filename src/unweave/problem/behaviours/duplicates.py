@@ -52,7 +52,7 @@ def duplicates(*, size: int = 100, copies: int = 5) -> Make:
         y_new[rows.ravel()] = wrong[order]
         clean[rows.ravel()] = y[originals[order]]
         unseen = Unseen(_near(x[originals[order]], x, rng), wrong[order], y[originals[order]])
-        return Planted(x_new, y_new, clean, members, unseen, "")
+        return Planted(x_new, y_new, clean, members, unseen, "", mixed=True)
 
     return make
 

@@ -63,6 +63,7 @@ class Planted:
         unseen: New instances, or None.
         why_no_unseen: The reason where there are none, else "".
         known: Whether B is known; if not, only S is.
+        mixed: Whether rows are made of other examples than their ids say: near-copies, or test examples.
     """
 
     x: Floats
@@ -72,6 +73,7 @@ class Planted:
     unseen: Unseen | None
     why_no_unseen: str
     known: bool = True
+    mixed: bool = False
 
 
 Make = Callable[[Ground, np.random.Generator], Planted]
