@@ -19,11 +19,13 @@ class Origin(NamedTuple):
         kind: `file` that the user trusts, installed `package`, or `script`: the running program.
         name: Path of the file, name and version of the package, or what the script is.
         digest: SHA-256 of its code, which tells an edited one from what it was.
+        imports: What a file imports besides: names with versions, or SHA-256 of own code.
     """
 
     kind: str
     name: str
     digest: str
+    imports: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,11 @@ def echo(value, after=0.0):
 
 
 @task
+def leave(code):
+    sys.exit(code)
+
+
+@task
 def environment(names):
     return [os.environ.get(name) for name in names]
 

@@ -105,6 +105,12 @@ def test_a_bug_is_reported_with_its_traceback(bad: Task, trace: str, workers: in
     assert trace in message
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_code_that_would_end_the_program_is_an_error_of_its_task(named, workers: int):
+    with pytest.raises(WorkerError, match=r"leave would have ended the program \(exit code 0\)"):
+        run_tasks([named("leave", code=0), named("echo", value=1)], workers=workers)
+
+
 def test_a_value_that_is_no_json_is_a_bug_and_not_a_death(named):
     with pytest.raises(WorkerError, match="TypeError: Object of type set is not JSON serializable"):
         run_tasks([named("unspeakable")] * 2, workers=2)

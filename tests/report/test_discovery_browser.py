@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from unweave.records.diagnosis import Shown
 from unweave.records.discovery import DISCOVERY_SCHEMA, Candidate, Discovery, Promise
 from unweave.report.discovery import discovery_page
 from unweave.report.png import png_address
+from unweave.study.id_files import ids_of_option
 
 WebDriverWait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
 WEIRD = '"><img src=x onerror=alert(1)>'
@@ -77,6 +79,25 @@ def test_what_is_answered_is_what_is_saved_and_nothing_is_fetched(browser, tmp_p
     asked = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
     assert [one for one in asked if not one.startswith(("data:", "blob:"))] == []
     assert browser.get_log("browser") == []
+
+
+def test_ids_with_marks_of_direction_and_line_breaks_are_saved_as_they_are(tmp_path: Path) -> None:
+    names = ["x\u200fy", "a\u202eb", 'of two\nlines, and "signs"']
+    shown = tuple(candidate(place, name) for place, name in enumerate(names, 1))
+    page = tmp_path / "discovery.html"
+    text = discovery_page(replace(discovery(), shown=shown, questions=()))
+    page.write_text(text, encoding="utf-8")
+    assert not any(one in text for one in "\u200f\u202e")
+    with started(tmp_path / "profile") as driver:
+        behaviour = {"behavior": "allow", "downloadPath": str(tmp_path / "saved")}
+        driver.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
+        driver.get(page.as_uri())
+        for name, value in zip(names, ("yes", "yes", "no"), strict=True):
+            answer(driver, name, value)
+        files = {name: saved(driver, tmp_path / "saved", name) for name in ("confirmed", "rejected")}
+    assert files["confirmed"] == "".join(f"{name}\n" for name in names[:2])
+    for name, expected in (("confirmed", names[:2]), ("rejected", names[2:])):
+        assert ids_of_option(str(tmp_path / "saved" / f"{name}.txt")) == expected
 
 
 def test_every_candidate_is_asked_about_once_with_its_picture(browser) -> None:

@@ -39,10 +39,25 @@ def test_estimates_show_unbounded_ends_and_dashes() -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.0, "0%"), (1.0, "100%"), (0.997, "99.7%"), (0.9999, ">99.9%"), (0.004, "0.4%"), (0.0001, "<0.1%")]
-    + [(0.5, "50%"), (-0.05, "−5%"), (1.34, "134%"), (-0.0001, "<0.1%")],
+    + [(0.5, "50%"), (-0.05, "−5%"), (1.34, "134%"), (-0.0001, "<0.1%")]
+    + [(1.004, "100.4%"), (1.0004, ">100%"), (1.0049, "100.5%"), (1.006, "101%"), (0.9996, ">99.9%")],
 )
 def test_shares_are_whole_only_when_they_are(value: float, text: str) -> None:
     assert share_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("estimate", "text"),
+    [
+        (Estimate(0.998, 0.9975, 0.9985, 8), "99.8% [99.8, 99.9]"),
+        (Estimate(1.004, 1.001, 1.007, 8), "100.4% [100.1, 100.7]"),
+        (Estimate(0.003, -0.0001, 0.004, 8), "0.3% [0.0, 0.4]"),
+        (Estimate(0.003, None, None, 8), "0.3% [−∞, ∞]"),
+        (Estimate(0.98, 0.97, 0.99, 8), "98% [97, 99]"),
+    ],
+)
+def test_the_interval_of_a_share_has_the_digits_of_its_value(estimate: Estimate, text: str) -> None:
+    assert shares_text(estimate) == text
 
 
 def test_points_carry_a_sign() -> None:

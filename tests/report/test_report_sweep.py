@@ -111,6 +111,29 @@ def test_what_suffices_nowhere_is_more_than_was_tried(found):
     assert cells_of(found, "Smallest sufficient") == (("npo, S random", "≤ 0.10 [−∞, 0.10] (≤ 10 [−∞, 10])"),)
 
 
+def test_bounds_of_a_curve_are_rounded_outwards(found):
+    """≤ 0.12 would promise a γ below all that were tried, and > 14 more examples than there were."""
+    points = tuple(
+        replace(point(row, g, r), discovery=g, examples=k)
+        for row in ("npo", "ssd")
+        for g, r, k in ((0.125, 0.05, 12.5), (0.25, 0.05, 13.5))
+    )
+    early = Enough("npo", "trigger", "random", Estimate(0.125, None, 0.125, 8), Estimate(12.5, None, 12.5, 8))
+    nowhere = Enough("ssd", "trigger", "random", NotMeasured("r_B stays above 0.1"))
+    told = replace(found, points=points, enough=(early,))
+    assert cells_of(told, "Smallest sufficient") == (("npo, S random", "≤ 0.125 [−∞, 0.125] (≤ 13 [−∞, 13])"),)
+    told = replace(found, points=points, enough=(nowhere,))
+    assert cells_of(told, "Smallest sufficient") == (("ssd, S random", "> 0.25 (> 13)"),)
+
+
+def test_a_share_that_was_not_measured_stands_in_a_sentence(found):
+    few = NotMeasured("2 seeds are too few for an interval, which needs 3")
+    ranked = Rankings(few, few, 7, (("npo", 1.0),), (("npo", 1.0),), counts=PairCounts(21, 7, 6))
+    (note,) = (one.note for one in sweep_tables(replace(found, rankings=ranked)) if "both aims" in one.title)
+    assert "6 of these stand the other way round, a share not measured: 2 seeds" in note
+    assert "a pair not told apart being a tie is not measured: 2 seeds" in note
+
+
 def test_long_tables_are_folded_on_the_page_and_curves_are_a_table_in_the_terminal(found):
     page = sweep_page(found)
     assert "<summary>Worth of one more discovered example</summary>" in page

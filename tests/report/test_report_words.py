@@ -30,6 +30,7 @@ RESIDUALS: dict[str, Measured] = {
     "a little worse": Estimate(1.0043, 1.0012, 1.0074, 32),
     "worse": Estimate(1.4, 1.2, 1.6, 32),
     "unbounded": Estimate(0.5, None, None, 32),
+    "barely": Estimate(0.998, 0.9975, 0.9985, 32),
     "none": NotMeasured("no distance to divide by"),
 }
 
@@ -104,6 +105,7 @@ def test_the_reason_of_the_brief(row_factory: Callable[..., Row]) -> None:
         ("as original", "did not measurably unlearn (98% of the way is left [90, 106])"),
         ("worse", "moved away from A(D∖B) (1.4 times the original's E² [1.2, 1.6])"),
         ("a little worse", "moved slightly away from A(D∖B) (E² 0.4% above the original's [0.1, 0.7])"),
+        ("barely", "did next to none of the unlearning (99.8% of the way is left [99.8, 99.9])"),
         ("unbounded", "did not measurably unlearn (50% of the way is left [−∞, ∞])"),
         ("none", "did not unlearn"),
     ],
@@ -143,6 +145,16 @@ def test_doing_nothing_is_never_called_closest(trigger: CaseResult) -> None:
     rows.append(replace(missed[0], id="noop", name="noop", residual_unlearning=Estimate(1.0, 1.0, 1.0, 8)))
     text = headline(replace(trigger, rows=tuple(rows)))
     assert "unlearned, none of them closer than the original is" in text and "noop closest" not in text, text
+
+
+def test_nearest_by_estimate_alone_is_not_called_closest(trigger: CaseResult) -> None:
+    missed = [row for row in trigger.rows if row.kind == "method" and row.label == "neither"]
+    wide = replace(missed[0], residual_unlearning=Estimate(0.85, 0.49, 1.21, 8))
+    rows = [wide, *(replace(row, residual_unlearning=Estimate(0.98, 0.9, 1.06, 8)) for row in missed[1:])]
+    text = headline(replace(trigger, rows=tuple(rows)))
+    assert "none of them shown to be closer than the original is" in text, text
+    rows[1] = replace(rows[1], residual_unlearning=Estimate(0.9, 0.85, 0.95, 8))
+    assert "closest with 90% of the way left" in headline(replace(trigger, rows=tuple(rows)))
 
 
 def test_one_reason_of_all_that_failed_stands_in_the_headline(trigger: CaseResult) -> None:

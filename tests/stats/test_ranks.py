@@ -122,3 +122,19 @@ def test_shapes_that_do_not_fit():
         rank([])
     with pytest.raises(UserError, match=r"\[R, R\]"):
         pool_of_distances(np.zeros((3, 3)), np.zeros((1, 2)))
+
+
+@pytest.mark.parametrize("make", ["distances", "values"])
+def test_how_far_references_lie_from_each_other_does_not_hang_on_the_candidate(make):
+    points = np.random.default_rng(3).normal(size=7)
+    pools = [
+        pool_of_distances(distances(points, points), distances(np.array([far]), points))
+        if make == "distances"
+        else pool_of_values(points, np.array([far]))
+        for far in (0.0, 100.0)
+    ]
+    assert np.array_equal(pools[0].among, pools[1].among)
+    for own, one in zip(points, pools[0].among, strict=True):
+        others = points[points != own]
+        naive = np.abs(others - own).mean() if make == "distances" else abs(own - others.mean())
+        assert one == pytest.approx(naive, abs=1e-12)

@@ -59,6 +59,12 @@ def call(function: str, arguments: Mapping[str, Any]) -> Any:
 
     Raises:
         KeyError: for a function that its module did not register.
+        RuntimeError: for one that would end the program.
     """
     importlib.import_module(function.partition(":")[0])
-    return _FUNCTIONS[function](**arguments)
+    try:
+        return _FUNCTIONS[function](**arguments)
+    except SystemExit as error:  # an error of the task as any other: a worker that ended would be tried again
+        raise RuntimeError(
+            f"The task {function} would have ended the program (exit code {error.code})."
+        ) from error

@@ -28,9 +28,10 @@ class Quantiles:
 class AuditCheck:
     """One measurement of the edited model beside the references of an aim.
 
-    `edited`, `original`: what it gives for either; `references`: for the references, each in a pool with all
-    others; `deviation`: of the edited model, in robust standard deviations of that pool; `p`: adjusted for all
-    checks of the aim; `fresh_flagged`: how many fresh retrains this check flags, None where there are none.
+    `edited`, `original`: what it gives for either; `references`: for the references among themselves; `deviation`:
+    of the edited model, in robust standard deviations of the references and itself, by which it is ranked; `p`:
+    adjusted for all checks of the aim; `fresh_flagged`: how many fresh retrains this check flags, None where there
+    are none.
     """
 
     name: str

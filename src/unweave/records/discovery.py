@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from unweave._types import Measured
 from unweave.records.diagnosis import Shown
 from unweave.records.schema import Json
-from unweave.records.table import csv_line, text_cell
+from unweave.records.table import csv_line, id_cell, text_cell
 
 DISCOVERY_SCHEMA = "unweave.discovery/1"
 
@@ -122,9 +122,7 @@ def ranking_csv(ranking: Iterable[Ranked]) -> str:
         '=a,0.5,1,1,3
     """
     lines = [
-        csv_line(
-            [text_cell(one.id), f"{one.score:.9g}", str(one.rank), str(int(one.flagged)), text_cell(one.label)]
-        )
+        csv_line([id_cell(one.id), f"{one.score:.9g}", str(one.rank), str(int(one.flagged)), text_cell(one.label)])
         for one in ranking
     ]
     return "".join([csv_line(list(Ranked._fields)), *lines])

@@ -238,7 +238,7 @@ _NUMBERS = (
 
 
 def sweep_csv(found: SweepResult) -> str:
-    """All rows of all cells as CSV; empty cells were not measured (the reasons are in the JSON)."""
+    """All rows of all cells as CSV; an empty cell was not measured or is unbounded, and the JSON says which."""
     from unweave.records.table import csv_text
 
     head = ["case", "behaviour", "discovery", "selection", "seed", "panel", *_TEXTS]

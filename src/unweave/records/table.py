@@ -25,6 +25,23 @@ def text_cell(value: str) -> str:
     return f"'{value}" if value.startswith(RISKY) else value
 
 
+def id_cell(one: int | str) -> str:
+    """An id as a cell that no spreadsheet runs, from which `plain_id` makes it again.
+
+    Example:
+        >>> id_cell(-5), id_cell("-a"), id_cell("'-a"), plain_id(id_cell("'-a"))
+        ('-5', "'-a", "''-a", "'-a")
+    """
+    if isinstance(one, int):
+        return str(one)
+    return f"'{one}" if one[:1] == "'" and one[1:].startswith((*RISKY, "'")) else text_cell(one)
+
+
+def plain_id(cell: str) -> str:
+    """The inverse of `id_cell`."""
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith((*RISKY, "'")) else cell
+
+
 def csv_line(cells: Iterable[str]) -> str:
     """Cells as a line of CSV, with its end.
 
@@ -116,7 +133,7 @@ def _measures(row: Row, asked: list[str]) -> list[str]:
 
 
 def rows_csv(result: Result) -> str:
-    """All rows of all cases as CSV; empty cells were not measured (the reasons are in the JSON)."""
+    """All rows of all cases as CSV; an empty cell was not measured or is unbounded, and the JSON says which."""
     asked = _asked(result)
     ends = ("", "_low", "_high", "_reference", "_null", "_forced")
     head = [*_columns(), *(name + end for name in asked for end in ends)]

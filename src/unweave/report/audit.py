@@ -54,9 +54,9 @@ def legend(found: Audit) -> str:
     whole = " Behaviour: S, B∖S and unseen instances together." if found.behaviour is not None else ""
     return (
         "Edited, original: how far that model lies from the references; beside it how far these lie from each "
-        "other, 5% to 95% of them. sd: how far out the edited model is, in robust standard deviations of the "
-        f"references. p: adjusted for all checks of the aim.{whole} No power: the original does not stand out in "
-        "this check either."
+        "other, 5% to 95% of them. sd: how far out the edited model is, in robust standard deviations of all "
+        f"of them and itself. p: adjusted for all checks of the aim.{whole} No power: the original does not stand "
+        "out in this check either."
     )
 
 

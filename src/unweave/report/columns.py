@@ -114,6 +114,8 @@ def cost_text(row: Row) -> str:
     ratio = row.cost.gradient_ratio
     if ratio == 0:
         return "0×"
+    if ratio < 0.0005:
+        return "<0.001×"
     return f"{number_text(ratio, 2 if ratio >= 0.095 else 3)}×"
 
 

@@ -4,10 +4,15 @@
   const choices = [...document.querySelectorAll("fieldset[data-id]")];
   const texts = { yes: document.getElementById("confirmed"), no: document.getElementById("rejected") };
   const count = document.getElementById("count");
+  // An id of several lines would be several ids: then the list is CSV with a column id.
+  function listed(ids) {
+    if (!ids.some((id) => /[\r\n]/.test(id))) return ids.map((id) => id + "\n").join("");
+    return ["id", ...ids.map((id) => `"${id.replaceAll('"', '""')}"`)].join("\n") + "\n";
+  }
   function show() {
     const ids = { yes: [], no: [] };
     for (const one of choices) ids[one.querySelector("input:checked")?.value]?.push(one.dataset.id);
-    for (const answer of ["yes", "no"]) texts[answer].value = ids[answer].map((id) => id + "\n").join("");
+    for (const answer of ["yes", "no"]) texts[answer].value = listed(ids[answer]);
     const left = choices.length - ids.yes.length - ids.no.length;
     count.textContent = `${ids.yes.length} confirmed, ${ids.no.length} rejected, ${left} open`;
   }

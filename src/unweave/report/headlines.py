@@ -27,18 +27,22 @@ def _names(rows: Sequence[Row]) -> str:
 
 
 def _closest(rows: Sequence[Row], aim: Aim) -> str:
-    found: list[tuple[float, Row]] = []
+    found: list[tuple[Estimate, Row]] = []
     for row in rows:
         residual = residual_of(row, aim)
         if isinstance(residual, Estimate):
-            found.append((residual.value, row))
+            found.append((residual, row))
     if not found:
         return ""
-    value, row = min(found, key=lambda pair: pair[0])
+    # Nearest by its estimate is not nearest where its interval holds the original.
+    shown = [(one.value, row) for one, row in found if one.high is not None and one.high < 1]
+    value, row = min(shown or [(one.value, row) for one, row in found], key=lambda pair: pair[0])
     if row.id == "noop":  # which does nothing, and is a measure of nothing but that
         return "none of them closer than the original is"
-    if value > 1.005:
+    if not shown and value > 1.005:
         return f"{row_name(row)} closest at {number_text(value, 1)} times the original's E²"
+    if not shown:
+        return "none of them shown to be closer than the original is"
     return f"{row_name(row)} closest with {share_text(value)} of the way left"
 
 

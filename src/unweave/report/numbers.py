@@ -102,7 +102,7 @@ def share_text(value: float) -> str:
     text = number_text(percent, 0)
     if text not in ("0", "100") or math.isclose(percent, round(percent), abs_tol=1e-9):
         return f"{text}%"
-    finer = number_text(percent, 1)
+    finer = _tenths(percent)
     return {"0.0": "<0.1%", "100.0": ">99.9%" if percent < 100 else ">100%"}.get(finer, f"{finer}%")
 
 
@@ -118,8 +118,25 @@ def shares_text(measured: Measured) -> str:
     low = None if measured.low is None else 100 * measured.low
     high = None if measured.high is None else 100 * measured.high
     text = share_text(measured.value)
-    # As many digits as the value has: "99.9% [100, 100]" would seem to exclude its own estimate.
-    return f"{text} {interval_text(low, high, 1 if '.' in text else 0)}"
+    return f"{text} {percents_text(low, high, like=text)}"
+
+
+def percents_text(low: float | None, high: float | None, *, like: str) -> str:
+    """An interval in per cent with as many digits as the value: "99.9% [100, 100]" would seem to exclude it.
+
+    Example:
+        >>> percents_text(99.75, 100.1, like="99.9%"), percents_text(97.0, 99.0, like="98%")
+        ('[99.8, 100.1]', '[97, 99]')
+    """
+    if "." not in like:
+        return interval_text(low, high, 0)
+    left = f"{_MINUS}∞" if low is None else _tenths(low)
+    return f"[{left}, {'∞' if high is None else _tenths(high)}]"
+
+
+def _tenths(percent: float) -> str:
+    # `number_text` leaves decimals out from 100 on, and 100.4% is not all.
+    return number_text(percent, 1) if abs(percent) < 100 else f"{percent:.1f}".replace("-", _MINUS)
 
 
 def points_text(measured: Measured) -> str:

@@ -61,6 +61,14 @@ def _finalize(value: object) -> object:
     return clean(value) if type(value) is str else value
 
 
+def _attribute(value: object) -> object:
+    """A text that scripts read back as it is: marks that could forge what is read stand as references to them."""
+    from markupsafe import Markup
+
+    text = str(value).encode(errors="replace").decode()
+    return Markup("".join(one if one.isascii() and one.isalnum() else f"&#{ord(one)};" for one in text))
+
+
 def _param(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
@@ -81,6 +89,7 @@ def page_template(name: str) -> Callable[..., str]:
         finalize=_finalize, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["indexed"] = _indexed
+    environment.filters["attribute"] = _attribute
     names: dict[str, Any] = {
         "estimate": estimate_text,
         "number": number_text,

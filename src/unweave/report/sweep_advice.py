@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from unweave._types import Estimate, Measured, NotMeasured
@@ -134,12 +135,24 @@ def _missing(one: Enough) -> str:
 def _crossed(curve: Sequence[SweepPoint], one: Enough) -> str:
     first, last = (end(curve, key=lambda point: point.discovery) for end in (min, max))
     if not isinstance(one.discovery, Estimate):
-        return f"> {last.discovery:g}" + (f" (> {last.examples:.0f})" if last.examples is not None else "")
+        # Bounds are rounded outwards: never beyond what was tried.
+        few = "" if last.examples is None else f" (> {math.floor(last.examples)})"
+        return f"> {last.discovery:g}{few}"
     sign = "≤ " if one.discovery.value <= first.discovery else ""
-    text = sign + estimate_text(one.discovery)
+    text = sign + estimate_text(one.discovery, _digits(first.discovery))
     if isinstance(one.examples, Estimate):
-        text += f" ({sign}{estimate_text(one.examples, 0)})"
+        value = (
+            number_text(float(math.ceil(one.examples.value)), 0) if sign else number_text(one.examples.value, 0)
+        )
+        low, high = one.examples.low, one.examples.high
+        whole = (None if low is None else float(math.floor(low)), None if high is None else float(math.ceil(high)))
+        text += f" ({sign}{value} {interval_text(*whole, 0)})"
     return text
+
+
+def _digits(smallest: float) -> int:
+    """As many decimals as the smallest share that was tried has, and no fewer than two."""
+    return max(2, len(f"{smallest:.12f}".rstrip("0").partition(".")[2]))
 
 
 def selection_table(found: SweepResult) -> SweepTable:

@@ -110,6 +110,8 @@ def rank_table(found: SweepResult) -> SweepTable:
 
 def _agreement(ranked: Rankings) -> str:
     tau, flips = _told(ranked.tau), _told(ranked.flips, share=True)
+    share = f", a share {flips}" if isinstance(ranked.flips, NotMeasured) else f": {flips}"
+    agree = f" is {tau}" if isinstance(ranked.tau, NotMeasured) else f": {tau}"
     if (counts := ranked.counts) is None:  # a file of an earlier version
         return (
             f"Kendall's τ of the two orders: {tau}; pairs that flip, told apart or not: {flips}; over "
@@ -117,8 +119,8 @@ def _agreement(ranked: Rankings) -> str:
         )
     said = (
         f"{counts.told_apart} of {counts.pairs} pairs of methods, over {ranked.cells} cells where both residuals "
-        f"were measured, are told apart on both aims, and {counts.flipped} of these stand the other way round: "
-        f"{flips}. Kendall's τ, a pair not told apart being a tie: {tau}."
+        f"were measured, are told apart on both aims, and {counts.flipped} of these stand the other way "
+        f"round{share}. Kendall's τ, a pair not told apart being a tie{agree}."
     )
     if (floor := ranked.floor) is not None:
         said += (

@@ -13,6 +13,7 @@ from unweave.report.numbers import (
     interval_text,
     number_text,
     one_line,
+    percents_text,
     share_text,
 )
 
@@ -130,7 +131,8 @@ _CLEARLY_AWAY = 1.1
 def _left(residual: Estimate) -> str:
     low = None if residual.low is None else 100 * residual.low
     high = None if residual.high is None else 100 * residual.high
-    return f"{share_text(residual.value)} of the way is left {interval_text(low, high, 0)}"
+    text = share_text(residual.value)
+    return f"{text} of the way is left {percents_text(low, high, like=text)}"
 
 
 def _missed(aim: Aim, residual: Measured) -> str:

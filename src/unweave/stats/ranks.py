@@ -22,10 +22,12 @@ class Pool(NamedTuple):
     Attributes:
         own: Of the candidate [C], one pool for each of C candidates.
         others: Of the references in the pool of that candidate [C, R].
+        among: Of the references among themselves, without any candidate [R]; none where that was not asked for.
     """
 
     own: Floats
     others: Floats
+    among: Floats = np.zeros(0)
 
 
 class Ranked(NamedTuple):
@@ -64,11 +66,12 @@ def pool_of_distances(between: Floats, to: Floats) -> Pool:
 
     Example:
         >>> pool_of_distances(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[5.0, 6.0]]))
-        Pool(own=array([5.5]), others=array([[3. , 3.5]]))
+        Pool(own=array([5.5]), others=array([[3. , 3.5]]), among=array([1., 1.]))
     """
     if between.ndim != 2 or between.shape[0] != between.shape[1] or to.shape[1:] != between.shape[:1]:
         raise UserError(f"Expected distances [R, R] and [C, R], got {between.shape} and {to.shape}.")
-    return Pool(to.mean(1), (between.sum(1) + to) / len(between))
+    count = len(between)
+    return Pool(to.mean(1), (between.sum(1) + to) / count, between.sum(1) / max(1, count - 1))
 
 
 def pool_of_values(values: Floats, candidates: Floats) -> Pool:
@@ -83,11 +86,12 @@ def pool_of_values(values: Floats, candidates: Floats) -> Pool:
 
     Example:
         >>> pool_of_values(np.array([0.0, 2.0]), np.array([4.0]))
-        Pool(own=array([3.]), others=array([[3., 0.]]))
+        Pool(own=array([3.]), others=array([[3., 0.]]), among=array([2., 2.]))
     """
     count, total = len(values), values.sum()
     rest = (total - values[None] + candidates[:, None]) / count
-    return Pool(np.abs(candidates - total / count), np.abs(values[None] - rest))
+    among = np.abs(values - (total - values) / max(1, count - 1)) if count > 1 else np.zeros(count)
+    return Pool(np.abs(candidates - total / count), np.abs(values[None] - rest), among)
 
 
 def rank(pools: list[Pool]) -> Ranked:

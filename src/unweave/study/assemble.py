@@ -126,7 +126,8 @@ def _assemble(text: str, trusted: tuple[tuple[str, str], ...], files: str) -> As
     n, ids = len(data.train), _with_ids_outside(data, len(planted.y) - len(data.train))
     plane = grid(data, planted.x)
     asked = np.concatenate([probes.x, plane]) if len(plane) else probes.x
-    origin = Origin(case.data.path or case.data.source, data_fingerprint(data), data.test.ids, _place(case))
+    name, read = case.data.path or case.data.source, data_fingerprint(data)
+    origin = Origin(name, read, data.test.ids, _place(case), mixed=planted.mixed)
     own = fingerprint(planted.x, planted.y, ids)
     setting = Setting(learner, planted.x, planted.y, ids, own, asked, origin=origin)
     worlds = plan(

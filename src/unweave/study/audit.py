@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from unweave.problem import Case
 from unweave.records import Aim
 from unweave.records.audit import AUDIT_SCHEMA, Audit
-from unweave.references import WorldName, WorldPlan, lease
+from unweave.references import WorldName, WorldPlan, in_use
 from unweave.study.assemble import Assembly
 from unweave.study.audit_prepared import FRESH, REFERENCES, AuditWanted, Prepared, prepare_audit
 from unweave.study.audit_procedure import made_by, procedure_of
@@ -188,7 +188,7 @@ def _train(spec: Spec, assembly: Assembly, told: Told) -> tuple[int, int]:
 
     before = store.quarantined()
     with ExitStack() as held:
-        held.enter_context(lease(store.root, needed([assembly], nothing)))
+        held.enter_context(in_use(store, needed([assembly], nothing)))
         check_unchanged(store, assembly)
         work = models_missing(store, assembly)
         if work > 0:

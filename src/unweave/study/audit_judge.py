@@ -62,7 +62,7 @@ def judge_aim(
             what=check.what,
             edited=float(pool.own[0]),
             original=float(pool.own[1]),
-            references=_quantiles(pool.others[0]),
+            references=_quantiles(pool.among),
             deviation=float(ranked.deviation[0, place]),
             p=float(ranked.each[0, place]),
             original_p=float(ranked.each[1, place]),

@@ -90,7 +90,10 @@ class MethodChoice:
     def from_json(given: Mapping[str, Any]) -> MethodChoice:
         """The choice that `to_json` wrote."""
         name, params, stage, budget, origin = (given[k] for k in ("name", "params", "stage", "budget", "origin"))
-        return MethodChoice(name, params, stage, budget, None if origin is None else Origin(*origin))
+        if origin is not None:
+            kind, whose, digest, imports = origin
+            origin = Origin(kind, whose, digest, tuple((module, what) for module, what in imports))
+        return MethodChoice(name, params, stage, budget, origin)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from unweave import __version__
-from unweave._errors import SpecError, StoreError, UserError
+from unweave._errors import SpecError, UserError
 from unweave.execute import Task, run_tasks
 from unweave.problem import Case
 from unweave.records import SCHEMA, CaseResult, Provenance, Result, case_result_from_json
-from unweave.references import Store, key_of, lease, model_fields, outputs_fields, stored_fields, touch
+from unweave.references import Store, in_use, key_of, model_fields, outputs_fields, stored_fields
 from unweave.report import headline_result
 from unweave.study.ahead import ensure_ahead, read_ahead
 from unweave.study.asked import Asked, read_measures
@@ -164,7 +164,7 @@ def _run_spec(
     told.note([*told_of(methods), *notes_of_panels])
     before, keys = store.quarantined(), needed(assemblies, of_each)
     with ExitStack() as held:
-        held.enter_context(lease(store.root, keys))
+        held.enter_context(in_use(store, keys))
         for assembly in assemblies:
             check_unchanged(store, assembly)
         engine = held.enter_context(engine_at_work(spec, store, assemblies, of_each, told.note))
@@ -174,8 +174,6 @@ def _run_spec(
         trained, total = train_worlds(store, assemblies, train, tell)
         failures = ensure_methods(store, assemblies, of_each, train, tell)
         results = analyse_cases(store, assemblies, of_each, failures, asked, measure, tell)
-        with suppress(StoreError):  # only `gc --unused` asks for it
-            touch(store, keys)
         told.note(made_anew(store, before))
 
     provenance = provenance_of(

@@ -13,7 +13,7 @@ from unweave._errors import SpecError, UserError
 from unweave.execute import Task
 from unweave.problem import Case
 from unweave.records.diagnosis import Diagnosis, Proxy, Tried
-from unweave.references import Store, key_of, lease
+from unweave.references import Store, in_use, key_of
 from unweave.study import gate
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.cheapest import Chosen, choose, tried_of
@@ -141,7 +141,7 @@ def run_diagnose(
     check_room(store, [assembly], methods)
     with ExitStack() as held:
         there = [one for one in stored.values() if one is not None]
-        held.enter_context(lease(store.root, needed([assembly], methods) | {*keys_of([*stored, *there])}))
+        held.enter_context(in_use(store, needed([assembly], methods) | {*keys_of([*stored, *there])}))
         check_unchanged(store, assembly)
         lacking = {block: len(block) - len(found or ()) for block, found in stored.items()}
         missing = {block: models for block, models in lacking.items() if models > 0}

@@ -43,6 +43,7 @@ from unweave.study.applicability import applicable
 from unweave.study.assemble import Assembly
 from unweave.study.cheapest import cheapest_of
 from unweave.study.frame import forget_margins
+from unweave.study.measures import within
 from unweave.study.separation import separation
 from unweave.study.single import (
     by_heart,
@@ -71,7 +72,7 @@ class Parts(NamedTuple):
     """
 
     inside: NDArray[np.bool_]
-    predicted: NDArray[np.int16]
+    predicted: NDArray[np.int32]
     phi: NDArray[np.float32]
     worlds: dict[Any, NDArray[np.float32]]
     features: list[tuple[Floats, Floats]] | None
@@ -203,7 +204,7 @@ def _group(assembly: Assembly, parts: Parts, name: str) -> GroupChange:
         world: (logits[:, where].argmax(2) == labels).mean(1).astype(np.float64)
         for world, logits in parts.worlds.items()
     }
-    accuracy = {world: _difference({world: values}) for world, values in right.items()}
+    accuracy = {world: _accuracy(world, values) for world, values in right.items()}
     joint = _difference({name: right[name] for name in ("original", "untrained")})
     missing = NotMeasured(NOT_DECLARED)
     behaviour: Measured = missing
@@ -230,6 +231,11 @@ def _difference(samples: dict[str, Floats]) -> Measured:
         return design
     means = [leave_out_means(values, design.weights[name]) for name, values in samples.items()]
     return interval(jackknife(means[0] - means[1] if means[1:] else means[0], design))
+
+
+def _accuracy(world: str, values: Floats) -> Measured:
+    found = _difference({world: values})
+    return within(found, (0.0, 1.0)) if isinstance(found, Estimate) else found
 
 
 def _regime(assembly: Assembly, parts: Parts, memorized: Memorized, groups: tuple[GroupChange, ...]) -> Regime:

@@ -12,7 +12,7 @@ from unweave._errors import ApplicabilityError, SpecError, UserError
 from unweave.execute import Task
 from unweave.problem import Case
 from unweave.records.discovery import Discovery, Ranked
-from unweave.references import key_of, lease, model_fields
+from unweave.references import in_use, key_of, model_fields
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.engines import cores, engine_at_work
 from unweave.study.evidence import HALVES, description_fields, evidence_of, first_originals
@@ -131,7 +131,7 @@ def run_discover(
     check_room(store, [few], methods)
     with ExitStack() as held:
         keys = needed([few], methods) | {*pairs.values(), *descriptions.values()}
-        held.enter_context(lease(store.root, keys))
+        held.enter_context(in_use(store, keys))
         check_unchanged(store, few)
         originals = [] if setting.learner.opaque else [key_of(one) for one in _models(few)]
         missing = [key for key in originals if not store.has(key)]

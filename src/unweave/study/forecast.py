@@ -41,11 +41,11 @@ def forecast_text(models: float, seconds: float | None, workers: int) -> str:
 
     Example:
         >>> forecast_text(446.0, 0.1, 2)
-        'To be trained: the work of 446 models, about 22 s with 2 workers.'
+        'To be trained: the work of 446 models on all of D, about 22 s with 2 workers.'
         >>> forecast_text(446.0, 60.0, 1)
-        'To be trained: the work of 446 models, about 7.4 h with 1 worker.'
+        'To be trained: the work of 446 models on all of D, about 7.4 h with 1 worker.'
     """
-    work = f"To be trained: the work of {models:.0f} models"
+    work = f"To be trained: the work of {models:.0f} models on all of D"
     if seconds is None:
         return f"{work}; how long that takes is not known of this learner."
     shown = duration_text(models * seconds / workers)

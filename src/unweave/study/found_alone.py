@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from unweave.references import lease
+from unweave.references import in_use
 from unweave.study.ahead import ensure_ahead, expansion_work
 from unweave.study.assemble import Assembly, assemble
 from unweave.study.choices import MethodChoice
@@ -45,7 +45,7 @@ def found_alone(spec: Spec, assembly: Assembly, choice: MethodChoice, told: Told
     methods, wanted = {case.name: (choice,)}, [(few, choice)]
     check_room(store, [few], methods)
     with ExitStack() as held:
-        held.enter_context(lease(store.root, needed([few], methods)))
+        held.enter_context(in_use(store, needed([few], methods)))
         work, _ = expansion_work(store, wanted)
         if work > 0:
             told.show("More of the behaviour of S is looked for in D∖S.")

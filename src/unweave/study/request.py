@@ -14,7 +14,7 @@ import numpy as np
 
 from unweave._errors import SpecError, UserError
 from unweave.data import Dataset, Examples, content_hashes
-from unweave.records.table import RISKY, csv_line, text_cell
+from unweave.records.table import csv_line, id_cell, plain_id
 from unweave.study.assemble import Assembly
 from unweave.study.corpora import is_free_text
 from unweave.study.id_files import as_ids
@@ -60,7 +60,7 @@ def read_request(file: Path) -> Request:
         one = as_ids([row[where]])
         if not one:
             raise SpecError(f"{file}: record {number} has no id.")
-        ids.append(one[0] if isinstance(one[0], int) or not named else _plain(row[where]))
+        ids.append(one[0] if isinstance(one[0], int) or not named else plain_id(row[where]))
         if digest is not None and (found := row[digest].strip().lower()):
             if not _SHA256.fullmatch(found):
                 of_names = " If this is a line of names, call the column of the ids id."
@@ -87,18 +87,6 @@ def _rows(file: Path) -> list[list[str]]:
         raise SpecError(f"Cannot read the request {str(file)[:200]}: {reason}.") from None
 
 
-def _cell(one: int | str) -> str:
-    """An id as a cell of a manifest, from which `_plain` makes it again."""
-    if isinstance(one, int):
-        return str(one)
-    return f"'{one}" if one[:1] == "'" and one[1:].startswith((*RISKY, "'")) else text_cell(one)
-
-
-def _plain(cell: str) -> str:
-    """The inverse of `_cell`."""
-    return cell[1:] if cell[:1] == "'" and cell[1:].startswith((*RISKY, "'")) else cell
-
-
 def manifest_of(data: Dataset) -> list[dict[str, Any]]:
     """The manifest of training data: `id` and `sha256` of each example."""
     rows = zip(data.train.ids.tolist(), content_hashes(data.train), strict=True)
@@ -107,7 +95,7 @@ def manifest_of(data: Dataset) -> list[dict[str, Any]]:
 
 def manifest_text(data: Dataset) -> str:
     """The manifest as CSV: a line `id,sha256` for each example."""
-    lines = ((_cell(one["id"]), one["sha256"]) for one in manifest_of(data))
+    lines = ((id_cell(one["id"]), one["sha256"]) for one in manifest_of(data))
     return "".join(map(csv_line, [("id", "sha256"), *lines]))
 
 

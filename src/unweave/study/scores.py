@@ -65,7 +65,7 @@ def _made_of(assembly: Assembly, score: str) -> dict[str, tuple[dict[str, Any], 
     if score == _LEARNING:
         return {key_of(events_fields(assembly)): ({}, 4 * len(assembly.setting.y))}
     plan, asked = _plan(assembly), asked_of(assembly)
-    size = 6 * (len(assembly.setting.y) + len(asked.y))  # a class and φ
+    size = 8 * (len(assembly.setting.y) + len(asked.y))  # a class and φ
     return {
         key_of(block_fields(assembly.setting, plan, asked, block)): (
             {"models": plan.models, "share": plan.share, "block": [block.start, block.stop]},

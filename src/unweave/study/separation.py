@@ -42,7 +42,7 @@ def separation(
     inside, margin = inside[:, rows], phi[:, rows].astype(np.float64)
     values = {
         "hard": correct[:, rows].astype(np.float64),
-        "soft": 1 / (1 + np.exp(-margin)),
+        "soft": 0.5 * (1 + np.tanh(0.5 * margin)),  # which does not overflow
         "log-odds": margin,
     }
     member = np.arange(len(rows)) < len(members)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unweave._errors import SpecError, StoreError, UserError
+from unweave._errors import SpecError, UserError
 from unweave.problem import Case
 from unweave.records import SWEEP_SCHEMA, SweepCell, SweepResult, sweep_csv, to_json
-from unweave.references import lease, touch
+from unweave.references import in_use
 from unweave.report.sweep import sweep_headline, sweep_page
 from unweave.study import sweep_views as views
 from unweave.study.assemble import assemble
@@ -221,7 +221,7 @@ def _run(
     show(forecast(store, assemblies, of_each, cells=len(places), workers=spec.workers or cores()))
     before, keys = store.quarantined(), needed(assemblies, of_each)
     with ExitStack() as held:
-        held.enter_context(lease(store.root, keys))
+        held.enter_context(in_use(store, keys))
         for assembly in assemblies:
             check_unchanged(store, assembly)
         engine = held.enter_context(engine_at_work(spec, store, assemblies, of_each, told.note))
@@ -232,8 +232,6 @@ def _run(
         alive = [one for one in assemblies if one.case.name not in failed]
         reasons = ensure_methods(store, alive, of_each, going_on(engine.train, show), tell) if alive else {}
         results = analyse_each(store, alive, of_each, reasons, engine, tell, failed, show)
-        with suppress(StoreError):  # only `gc --unused` asks for it
-            touch(store, keys)
         told.note(made_anew(store, before))
         cells = cells_of(store, places, sites, of_each, results, failed | refused)
 

@@ -41,7 +41,7 @@ from unweave.study.expansion import (
     read_order,
 )
 from unweave.study.fair import edit, note_of, params_of
-from unweave.study.plugins import at_hand
+from unweave.study.plugins import at_hand, plugin_fields
 from unweave.study.reading import read_too
 from unweave.study.rows import judge_case
 from unweave.study.scores import asked_of, ensure_events, note_of_scores, score_fields, scores_of
@@ -167,7 +167,7 @@ def method_fields(assembly: Assembly, choice: MethodChoice) -> dict[str, Any]:
         "seed": assembly.case.seed,
         "validation": [digest(one[assembly.validation]) for one in (assembly.data.test.x, assembly.data.test.y)],
         "code": methods_code(),
-        **({} if choice.origin is None else {"plugin": choice.origin.digest}),
+        **plugin_fields(choice),
         **score_fields(assembly, choice),
         **expansion_fields(assembly, choice),
         **budget,

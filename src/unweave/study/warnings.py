@@ -145,7 +145,8 @@ def _privacy(learner: LearnerSpec, n: int) -> str:
         )
     eps, most = _upwards(epsilon(mu, _DELTA)), _upwards(most_influence(mu))
     return (
-        f"A is ({eps}, {_DELTA:g})-differentially private by itself (μ = {_upwards(mu)}): no single example can "
+        f"A is ({eps}, {_DELTA:g})-differentially private by itself (μ = {_upwards(mu)}, for exact arithmetic and "
+        "true noise): no single example can "
         f"change the probability of an output by more than {most}, which bounds what untraining one can do; for a "
         "set of them this says little."
     )

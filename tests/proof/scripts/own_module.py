@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from unweave.data import load
+from unweave.learners.imports import imports_of
 from unweave.learners.nets import build
 from unweave.learners.own_code import sha256
 from unweave.learners.specs import specify_own
@@ -36,7 +37,18 @@ def main(target: str) -> None:
         file = Path(folder) / "net.py"
         file.write_text(CODE, encoding="utf-8")
         recipe = {"epochs": 4}
-        learner = build(specify_own(file, "make", (8, 8), 10, sha256=sha256(file), opaque=False, recipe=recipe))
+        learner = build(
+            specify_own(
+                file,
+                "make",
+                (8, 8),
+                10,
+                sha256=sha256(file),
+                imports=imports_of(file.read_bytes()),
+                opaque=False,
+                recipe=recipe,
+            )
+        )
         assert learner.stacked
         rows, keys = [np.arange(len(y))] * MODELS, list(range(MODELS))
         ratios: list[float] = []
