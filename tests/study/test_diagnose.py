@@ -76,7 +76,8 @@ def test_it_survives_json_and_nothing_is_trained_twice(found, store):
     assert not said
     more = diagnose(MISLABELLED, models=140, store=store, workers=1, on_message=said.append)
     assert more.cost["models_trained"] == 100  # 60 more in the first block, and 40 of the next
-    assert re.fullmatch(r"To be trained: the work of 70 models on all of D, about [\d.]+ (s|min) with 1 worker\.", said[0])
+    forecast = r"To be trained: the work of 70 models on all of D, about [\d.]+ (s|min) with 1 worker\."
+    assert re.fullmatch(forecast, said[0])
     assert again.cost["models_trained"] == 0 and found.cost["models_trained"] == 40 + 18
     assert replace(again, cost=found.cost) == found
 
