@@ -26,6 +26,7 @@ class Known(NamedTuple):
     strong: dict[str, float] = {}
     golden_at: dict[str, float] = {}
     golden_by: str = "lr"
+    per_step: bool = False
 
 
 @cache

@@ -75,7 +75,8 @@ def logistic(x: Tensor, member: Tensor, weight: Tensor, *, ridge: float, rounds:
     """
     x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
     shrinks = torch.full_like(x[0], ridge).index_fill(0, torch.tensor(x.shape[1] - 1, device=x.device), 1e-6)
-    bound = x.T @ (weight[:, None] * x) / 4 + torch.diag(shrinks)
+    # Product and sum: the rounding of a matrix product as small as this may depend on the models beside it.
+    bound = ((weight[:, None] * x)[:, :, None] * x[:, None, :]).sum(0) / 4 + torch.diag(shrinks)
     inverse = torch.linalg.inv(bound)
     beta = torch.zeros_like(x[0])
     for _ in range(rounds):
