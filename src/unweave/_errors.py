@@ -62,3 +62,13 @@ class FormatError(StoreError):
 
 class CorruptObjectError(StoreError):
     """An object's bytes do not hash to what was recorded when it was written."""
+
+
+def by_signal(error: BaseException) -> bool:
+    """Whether an error ends the program as a signal does, by an exit code above 128: nobody's code is to blame.
+
+    Example:
+        >>> by_signal(SystemExit(143)), by_signal(SystemExit(1)), by_signal(SystemExit("no"))
+        (True, False, False)
+    """
+    return isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128

@@ -31,6 +31,19 @@ except KeyboardInterrupt:
     assert gone(workers, seconds=0)
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_driver_is_interrupted_in_a_task_of_its_own(driver, wait_for, tmp_path, number, code):
+    process = driver("""
+try:
+    run_tasks([named("linger", folder=folder)], workers=1)
+except KeyboardInterrupt:
+    sys.exit(130)
+""")
+    assert wait_for(lambda: pids(tmp_path), count=1) == [process.pid]
+    process.send_signal(number)
+    assert process.wait(timeout=10) == code
+
+
 HOLDING = """
 def fork(number, value):  # a process of the user's holds all pipes of the driver
     if os.fork() == 0:

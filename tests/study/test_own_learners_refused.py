@@ -161,6 +161,14 @@ BAD = {
 }
 
 
+@pytest.mark.parametrize("code", ["{}", "def make():\n    {}\n"])
+def test_a_signal_while_the_code_runs_is_no_error_of_it(code, write, tmp_path):
+    """What the command line and many programs do at SIGTERM."""
+    file = write(code.format("import sys; sys.exit(143)\n"))
+    with pytest.raises(SystemExit, match="143"):
+        compare(case_of(file), methods=["noop"], store=tmp_path / "s", workers=1, trust_code=[file])
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_what_cannot_be_trained_is_refused(name, write, tmp_path):
     text, message = BAD[name]

@@ -238,6 +238,13 @@ def test_what_is_wrong_with_a_file_is_one_message(write, tmp_path, change, said)
     assert not (tmp_path / "s").exists(), "the store was made for nothing"
 
 
+def test_a_signal_while_a_file_is_run_is_no_error_of_it(write, tmp_path):
+    before = METHODS.names()
+    with pytest.raises(SystemExit, match="143"):
+        run(write(example() + "raise SystemExit(143)\n"), tmp_path / "s")
+    assert METHODS.names() == before
+
+
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(UserError, match="Cannot read the code .*missing.py"):
         run(tmp_path / "missing.py", tmp_path / "s")
@@ -370,6 +377,14 @@ def test_the_digest_of_a_package_follows_its_files(install, tmp_path):
     (tmp_path / "mine_of_this_test.py").write_text(example() + "# edited\n")
     load_packages.cache_clear()
     assert load_packages()["mine_of_this_test"].digest != first.digest
+
+
+def test_a_signal_while_a_package_is_loaded_is_no_error_of_it(install):
+    before = METHODS.names()
+    install("raise SystemExit(143)")
+    with pytest.raises(SystemExit, match="143"):
+        method_entry("unheard_of")
+    assert METHODS.names() == before
 
 
 @pytest.mark.parametrize(

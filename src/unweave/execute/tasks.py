@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from unweave._errors import by_signal
+
 Function = Callable[..., Any]
 AnyFunction = TypeVar("AnyFunction", bound=Function)
 
@@ -65,6 +67,8 @@ def call(function: str, arguments: Mapping[str, Any]) -> Any:
     try:
         return _FUNCTIONS[function](**arguments)
     except SystemExit as error:  # an error of the task as any other: a worker that ended would be tried again
+        if by_signal(error):
+            raise
         raise RuntimeError(
             f"The task {function} would have ended the program (exit code {error.code})."
         ) from error

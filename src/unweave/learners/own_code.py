@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from unweave._errors import SpecError, UserError
+from unweave._errors import SpecError, UserError, by_signal
 from unweave.learners.imports import imports_of
 from unweave.learners.specs import LearnerSpec
 
@@ -85,6 +85,8 @@ def _function(file: Path, name: str, digest: str, imports: tuple[tuple[str, str]
         # The bytes that were hashed, and not the file, which may change in between.
         exec(compile(content, str(file), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
+        if by_signal(error):
+            raise
         raise UserError(f"Running {file} failed: {place(error, file)}.{hint_of(error)}") from error
     function = getattr(module, name, None)
     if not callable(function):
@@ -170,6 +172,8 @@ def told(spec: LearnerSpec) -> Generator[None]:
     except UserError:
         raise
     except (Exception, SystemExit) as error:
+        if by_signal(error):
+            raise
         raise UserError(f"{spec.label} failed: {place(error, Path(str(spec.file)))}.") from error
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from unweave._errors import UnknownNameError, UnweaveError, UserError
+from unweave._errors import UnknownNameError, UnweaveError, UserError, by_signal
 from unweave._registry import Entry, Origin
 from unweave.learners.imports import imports_of
 from unweave.learners.own_code import hint_of, imports_here, place, trusted_content
@@ -100,6 +100,8 @@ def _methods_of(file: Path, digest: str, imports: tuple[tuple[str, str], ...]) -
         exec(compile(content, str(file), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         METHODS.take(is_mine)
+        if by_signal(error):
+            raise
         raise UserError(f"Running {file} failed: {place(error, file)}.{hint_of(error)}") from error
     found = METHODS.take(is_mine)
     if not found:
@@ -129,6 +131,8 @@ def _load(point: EntryPoint) -> tuple[str, Origin]:
         point.load()
     except (Exception, SystemExit) as error:
         METHODS.take(lambda entry: entry.name not in before)
+        if by_signal(error):
+            raise
         raise UserError(
             f"The installed package {name} cannot be loaded (entry point `{point.name} = {point.value}` of "
             f"{GROUP}): {_said(error)}. Mend it, or remove it with `python -m pip uninstall {name}`."
