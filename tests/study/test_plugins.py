@@ -1,4 +1,4 @@
-"""Methods from outside: which code runs, whose outputs are kept apart, and what is said of what goes wrong."""
+"""Methods of files: which code runs, whose outputs are kept apart, and what is said of what goes wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unweave import Case, LearnerChoice, ReferenceChoice, UserError, compare
 from unweave._registry import Origin
 from unweave.learners.own_code import sha256
 from unweave.methods import METHODS
-from unweave.methods.plugins import load_packages, method_entry, origin_of, plugged_in
+from unweave.methods.plugins import origin_of, plugged_in
 from unweave.problem import DataChoice, ForgetChoice, ProbeChoice
 from unweave.records import rows_csv
 from unweave.references import Store
@@ -327,82 +327,3 @@ def test_a_listing_names_the_file(write):
     assert listed["my_method"] == f"file {file}" and listed["noop"] == ""
     with pytest.raises(UserError, match="no effect on `unweave list learners`"):
         catalogue("learners", plugins=[file])
-
-
-# ---- installed packages ----
-
-
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """A function that makes a package which says that it has methods."""
-
-    def install(
-        text: str, *, name: str = "unweave-mine", module: str = "mine_of_this_test", value: str = ""
-    ) -> None:
-        (tmp_path / f"{module}.py").write_text(text)
-        info = tmp_path / f"{name.replace('-', '_')}-0.5.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.5\n")
-        (info / "entry_points.txt").write_text(f"[unweave.methods]\nmine = {value or module}\n")
-        modules.append(module)
-
-    modules: list[str] = []
-    monkeypatch.syspath_prepend(str(tmp_path))
-    load_packages.cache_clear()
-    yield install
-    load_packages.cache_clear()
-    for module in modules:
-        METHODS.take(lambda entry, module=module: entry.factory.__module__ == module)
-        sys.modules.pop(module, None)
-
-
-def test_a_package_is_loaded_for_a_name_that_is_not_known_without_it(install):
-    install(example())
-    method_entry("noop")
-    assert "mine_of_this_test" not in sys.modules
-    entry = method_entry("my_method")
-    origin = origin_of(entry)
-    assert (origin.kind, origin.name, len(origin.digest)) == ("package", "unweave-mine 0.5", 64)
-    assert next(one for one in catalogue("methods") if one["name"] == "my_method")["from"] == (
-        "package unweave-mine 0.5"
-    )
-
-
-def test_the_digest_of_a_package_follows_its_files(install, tmp_path):
-    install(example())
-    first = load_packages()["mine_of_this_test"]
-    assert load_packages()["mine_of_this_test"] == first
-    METHODS.take(lambda entry: entry.name == "my_method")
-    del sys.modules["mine_of_this_test"]
-    (tmp_path / "mine_of_this_test.py").write_text(example() + "# edited\n")
-    load_packages.cache_clear()
-    assert load_packages()["mine_of_this_test"].digest != first.digest
-
-
-def test_a_signal_while_a_package_is_loaded_is_no_error_of_it(install):
-    before = METHODS.names()
-    install("raise SystemExit(143)")
-    with pytest.raises(SystemExit, match="143"):
-        method_entry("unheard_of")
-    assert METHODS.names() == before
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (
-            "raise RuntimeError('oh')",
-            r"RuntimeError: oh \(mine_of_this_test.py, line 1\). Mend it, or remove it with",
-        ),
-        ("raise SystemExit", "SystemExit"),
-        ("x = 1", "loading it registered no method"),
-        ("{taken}", "`noop` is registered already, by unweave.methods.baselines"),
-    ],
-)
-def test_what_is_wrong_with_a_package_names_it(install, text, said):
-    before = METHODS.names()
-    install(example().replace('"my_method"', '"noop"') if text == "{taken}" else text)
-    with pytest.raises(UserError, match=f"(?s)The installed package unweave-mine .*{said}"):
-        method_entry("unheard_of")
-    assert METHODS.names() == before
-    method_entry("noop")  # what needs no package is not hurt by it
