@@ -78,16 +78,7 @@ def make(spec: LearnerSpec) -> Any:
 def _function(file: Path, name: str, digest: str, imports: tuple[tuple[str, str], ...]) -> Callable[..., Any]:
     content = trusted_content(file, digest)
     check_imports(file, dict(imports), imports_here(file, content))
-    module = ModuleType(f"own_code_{digest[:12]}")
-    module.__file__ = str(file)
-    sys.modules[module.__name__] = module  # where classes look for the module that they were defined in
-    try:
-        # The bytes that were hashed, and not the file, which may change in between.
-        exec(compile(content, str(file), "exec"), module.__dict__)
-    except (Exception, SystemExit) as error:
-        if by_signal(error):
-            raise
-        raise UserError(f"Running {file} failed: {place(error, file)}.{hint_of(error)}") from error
+    module = run_code(file, content, f"own_code_{digest[:12]}")
     function = getattr(module, name, None)
     if not callable(function):
         own = [key for key, value in vars(module).items() if inspect.isfunction(value)]
@@ -95,6 +86,24 @@ def _function(file: Path, name: str, digest: str, imports: tuple[tuple[str, str]
             f"`learner.factory`: {file} has no function `{name}`; its functions are {', '.join(own) or 'none'}."
         )
     return function
+
+
+def run_code(file: Path, content: bytes, name: str) -> ModuleType:
+    """Run trusted code of the user's own as a module of this name: the bytes that were hashed, not the file.
+
+    Raises:
+        UserError: with the place in that code, whatever it raises.
+    """
+    module = ModuleType(name)
+    module.__file__ = str(file)
+    sys.modules[name] = module  # where classes look for the module that they were defined in
+    try:
+        exec(compile(content, str(file), "exec"), module.__dict__)
+    except (Exception, SystemExit) as error:
+        if by_signal(error):
+            raise
+        raise UserError(f"Running {file} failed: {place(error, file)}.{_hint_of(error)}") from error
+    return module
 
 
 def check_imports(file: Path, then: Mapping[str, str], now: Mapping[str, str]) -> None:
@@ -157,7 +166,7 @@ def _takes_two(function: Callable[..., Any], spec: LearnerSpec) -> bool:
     )
 
 
-def hint_of(error: BaseException) -> str:
+def _hint_of(error: BaseException) -> str:
     """What to do where code could not import something; "" for every other error."""
     if not isinstance(error, ImportError):
         return ""

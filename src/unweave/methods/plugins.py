@@ -13,13 +13,12 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from unweave._errors import UnknownNameError, UnweaveError, UserError, by_signal
 from unweave._registry import Entry, Origin
 from unweave.learners.imports import imports_of
-from unweave.learners.own_code import hint_of, imports_here, place, trusted_content
+from unweave.learners.own_code import imports_here, place, run_code, trusted_content
 from unweave.methods.contract import METHODS, Declared, Method
 from unweave.methods.refinement import Assignment
 
@@ -87,22 +86,17 @@ def _plugged(file: Path, digest: str) -> Generator[list[str]]:
 def _methods_of(file: Path, digest: str, imports: tuple[tuple[str, str], ...]) -> list[Entry[Declared]]:
     """The methods of a file, which is run once; they are left out of the registry."""
     content = trusted_content(file, digest)
-    module = ModuleType(f"plugin_{file.stem}_{digest[:12]}")
-    module.__file__ = str(file)
-    _FILES[module.__name__] = Origin("file", str(file), digest, imports)
-    sys.modules[module.__name__] = module  # where classes look for the module that they were defined in
+    name = f"plugin_{file.stem}_{digest[:12]}"
+    _FILES[name] = Origin("file", str(file), digest, imports)
 
     def is_mine(entry: Entry[Declared]) -> bool:
-        return _module(entry) == module.__name__
+        return _module(entry) == name
 
     try:
-        # The bytes that were hashed, and not the file, which may change in between.
-        exec(compile(content, str(file), "exec"), module.__dict__)
-    except (Exception, SystemExit) as error:
+        run_code(file, content, name)
+    except (UserError, SystemExit):
         METHODS.take(is_mine)
-        if by_signal(error):
-            raise
-        raise UserError(f"Running {file} failed: {place(error, file)}.{hint_of(error)}") from error
+        raise
     found = METHODS.take(is_mine)
     if not found:
         raise UserError(
