@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 TRIGGER = ("--case", "digits-trigger")
@@ -186,6 +187,29 @@ def test_the_same_case_twice_is_refused(invoke, tmp_path, tiny):
     done = invoke("compare", *TRIGGER, *TRIGGER, *tiny)
     assert done.exit_code == 2 and "different names" in done.stderr
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("command", [["diagnose"], ["discover"], ["erase", "--aim", "untraining"]])
+def test_a_second_case_is_not_dropped_without_a_word(invoke, tmp_path, command):
+    done = invoke(*command, "--case", "digits-trigger", "--case", "digits-class")
+    _assert_refused(done, r"--case is given 2 times \(digits-trigger, digits-class\); expected one", tmp_path)
+
+
+def test_a_file_of_ids_that_is_not_there_is_no_id(invoke, tmp_path):
+    done = invoke("store", "purge", "--forget-ids", "nofile.csv", "--store", ".")
+    _assert_refused(done, r"--forget-ids 'nofile\.csv': no such file", tmp_path)
+
+
+@pytest.mark.parametrize("command", [["audit", "--edited", "other.safetensors"], ["diagnose"], ["discover"]])
+def test_a_model_without_a_request_is_asked_for_one(invoke, tmp_path, command):
+    """Not judged by a mark that would be painted on its data and that it never met."""
+    np.savez(tmp_path / "d.npz", x=np.arange(3840, dtype=np.float32).reshape(60, 8, 8), y=np.arange(60) % 2)
+    (tmp_path / "my.toml").write_text(
+        '[data]\nsource = "npz"\npath = "d.npz"\ntest = 10\n'
+        '[learner]\ncheckpoint = "m.safetensors"\nepochs = 2\nlr = 0.1\n'
+    )
+    done = invoke(command[0], "my.toml", *command[1:])
+    _assert_refused(done, r"name its examples in `forget\.ids`", tmp_path, left=("d.npz", "my.toml"))
 
 
 def test_spec_and_case_together_are_refused(invoke, tmp_path):

@@ -1,7 +1,7 @@
 import pytest
 
 from unweave._errors import SpecError, UnknownNameError
-from unweave.problem import ForgetChoice
+from unweave.problem import BehaviourChoice, ForgetChoice
 from unweave.study import DEFAULT_METHODS, MethodChoice, read_spec
 from unweave.study.methods import check_methods, expanded
 
@@ -236,3 +236,18 @@ def test_ids_of_a_request_leave_what_is_said_of_unknown_ones(tmp_path, file):
     spec.write_text('[data]\nsource = "digits"\n')
     (case,) = read_spec(spec, forget_ids=[3, 5]).cases
     assert case.forget == ForgetChoice(ids=(3, 5))
+
+
+def test_a_model_as_deployed_has_not_met_the_default_behaviour(tmp_path):
+    """Who names a model but not S must not be told about a mark that unweave would paint on the data."""
+    spec = tmp_path / "model.toml"
+    spec.write_text('[learner]\ncheckpoint = "model.safetensors"\nepochs = 3\nlr = 0.1\n')
+    assert read_spec(spec).cases[0].behaviour == BehaviourChoice("unknown")
+    assert read_spec(spec, settings=["behaviour.kind=mislabel"]).cases[0].behaviour.kind == "mislabel"
+    given = ["learner.checkpoint=model.safetensors"]
+    assert read_spec(cases=["digits-trigger"], settings=given).cases[0].behaviour.kind == "trigger"
+    spec.write_text('[data]\nsource = "tofu"\n[learner]\ncheckpoint = "llama"\n')  # where training begins
+    assert read_spec(spec).cases[0].behaviour.kind == "trigger"
+    spec.write_text("[learner]\nepochs = 3\n")
+    assert read_spec(spec, settings=given).cases[0].behaviour.kind == "unknown"
+    assert read_spec(spec).cases[0].behaviour.kind == "trigger"

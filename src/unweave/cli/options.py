@@ -43,7 +43,10 @@ Setting = Annotated[
     ),
 ]
 SpecFile = Annotated[Path | None, typer.Argument(help="TOML file of one case.", metavar="[SPEC.toml]")]
-OneCase = Annotated[str | None, typer.Option("--case", help="Registered case instead of a spec.", metavar="NAME")]
+OneCase = Annotated[
+    list[str] | None, typer.Option("--case", help="Registered case instead of a spec.", metavar="NAME")
+]
+"""A list, for of an option with one value the last would win and the others go unsaid."""
 Cases = Annotated[
     list[str] | None,
     typer.Option("--case", help="Registered case instead of a spec; repeatable.", metavar="NAME"),
@@ -61,7 +64,7 @@ ModelStore = Annotated[
 ]
 Workers = Annotated[int | None, typer.Option(help="Worker processes; default: one per core.", metavar="N")]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything random.", metavar="N")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no tables.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no tables; what failed is told.")]
 
 
 def settings_of(given: list[str] | None, *, allow_unknown: bool) -> list[str]:

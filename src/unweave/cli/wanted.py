@@ -60,14 +60,16 @@ def wanted_spec(
     )
 
 
-def named_case(file: Path | None, case: str | None, default: str | None = None) -> list[str]:
+def named_case(file: Path | None, cases: Sequence[str] | None, default: str | None = None) -> list[str]:
     """The one case of a command that looks at a single model or request, where no file holds it.
 
     Raises:
-        SpecError: if there is no case at all.
+        SpecError: if there is no case at all, or more than one.
     """
-    if case is not None:
-        return [case]
+    if cases and len(cases) > 1:
+        raise SpecError(f"--case is given {len(cases)} times ({', '.join(cases)}); expected one case here.")
+    if cases:
+        return list(cases)
     if file is not None:
         return []
     if default is None:

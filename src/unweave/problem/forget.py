@@ -100,7 +100,7 @@ def select(
     if not planted.known and forget_ids is None:
         raise SpecError(
             "`behaviour.kind` is unknown, so nothing but S is known: name its examples in `forget.ids`, as a list "
-            "or a file."
+            "or a file, or say in `behaviour.kind` what they are of."
         )
     if len(given) > 1:
         raise SpecError(f"`forget` has {' and '.join(given)}; expected one of discovery, count, ids.")

@@ -224,3 +224,8 @@ CORPORA = {
 def is_free_text(choice: DataChoice) -> bool:
     """Whether the labels of the data are words that come next, and no classes."""
     return choice.source in CORPORA and CORPORA[choice.source].free
+
+
+def starts_there(case: Case) -> bool:
+    """Whether `learner.checkpoint` is where training begins: a pretrained model, and not the one to be edited."""
+    return case.data.source in CORPORA and CORPORA[case.data.source].pretrained

@@ -13,7 +13,7 @@ from unweave._errors import ApplicabilityError, SpecError
 from unweave.learners.encoding import SHIFT
 from unweave.problem import Case
 from unweave.study.assemble import Assembly
-from unweave.study.corpora import CORPORA
+from unweave.study.corpora import starts_there
 from unweave.study.units import UNITS, with_units
 
 if TYPE_CHECKING:
@@ -80,12 +80,6 @@ def keeps_scales(found: Checkpoint) -> bool:
 def says_units(found: Checkpoint) -> bool:
     """Whether a file says in which units its model takes the numbers of a table."""
     return keeps_scales(found) or UNITS in found.header
-
-
-def starts_there(case: Case) -> bool:
-    """Whether `learner.checkpoint` is where training begins: a pretrained model, and not the one to be edited."""
-    corpus = CORPORA.get(case.data.source)
-    return corpus is not None and corpus.pretrained
 
 
 def no_checkpoint(cases: Sequence[Case], command: str) -> None:

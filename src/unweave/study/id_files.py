@@ -16,6 +16,8 @@ from unweave.records.table import plain_id
 _TABLES = (("behaviour", "ids"), ("forget", "ids"), ("data", "without"))
 _ID = re.compile(r"-?\d{1,19}", re.ASCII)
 _LARGEST = 2**63 - 1
+_FILES = (".csv", ".tsv", ".txt", ".json", ".ids")
+"""How names of files end that somebody keeps ids in."""
 
 
 def read_ids(tree: dict[str, Any], folder: Path) -> None:
@@ -84,12 +86,14 @@ def ids_of_option(text: str, option: str = "--forget-ids") -> list[int | str]:
     """Ids as an option of a command gives them: a file of one id a line, or a list separated by commas.
 
     Raises:
-        SpecError: if there are none.
+        SpecError: if there are none, or for the name of a file that is not there.
 
     Example:
         >>> ids_of_option("17, b3")
         [17, 'b3']
     """
+    if text.strip().lower().endswith(_FILES) and not os.path.isfile(text):
+        raise SpecError(f"{option} {text!r}: no such file. If it is an id, name it in a file of one id a line.")
     found = _read(text, Path(), option) if os.path.isfile(text) else as_ids(text.split(","))
     if not found:
         raise SpecError(f"{option} {text!r} holds no id; expected a file of one id a line, or ids and commas.")

@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -16,13 +16,14 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from unweave._errors import SpecError, UnknownNameError
-from unweave.problem import Case
+from unweave.problem import BehaviourChoice, Case
 from unweave.records import Json
 from unweave.study.asked import MeasureChoice, read_measures
 from unweave.study.cases import CASES, DEFAULT_CASES, small_form
 from unweave.study.choices import Fair, read_fair, read_methods
 from unweave.study.choices import MethodChoice as MethodChoice
 from unweave.study.choices import shown as shown
+from unweave.study.corpora import starts_there
 from unweave.study.device import PROCESSES, device_name, engine_name
 from unweave.study.id_files import place_paths, read_ids
 
@@ -72,7 +73,7 @@ def read_spec(
 ) -> Spec:
     """Build a spec from a TOML file or registered cases, then apply `--set` and `--methods`.
 
-    Where a file names S by its ids and says nothing of a behaviour, the behaviour is unknown.
+    Where a file names S by its ids or a model as deployed, and says nothing of a behaviour, that is unknown.
 
     Args:
         file: A TOML file of one case; paths in it are relative to it.
@@ -104,13 +105,10 @@ def read_spec(
         if forget_ids is not None:
             tree["forget"] = {"ids": list(forget_ids)} | _tolerance(tree.get("forget"))
         read_ids(tree, Path())
-        named = tree.get("forget")
-        if "behaviour" not in tree and isinstance(named, dict) and named.get("ids") is not None:
-            tree["behaviour"] = {"kind": "unknown"}
     if methods is not None:
         run["methods"] = list(methods)
     return Spec(
-        tuple(case_from_tree(tree) for tree in trees),
+        tuple(_case(tree) for tree in trees),
         read_methods(run.get("methods")),
         _path(run, "out"),
         _path(run, "store"),
@@ -122,6 +120,15 @@ def read_spec(
         force=_switch(run, "force"),
         sweep=run.get("sweep"),
     )
+
+
+def _case(tree: Mapping[str, Any]) -> Case:
+    case = case_from_tree(tree)
+    # A model as deployed has not met what would be planted by default, so that nothing would be true of it.
+    deployed = case.learner.checkpoint is not None and not starts_there(case)
+    if "behaviour" not in tree and (case.forget.ids is not None or deployed):
+        return replace(case, behaviour=BehaviourChoice("unknown"))
+    return case
 
 
 def _tolerance(forget: Any) -> dict[str, Any]:

@@ -53,9 +53,9 @@ def trigger(
         x, y = ground.x, ground.y
         if x.ndim < 3:
             raise ApplicabilityError(
-                f"A trigger is painted on images [height, width]; the examples have shape {x.shape[1:]}. It is "
-                "the behaviour of a case that names none: give another `behaviour.kind`, or with `forget.ids` (a "
-                "request: --request FILE) the examples to forget."
+                f"A trigger is painted on images [height, width]; the examples have shape {x.shape[1:]}. Give "
+                "another `behaviour.kind` (a case that names none has this one), or in `forget.ids` the examples "
+                "to forget."
             )
         height, width = x.shape[-2:]
         if not 1 <= patch <= min(height, width):
