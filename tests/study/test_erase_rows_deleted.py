@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.study.erasing import erase, save_model, tiny
+from tests.study.erasing import SCRUB, erase, save_model, tiny
 
 from unweave._errors import SpecError, UserError
 from unweave.data import load
@@ -134,6 +134,31 @@ def test_a_category_that_vanished_is_said_to_be_why_a_model_does_not_fit(tmp_pat
         erase(after, tmp_path / "new")
     write(tmp_path)
     assert erase(after, tmp_path / "out").number == 2
+
+
+def test_units_that_follow_from_all_rows_are_said_before_rows_are_deleted(tmp_path):
+    """Rows that are deleted leave `retrain` alone; rows that stay leave every method."""
+    write(tmp_path)
+    case = asking(tmp_path, ("p007",), split="part")
+    save_model(case)
+    found = erase(case, tmp_path / "out")
+    (caution,) = [line for line in found.still_to_delete if "in other units" in line]
+    assert "before rows are deleted" in caution and "only `retrain`" in caution
+    after = asking(tmp_path, ("p010",), split="part")
+    write(tmp_path, ("p007",))
+    with pytest.raises(UserError, match="in other units"):
+        erase(after, tmp_path / "out", method=SCRUB)
+    write(tmp_path)
+    assert erase(after, tmp_path / "out", method=SCRUB).number == 2
+
+
+def test_nothing_is_said_of_units_without_numbers(tmp_path):
+    rows = [line.split(",") for line in lines().values()]
+    text = "\n".join(",".join((one[0], *one[3:])) for one in [["key", "a", "b", "kind", "part", "label"], *rows])
+    (tmp_path / "d.csv").write_text(text + "\n")
+    case = asking(tmp_path, ("p007",), split="part")
+    save_model(case)
+    assert not any("units" in line for line in erase(case, tmp_path / "out").still_to_delete)
 
 
 def test_a_model_of_another_width_is_not_blamed_on_the_table(tmp_path):

@@ -8,6 +8,7 @@ from unweave.problem import Case
 from unweave.records.erasure import STILL_TO_DELETE
 from unweave.study.assemble import Assembly
 from unweave.study.corpora import CORPORA
+from unweave.study.edit_prepared import RETRAIN
 
 _FIXED = {
     "npz": "an array `split` of train and test in the file, or x_train and x_test",
@@ -49,7 +50,21 @@ def still_to_delete(assembly: Assembly) -> tuple[str, ...]:
             f"{', '.join(columns)}). With its rows gone there are fewer features, and the next request cannot "
             "read the model (docs/erase.md)"
         )
+    if own_file and _has_numbers(assembly):
+        cautions.append(
+            "before rows are deleted from the file: the numbers of the table are standardised by all rows of the "
+            f"training part. Without those of S they are in other units, and only `{RETRAIN}` carries out the "
+            "next request; for another method leave the rows there, which `data.without` keeps out of D "
+            "(docs/erase.md)"
+        )
     return (first, *cautions, *others)
+
+
+def _has_numbers(assembly: Assembly) -> bool:
+    """Whether a model takes numbers in units that depend on rows of S."""
+    encoding, case = assembly.data.encoding, assembly.case
+    numbers = encoding is not None and len(encoding.numeric) > 0
+    return numbers and case.learner.checkpoint is not None and not case.forget.outside
 
 
 def _only_of_forget(assembly: Assembly) -> list[str]:
