@@ -18,11 +18,13 @@ from unweave import (
     sweep,
 )
 from unweave._errors import UserError
+from unweave.problem import Planted, choose_probes
 from unweave.records import SweepResult, from_json, sweep_csv, to_json
 from unweave.references import Store
 from unweave.study import assemble, sweep_steps
 from unweave.study.engines import Engine
 from unweave.study.sweep_axes import grid, read_axes
+from unweave.study.sweep_cells import rates_of
 from unweave.study.sweep_views import gap_closed
 
 K = 4
@@ -110,6 +112,16 @@ def test_references_close_nothing_and_all_and_scores_are_products(found):
             np.testing.assert_allclose(own["score"], own["utility"] * own["healed"])
             assert row.score.value == pytest.approx(own["score"].mean())
             assert len(own["score"]) == K
+
+
+def test_with_too_few_models_residuals_stand_in_cells_and_support_nothing(found):
+    result, _ = found
+    own = [row for cell in result.cells for row in cell.rows if row.id == "finetune"]
+    assert {row.unlearning for row in own} == {"not measured"}
+    assert any(isinstance(row.residual_unlearning, Estimate) for row in own)
+    points = [one for one in result.points if one.row == "finetune"]
+    assert points and all(isinstance(one.residual_unlearning, NotMeasured) for one in points)
+    assert not any(one.outcome == "rely on generalisation" and "r_B" in one.reason for one in result.advice.advice)
 
 
 def test_the_pooled_share_is_that_of_the_rows(found):
@@ -248,3 +260,19 @@ def test_a_cell_is_judged_as_compare_judges_its_case(found, store):
     for row, one in zip(rows, found[0].cells[0].rows, strict=True):
         assert (one.id, one.generality, one.label) == (row.id, row.generality, row.label)
         assert one.residual_unlearning == row.residual_unlearning
+
+
+@pytest.mark.parametrize("limit", [50, 400])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
+def test_a_limit_on_probes_does_not_change_how_much_of_the_behaviour_is_healed(limit, share):
+    """A model that is right on S alone heals |S|/|B|, however few of S and of B∖S are asked."""
+    size = 300
+    clean = np.zeros(1000, dtype=np.int64)
+    x, y = np.zeros((1000, 1), np.float32), np.where(np.arange(1000) < size, 1, 0)
+    planted = Planted(x, y, clean, np.arange(size), None, "none")
+    test = (np.zeros((100, 1), np.float32), np.zeros(100, np.int64))
+    probes = choose_probes(planted, np.arange(round(share * size)), test, limit=limit, key=0)
+    logits = np.zeros((1, len(probes.clean), 2))
+    logits[..., 0] = 0.5
+    logits[:, probes.groups["undiscovered"], 1] = 1.0
+    assert rates_of(probes, logits)["healed"] == pytest.approx((share,))

@@ -1,5 +1,6 @@
 """What a sweep says of further examples, expansion and selections, on cells whose numbers are known."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -254,3 +255,29 @@ def test_points_and_sufficiency_are_given_in_examples_too():
     assert found.discovery.value == pytest.approx(0.4)
     assert found.examples.value == pytest.approx(32.0)
     assert found.examples.low < 32.0 < found.examples.high
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "reason"),
+    [({"null_ok": False}, "missed", views.MISSED), ({}, "not measured", views.TOO_FEW)],
+)
+def test_nothing_rests_on_a_small_residual_where_there_is_no_verdict(change, verdict, reason):
+    """Half of the cells have no verdict, then all: r_B is of the others, or of none, and is not relied on."""
+    low = Estimate(0.01, 0.0, 0.02, K)
+
+    def at(seed, residual, **given):
+        method = replace(row("npo", around(0.3), residual=residual, batch=f"o{seed}"), unlearning=verdict)
+        return replace(cell(0.5, [method], seed=seed), **given)
+
+    whole = replace(at(1, Estimate(0.6, 0.5, 0.7, K)), null_ok=True)
+    whole = replace(whole, rows=tuple(replace(one, unlearning="missed") for one in whole.rows))
+    both = views.with_verdicts([at(0, low, **change), whole])
+    (point,) = [one for one in views.points(both) if one.row == "npo"]
+    assert point.residual_unlearning.value == pytest.approx(0.6) and point.measured["residual_unlearning"] == 1
+    alone = views.with_verdicts([at(0, low, **change)])
+    points = views.points(alone)
+    assert [one.residual_unlearning for one in points if one.row == "npo"] == [NotMeasured(reason)]
+    assert all(isinstance(one.discovery, NotMeasured) for one in views.enough(points, 0.1))
+    assert advise(alone, points, BOUNDS).advice[0].outcome != "rely on generalisation"
+    believed = [at(0, low, **change)]
+    assert advise(believed, views.points(believed), BOUNDS).advice[0].outcome == "rely on generalisation"

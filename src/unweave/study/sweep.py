@@ -250,7 +250,8 @@ def _run(
 
 
 def _derived(cells: tuple[SweepCell, ...], axes: Axes, provenance: Any) -> SweepResult:
-    points = views.points(cells)
+    judged = views.with_verdicts(cells)
+    points = views.points(judged)
     return SweepResult(
         schema=SWEEP_SCHEMA,
         headline="",
@@ -264,7 +265,7 @@ def _derived(cells: tuple[SweepCell, ...], axes: Axes, provenance: Any) -> Sweep
         rankings=rankings(cells),
         cells=cells,
         provenance=provenance,
-        advice=advise(cells, points, Bounds(axes.target, axes.margin, axes.cost_per_example)),
+        advice=advise(judged, points, Bounds(axes.target, axes.margin, axes.cost_per_example)),
         selections=selection_costs(cells),
     )
 

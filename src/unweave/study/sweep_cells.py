@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from unweave._types import Measured, NotMeasured
 from unweave.metrics import rate
+from unweave.problem import Probes
 from unweave.records import CaseResult, Row, SweepCell, SweepRow
 from unweave.references import Outputs, WorldPlan
 from unweave.stats import Term, pooled_mean, pooled_share
@@ -35,15 +36,16 @@ class Site(NamedTuple):
     assembly: Assembly
 
 
-def rates_of(assembly: Assembly, logits: NDArray[np.floating]) -> dict[str, tuple[float, ...]]:
+def rates_of(probes: Probes, logits: NDArray[np.floating]) -> dict[str, tuple[float, ...]]:
     """What each model does, one number per model [K] and key.
 
-    `utility`: accuracy on test; `healed`: share of B, discovered or not, with the clean label; `survival`: share
-    of B∖S and unseen instances, pooled probe by probe, with the label of the behaviour; `forget` and
-    `undiscovered`: that share of S and of B∖S; `score` = utility × healed. What has no probes is left out.
+    `utility`: accuracy on test; `healed`: share of B, discovered or not, with the clean label, in which S and B∖S
+    weigh as many as they are, whatever limit their probes have; `survival`: share of B∖S and unseen instances,
+    pooled probe by probe, with the label of the behaviour; `forget` and `undiscovered`: that share of S and of
+    B∖S; `score` = utility × healed. What has no probes is left out.
 
     Args:
-        assembly: The case.
+        probes: Of the case.
         logits: [K, probes, classes]; what follows the probes is left out.
 
     Returns:
@@ -51,12 +53,11 @@ def rates_of(assembly: Assembly, logits: NDArray[np.floating]) -> dict[str, tupl
 
     Source: Schoepf et al. (2025), arXiv 2505.17730, for utility, healed and their product.
     """
-    probes = assembly.probes
     said = logits[:, : len(probes.clean)].argmax(-1)
     groups = {name: np.asarray(rows) for name, rows in probes.groups.items()}
     empty = np.empty(0, dtype=np.int64)
     left = np.concatenate([groups.get(name, empty) for name in ("undiscovered", "unseen")])
-    whole = np.concatenate([groups.get(name, empty) for name in ("forget", "undiscovered")])
+    whole = {name: groups[name] for name in ("forget", "undiscovered") if len(groups.get(name, empty))}
     found: dict[str, Floats] = {}
     if len(groups.get("test", empty)):
         found["utility"] = rate(said[:, groups["test"]], probes.clean[groups["test"]])
@@ -66,8 +67,13 @@ def rates_of(assembly: Assembly, logits: NDArray[np.floating]) -> dict[str, tupl
     ):
         if len(rows):
             found[key] = rate(said[:, rows], probes.planted[rows])
-    if len(whole) and (probes.planted[whole] != probes.clean[whole]).any():
-        found["healed"] = rate(said[:, whole], probes.clean[whole])
+    if any((probes.planted[rows] != probes.clean[rows]).any() for rows in whole.values()):
+        # Exact where nothing was limited: a number of probes is then multiplied by 1.
+        each = {name: probes.population[name] / len(rows) for name, rows in whole.items()}
+        healed = np.sum(
+            [(said[:, rows] == probes.clean[rows]).sum(1) * each[name] for name, rows in whole.items()], axis=0
+        )
+        found["healed"] = healed / sum(probes.population[name] for name in whole)
     if "utility" in found and "healed" in found:
         found["score"] = found["utility"] * found["healed"]
     return {key: tuple(float(one) for one in values) for key, values in found.items()}
@@ -86,7 +92,7 @@ def cell_of(site: Site, found: CaseResult, outputs: Mapping[str, Outputs]) -> Sw
         found: Its comparison.
         outputs: Of every world and method that has them, by the id of the row.
     """
-    per_model = {name: rates_of(site.assembly, one.logits) for name, one in outputs.items()}
+    per_model = {name: rates_of(site.assembly.probes, one.logits) for name, one in outputs.items()}
     rows = tuple(_row(site, row, per_model.get(row.id, {})) for row in found.rows)
     shown = {
         name: {key: Term(batch_of(site.assembly.worlds[name]), np.array(one)) for key, one in own.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from unweave.study.sweep_cells import regularity_of
 _SHARES = ("utility", "healed", "score", "survival")
 _PLACED = ("generality", "residual_untraining", "residual_unlearning")
 _TARGETED = "residual_unlearning"
+TOO_FEW, MISSED = "too few models for a verdict", "fresh retrains miss their anchors"
 _CURVES = (_TARGETED, "survival")
 _WORLDS = ("original", "untrained", "unlearned")
 
@@ -45,6 +47,23 @@ def world_of(cell: SweepCell, name: str) -> SweepRow | None:
 def term_of(row: SweepRow, key: str, weight: float = 1.0) -> Term:
     """The mean of one number of a row over its models, as part of a sum."""
     return Term(row.models, np.array(row.per_model[key]), weight)
+
+
+def with_verdicts(cells: Sequence[SweepCell]) -> tuple[SweepCell, ...]:
+    """The cells, without r_S and r_B of methods where no verdict rests on them.
+
+    Where fresh retrains miss their anchors, or models are too few for any verdict, a small residual is no finding.
+    """
+    return tuple(replace(cell, rows=tuple(_with_verdict(cell, row) for row in cell.rows)) for cell in cells)
+
+
+def _with_verdict(cell: SweepCell, row: SweepRow) -> SweepRow:
+    changes: dict[str, Measured] = {}
+    for key, outcome in (("residual_untraining", row.untraining), (_TARGETED, row.unlearning)):
+        void = not cell.null_ok or outcome == "not measured"
+        if row.kind == "method" and void and isinstance(getattr(row, key), Estimate):
+            changes[key] = NotMeasured(TOO_FEW if cell.null_ok else MISSED)
+    return replace(row, **changes)
 
 
 def gap_closed(cells: Sequence[SweepCell]) -> dict[str, GapClosed]:
