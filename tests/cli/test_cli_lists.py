@@ -1,6 +1,7 @@
 """`unweave list` and `unweave cases`: what there is, on the screen and as JSON."""
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -157,3 +158,24 @@ def test_a_reader_who_has_seen_enough_is_no_bug(tmp_path):
         process.stdout.close()
         said = process.stderr.read()
     assert process.returncode == 1 and said == b""
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+@pytest.mark.parametrize(
+    "command", [["cases"], ["list", "methods"], ["compare", "--help"], ["list", "methods", "--json", "-"]]
+)
+def test_a_terminal_that_takes_few_letters_ends_nothing(tmp_path, encoding, command):
+    """Letters it has not are escaped; what is JSON is the same as anywhere else."""
+    done = subprocess.run(
+        [sys.executable, "-m", "unweave", *command],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    if "--json" in command:
+        assert "γ" in done.stdout.decode() and json.loads(done.stdout)
+    else:
+        assert done.stdout and (b"\\u" in done.stdout or command != ["list", "methods"])

@@ -44,6 +44,15 @@ def test_compare_with_a_file(run, plugin, tiny, tmp_path):
     assert refused.returncode == 2 and "Unknown method `my_method`" in refused.stderr
 
 
+@pytest.mark.parametrize("command", ["compare", "sweep"])
+def test_a_method_that_fails_is_told_where_no_table_is_shown(run, plugin, tiny, command):
+    plugin.write_text(plugin.read_text().replace("forget, retain =", "forget, nothing ="))
+    options = [*few(tiny), "--methods=my_method", "--workers=1", "--out=out", "--case=digits-trigger", "--quiet"]
+    done = run(command, *options, "--plugin", plugin.name)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("Failed: my_method on digits-trigger") and "name 'retain'" in done.stderr
+
+
 @pytest.mark.parametrize("command", [["compare"], ["list", "methods"], ["cite", "noop"]])
 def test_a_file_that_fails_is_one_message(run, plugin, command):
     plugin.write_text("1 / 0")

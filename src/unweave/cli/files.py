@@ -34,7 +34,9 @@ def write_file(path: Path, text: str) -> None:
         UserError: if it cannot be written.
     """
     if is_stdout(path):
-        sys.stdout.write(text)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8"))  # whatever a terminal takes: it is the same as in a file
+        sys.stdout.buffer.flush()
         return
     try:
         _check_replaced(path, "page" if text[:1] == "<" else "JSON" if text[:1] in ("{", "[") else None)

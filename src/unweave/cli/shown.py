@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,18 @@ from rich.console import Console
 
 from unweave._errors import UserError
 from unweave.cli.files import is_stdout, write_file
-from unweave.records import KINDS, Record, Result, SweepResult, to_json
+from unweave.cli.options import printable
+from unweave.records import (
+    KINDS,
+    CaseResult,
+    Record,
+    Result,
+    Row,
+    SweepCell,
+    SweepResult,
+    SweepRow,
+    to_json,
+)
 from unweave.records.audit import Audit
 from unweave.records.diagnosis import Diagnosis
 from unweave.records.discovery import Discovery
@@ -60,6 +72,27 @@ def tell(record: Record, folder: Path, *, json: Path | None, quiet: bool) -> Non
             raise UserError(f"{error} The results are in {folder}.") from None
     if not quiet and not is_stdout(json):
         show(record, folder / SHOWN[type(record)].page)
+        return
+    for said in failures(record):  # tables would say so; not to be seen is not to have happened
+        print(printable(said), file=sys.stderr)
+
+
+def failures(record: Record) -> list[str]:
+    """What was asked for and ended in an error, a line each."""
+    if isinstance(record, Result):
+        return [
+            f"Failed: {row.name} on {case.name}: {row.reason}" for case in record.cases for row in _failed(case)
+        ]
+    if isinstance(record, SweepResult):
+        found = [f"Failed: {cell.name}: {cell.reason}" for cell in record.cells if cell.status == "failed"]
+        return found + [
+            f"Failed: {row.name} on {cell.name}: {row.reason}" for cell in record.cells for row in _failed(cell)
+        ]
+    return []
+
+
+def _failed(cell: CaseResult | SweepCell) -> list[Row | SweepRow]:
+    return [row for row in cell.rows if row.status == "failed"]
 
 
 def show(record: Record, page: Path) -> None:
