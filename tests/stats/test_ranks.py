@@ -138,3 +138,12 @@ def test_how_far_references_lie_from_each_other_does_not_hang_on_the_candidate(m
         others = points[points != own]
         naive = np.abs(others - own).mean() if make == "distances" else abs(own - others.mean())
         assert one == pytest.approx(naive, abs=1e-12)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_no_number_is_no_p_value(bad):
+    """NaN is above nothing and below nothing: it would have the smallest p-value there is."""
+    fine = Pool(np.array([1.0]), np.array([[1.0, 2.0, 3.0]]))
+    for pool in (fine._replace(own=np.array([bad])), fine._replace(others=np.array([[1.0, bad, 3.0]]))):
+        with pytest.raises(UserError, match="Expected finite numbers"):
+            rank([fine, pool])

@@ -94,8 +94,9 @@ def tow(models: Rates, references: Rates) -> Floats:
         UserError: the shapes do not fit, there is no reference, or a rate is not in 0..1, as percents are not.
 
     Source: Zhao et al. (2024), arXiv 2406.01257, ToW and ToW-MIA; the released analysis.py. Deviation: the
-    reference is the mean of many and not one retrained model of the same seed, which would add its own scatter. In
-    their ToW-MIA the attack is a support vector machine on confidences.
+    reference is the mean of many and not one retrained model of the same seed, which would add its own scatter; a
+    comparison takes D∖B in place of D∖S, so that damage to B∖S shows on that group alone. In their ToW-MIA the
+    attack is a support vector machine on confidences.
 
     Example:
         >>> one = np.array([0.5]), np.array([0.9]), np.array([0.9])

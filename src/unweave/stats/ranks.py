@@ -113,7 +113,7 @@ def rank(pools: list[Pool]) -> Ranked:
         P-values in (0, 1]; small = distinguishable from the references.
 
     Raises:
-        UserError: if there is no measurement, or the shapes do not fit.
+        UserError: if there is no measurement, the shapes do not fit, or numbers are not finite.
 
     Source: full conformal ranks as in `pool_of_distances`; the maximum over studentised measurements: Westfall &
         Young (1993), Resampling-Based Multiple Testing.
@@ -124,6 +124,9 @@ def rank(pools: list[Pool]) -> Ranked:
     """
     if not pools or len({(pool.own.shape, pool.others.shape) for pool in pools}) != 1:
         raise UserError("Expected one pool per measurement, of the same candidates and references.")
+    if not all(np.isfinite(pool.own).all() and np.isfinite(pool.others).all() for pool in pools):
+        # NaN is above nothing, which would be the smallest p-value there is.
+        raise UserError("Expected finite numbers in the pools, got NaN or infinity.")
     own, others = zip(*(_standardised(pool) for pool in pools), strict=True)
     candidate, references = np.stack(own, axis=1), np.stack(others, axis=2).max(2)
     count = references.shape[1] + 1

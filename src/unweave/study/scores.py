@@ -176,8 +176,9 @@ def _learning(objects: Objects, assembly: Assembly) -> Floats:
 def note_of_scores(choice: MethodChoice) -> str:
     """What a reader should know of a method's scores: what they are made of is not in its cost."""
     notes: Mapping[str | None, str] = {
-        _MEMORIZATION: f"memorization by {MODELS} models of {SHARE:.0%} of D, which are not in the cost",
+        _MEMORIZATION: f"memorization by {MODELS} models of {SHARE:.0%} of D, which are not in the cost, nor "
+        "their scatter in an interval",
         _LEARNING: "how early S was learned from training at most "
-        f"{FOLLOWED} originals once more, which is not in the cost",
+        f"{FOLLOWED} originals once more, which is not in the cost, nor its scatter in an interval",
     }
     return notes.get(given_score(choice.name), "")
