@@ -128,6 +128,9 @@ def test_where_all_clusters_agree_the_interval_is_that_of_as_many_trials():
 
 def test_two_clusters_or_nothing_counted_are_no_interval():
     assert share_over_clusters([1, 2, 0], [4, 4, 0], what="seeds").not_measured.startswith("2 seeds are too few")
+    assert share_over_clusters([1], [4], what="seeds").not_measured.startswith(
+        "a single one of the seeds is too few"
+    )
     assert share_over_clusters([0, 0, 0], [0, 0, 0]) == NotMeasured("nothing was counted")
 
 

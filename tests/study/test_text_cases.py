@@ -191,6 +191,7 @@ def test_s_may_be_found_by_the_words_of_documents(files, selection):
         ("messages", None, None, {"unit": "words"}, SpecError, "`data.unit` has no meaning"),
         ("messages", None, None, {"limit": 1}, SpecError, "`data.limit` is 1"),
         ("messages", None, None, {"test": 2.5}, SpecError, "`data.test` is 2.5"),
+        ("messages", None, None, {"test": 1.0}, SpecError, "`data.test` is 1.0: a share of all"),
         ("text", None, None, {"limit": 1}, SpecError, "`data.limit` leaves 1 documents"),
         ("text", None, None, {"length": 3}, SpecError, "`data.length` is 3"),
         ("messages", None, ForgetChoice(unit="person"), {}, SpecError, "`forget.unit` is person"),

@@ -203,7 +203,8 @@ def share_over_clusters(
         return NotMeasured("nothing was counted")
     design = leave_outs({what: np.arange(len(b))})
     if isinstance(design, NotMeasured):
-        return NotMeasured(f"{len(b)} {what} are too few for an interval, which needs 3")
+        few = f"a single one of the {what} is" if len(b) == 1 else f"{len(b)} {what} are"
+        return NotMeasured(f"{few} too few for an interval, which needs 3")
     weights = design.weights[what]
     found = interval(jackknife(weights @ a / (weights @ b), design))
     low, high = found.low, found.high
