@@ -133,7 +133,7 @@ def split_rows(n: int, test: float | int | str | None, *, groups: NDArray[Any] |
             f"`data.test` {given}: expected a number of examples, a share in (0, 1) such as 0.2, or a file of "
             "test examples."
         )
-    if isinstance(test, float) and test == 1:
+    if isinstance(test, float) and test == 1.0:
         raise SpecError("`data.test` is 1.0: a share of all leaves nothing to train on. For one example it is 1.")
     if not (0 < test < 1 or (test >= 1 and test == test // 1 and test < math.inf)):
         raise SpecError(f"`data.test` is {test}; expected a whole number of examples or a share in (0, 1).")
