@@ -195,7 +195,11 @@ def test_a_manifest_needs_no_behaviour(invoke, empty_folder):
     done = invoke("cases", "t.toml", "--manifest")
     assert done.exit_code == 0 and len(done.stdout.splitlines()) == 31, done.output
     refused = invoke("cases", "t.toml")
-    assert refused.exit_code == 2 and "give another `behaviour.kind`, or with `forget.ids`" in refused.stderr
+    assert (
+        refused.exit_code == 2
+        and "Give another `behaviour.kind`" in refused.stderr
+        and "`forget.ids`" in refused.stderr
+    )
 
 
 def test_unknown_ids_of_a_request_are_dropped_where_that_is_allowed(invoke, spec, tmp_path):
