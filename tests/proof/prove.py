@@ -103,8 +103,12 @@ def prove(
     again: bool = False,
     older: bool = False,
     root: Path = ROOT,
+    others: Sequence[Claim] = (),
 ) -> list[Judged]:
-    """Do the runs that these claims need, and judge each claim; `older`: also by what other code wrote last."""
+    """Do the runs that these claims need, and judge each claim.
+
+    `older`: also by what other code wrote last; `others`: claims whose files are kept as well.
+    """
     found: dict[str, Judged] = {}
     for name in dict.fromkeys(one.run for one in claims):
         run, own = runs[name], [one for one in claims if one.run == name]
@@ -114,9 +118,11 @@ def prove(
             reason = "not asked for" if kept_only or (quick and run.seconds > QUICK) else running.lacking(run)
         if folder is None and reason is None:
             print(f"{name}: about {run.seconds:.0f} s on two quiet cores", file=sys.stderr, flush=True)
-            files = {file for one in own for file in (one.reading.json, one.over.json if one.over else "") if file}
-            files |= {one.reading.json for one in claims if one.run == name and one.reading.json}
-            folder = running.do(run, out, sorted(files))
+            # Also what others read: a kept run is done for all of its claims, whoever asked first.
+            read = [
+                reading for one in (*claims, *others) if one.run == name for reading in (one.reading, one.over)
+            ]
+            folder = running.do(run, out, sorted({one.json for one in read if one is not None and one.json}))
         for one in own:
             if not stands(one, root):
                 found[one.id] = Judged(one, "–", BROKEN, f"{one.file} does not say so any more")
@@ -182,7 +188,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     try:
         how = {"quick": asked.quick, "kept_only": asked.kept, "again": asked.again, "older": asked.older}
-        judged = prove(runs, claims, asked.out.resolve(), **how)
+        judged = prove(runs, claims, asked.out.resolve(), others=every, **how)
     except KeyboardInterrupt:
         print("Interrupted: the same command goes on.", file=sys.stderr)
         return 130

@@ -319,3 +319,12 @@ def test_claims_of_a_few_seconds_hold(tmp_path):
     chosen = [one for one in CLAIMS if one.run in ("catalogue", "discovery")]
     found = prove.prove(RUNS, chosen, tmp_path)
     assert [(one.claim.id, one.measured, one.why) for one in found if one.outcome != prove.HOLDS] == []
+
+
+def test_a_run_that_was_asked_for_by_one_claim_is_kept_for_all(fake, tmp_path):
+    """The first claim reads only what is printed; the file that the second reads is kept too."""
+    fake(kept_only=True)  # writes the page and the claims
+    runs, claims = read(tmp_path / "claims")
+    held = [one for one in claims if one.id == "held"]
+    prove.prove(runs, held, tmp_path / "out", root=tmp_path, others=claims)
+    assert {one for one, *_ in fake(kept_only=True).values()} == {prove.HOLDS}
