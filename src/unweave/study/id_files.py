@@ -92,9 +92,10 @@ def ids_of_option(text: str, option: str = "--forget-ids") -> list[int | str]:
         >>> ids_of_option("17, b3")
         [17, 'b3']
     """
-    if text.strip().lower().endswith(_FILES) and not os.path.isfile(text):
+    there = os.path.isfile(text)
+    if not there and text.strip().lower().endswith(_FILES):
         raise SpecError(f"{option} {text!r}: no such file. If it is an id, name it in a file of one id a line.")
-    found = _read(text, Path(), option) if os.path.isfile(text) else as_ids(text.split(","))
+    found = _read(text, Path(), option) if there else as_ids(text.split(","))
     if not found:
         raise SpecError(f"{option} {text!r} holds no id; expected a file of one id a line, or ids and commas.")
     return found

@@ -68,12 +68,8 @@ def rates_of(probes: Probes, logits: NDArray[np.floating]) -> dict[str, tuple[fl
         if len(rows):
             found[key] = rate(said[:, rows], probes.planted[rows])
     if any((probes.planted[rows] != probes.clean[rows]).any() for rows in whole.values()):
-        # Exact where nothing was limited: a number of probes is then multiplied by 1.
-        each = {name: probes.population[name] / len(rows) for name, rows in whole.items()}
-        healed = np.sum(
-            [(said[:, rows] == probes.clean[rows]).sum(1) * each[name] for name, rows in whole.items()], axis=0
-        )
-        found["healed"] = healed / sum(probes.population[name] for name in whole)
+        each = [rate(said[:, rows], probes.clean[rows]) for rows in whole.values()]
+        found["healed"] = np.average(each, axis=0, weights=[probes.population[name] for name in whole])
     if "utility" in found and "healed" in found:
         found["score"] = found["utility"] * found["healed"]
     return {key: tuple(float(one) for one in values) for key, values in found.items()}
